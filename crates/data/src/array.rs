@@ -1,0 +1,156 @@
+//! Images as rows of one array in memory or in a file: `npy:FILE`, and what is stored like it.
+
+use std::fs::File;
+use std::ops::{Deref, Range};
+use std::path::Path;
+use std::sync::Arc;
+
+use memmap2::Mmap;
+
+use crate::channels;
+use crate::dataset::{Dataset, ImageShape, Subset};
+use crate::error::DataError;
+use crate::npy::Header;
+use crate::npz;
+use crate::rng::ItemRng;
+use crate::source::OpenOptions;
+use crate::split::{Split, held_out};
+
+/// Bytes in memory, or in a file that the system reads as they are needed.
+pub(crate) enum Bytes {
+    Mapped(Mmap),
+    Owned(Vec<u8>),
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::Owned(bytes) => bytes,
+        }
+    }
+}
+
+/// Maps a file into memory.
+///
+/// # Errors
+/// [`DataError::Io`] if the file cannot be opened or mapped.
+#[allow(unsafe_code)]
+pub(crate) fn map_file(path: &Path) -> Result<Mmap, DataError> {
+    let file = File::open(path).map_err(DataError::io("open", path))?;
+    // SAFETY: the map is only read, as bytes, of which every value is valid. A file that another
+    // program writes to meanwhile gives other pixels; one that is cut short ends this program, as
+    // with every memory-mapped file.
+    unsafe { Mmap::map(&file) }.map_err(DataError::io("read", path))
+}
+
+/// N x S x S x C bytes, one image a row.
+pub(crate) struct ArrayImages {
+    bytes: Bytes,
+    /// Where the array is in `bytes`; a whole number of images.
+    array: Range<usize>,
+    /// Channels in `bytes`, which are converted to those of `image`.
+    channels: usize,
+    image: ImageShape,
+    place: String,
+}
+
+impl ArrayImages {
+    /// Images in `bytes`, which `array` delimits, of the size of `image` with `channels` channels.
+    pub fn new(
+        bytes: Bytes,
+        array: Range<usize>,
+        channels: usize,
+        image: ImageShape,
+        place: String,
+    ) -> Self {
+        Self {
+            bytes,
+            array,
+            channels,
+            image,
+            place,
+        }
+    }
+
+    /// Bytes of one stored image.
+    fn stride(&self) -> usize {
+        self.image.size * self.image.size * self.channels
+    }
+}
+
+impl Dataset for ArrayImages {
+    fn len(&self) -> usize {
+        self.array.len() / self.stride()
+    }
+
+    fn image(&self) -> ImageShape {
+        self.image
+    }
+
+    fn read(&self, index: usize, _: &mut ItemRng, out: &mut [u8]) -> Result<(), DataError> {
+        let start = self.array.start + index * self.stride();
+        let pixels = &self.bytes[start..start + self.stride()];
+        channels::convert(pixels, self.channels, out, self.image.channels);
+        Ok(())
+    }
+
+    fn name(&self, index: usize) -> String {
+        format!("{} row {index}", self.place)
+    }
+}
+
+/// Opens `npy:FILE`, a .npy or .npz file.
+pub(crate) fn open(
+    path: &Path,
+    split: Split,
+    options: &OpenOptions,
+) -> Result<Arc<dyn Dataset>, DataError> {
+    let is_npz = path
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("npz"));
+    let inner: Arc<dyn Dataset> = Arc::new(if is_npz {
+        npz::open(path, options.image)?
+    } else {
+        open_npy(path, options.image)?
+    });
+    let place = path.display().to_string();
+    let indices = held_out(split, inner.len(), options.seed, &place, "images")?;
+    Ok(Arc::new(Subset { inner, indices }))
+}
+
+/// Opens a .npy file of images as large as `image`.
+pub(crate) fn open_npy(path: &Path, image: ImageShape) -> Result<ArrayImages, DataError> {
+    let map = map_file(path)?;
+    let all = 0..map.len();
+    from_npy(Bytes::Mapped(map), all, image, path.display().to_string())
+}
+
+/// The images in the .npy file that `npy` delimits in `bytes`.
+pub(crate) fn from_npy(
+    bytes: Bytes,
+    npy: Range<usize>,
+    image: ImageShape,
+    place: String,
+) -> Result<ArrayImages, DataError> {
+    let header = Header::parse(&bytes[npy.clone()], &place)?;
+    let layout = header.image_layout(image, &place)?;
+    let start = npy.start + header.data_start;
+    let available = npy.end - start;
+    if available < layout.bytes {
+        let rows = available / (layout.bytes / layout.images);
+        let expected = format!("{} bytes for shape {}", layout.bytes, header.shape_text());
+        let found = format!("{available} bytes, which hold {rows} images");
+        let remedy = "The file is truncated: copy or download it again";
+        return Err(DataError::mismatch(&place, "data", expected, found, remedy));
+    }
+    Ok(ArrayImages::new(
+        bytes,
+        start..start + layout.bytes,
+        layout.channels,
+        image,
+        place,
+    ))
+}

@@ -1,0 +1,174 @@
+//! What can be wrong with a data set, said so that a person can put it right.
+
+use std::path::{Path, PathBuf};
+
+use crate::pickle::PickleError;
+
+/// Everything that opening or reading images can fail with.
+///
+/// Every message names the file and, where there is one, the field, what was expected, what was
+/// found and what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// `--data` names no kind of data source that exists.
+    #[error("unknown data source `{given}`. {hint}Known are: {known}")]
+    UnknownSource {
+        /// What was given.
+        given: String,
+        /// "Did you mean ...? ", or nothing.
+        hint: String,
+        /// Every kind, with the shape of its argument.
+        known: String,
+    },
+
+    /// `--data` names a kind that needs a path, without one, or the other way round.
+    #[error("data source `{given}`: expected `{expected}`")]
+    SourceSyntax {
+        /// What was given.
+        given: String,
+        /// How it is written.
+        expected: String,
+    },
+
+    /// `--split` names no split.
+    #[error("unknown split `{given}`: expected train, valid, test or all")]
+    UnknownSplit {
+        /// What was given.
+        given: String,
+    },
+
+    /// An argument of this library that cannot work, such as a batch size of zero.
+    #[error("{field}: expected {expected}, found {found}")]
+    Argument {
+        /// Name of the argument.
+        field: &'static str,
+        /// What would be right.
+        expected: &'static str,
+        /// What was given.
+        found: String,
+    },
+
+    /// The file system said no.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// "read", "open", ...
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the file system said.
+        source: std::io::Error,
+    },
+
+    /// A field of a file is not what it has to be.
+    #[error("{place}: {field}: expected {expected}, found {found}. {remedy}")]
+    Mismatch {
+        /// The file.
+        place: String,
+        /// The field in it.
+        field: &'static str,
+        /// What would be right.
+        expected: String,
+        /// What is there.
+        found: String,
+        /// What to do.
+        remedy: String,
+    },
+
+    /// One image of a data set cannot be used.
+    #[error(
+        "{name}: {reason}{}. Repair or remove it, or go on without it: --skip-bad-images",
+        others(*more)
+    )]
+    BadImage {
+        /// File of the image.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+        /// How many further images are known to be bad.
+        more: usize,
+    },
+
+    /// An image that was asked for by name cannot be used.
+    #[error("{name}: {reason}")]
+    Image {
+        /// File of the image.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// There is nothing to read.
+    #[error("{place}: expected {expected}, found none. {remedy}")]
+    Empty {
+        /// The file or folder.
+        place: String,
+        /// What was looked for.
+        expected: String,
+        /// What to do.
+        remedy: String,
+    },
+
+    /// Too few items to set some aside for validation and test.
+    #[error(
+        "{place}: expected at least {needed} {items} to hold some out for validation and test, \
+         found {found}. Add more, or take it whole: --split all"
+    )]
+    TooFew {
+        /// The file or folder.
+        place: String,
+        /// "images" or "photographs".
+        items: &'static str,
+        /// The smallest number that works.
+        needed: usize,
+        /// The number there is.
+        found: usize,
+    },
+
+    /// A pickle that is damaged or holds more than plain data.
+    #[error("{place}: {source}")]
+    Pickle {
+        /// The file.
+        place: String,
+        /// What is wrong with it.
+        source: PickleError,
+    },
+}
+
+fn others(more: usize) -> String {
+    match more {
+        0 => String::new(),
+        more => format!(" (and {more} more images cannot be used)"),
+    }
+}
+
+impl DataError {
+    /// An [`DataError::Io`] for use with `map_err`.
+    pub(crate) fn io<'a>(
+        action: &'static str,
+        path: &'a Path,
+    ) -> impl FnOnce(std::io::Error) -> Self + 'a {
+        move |source| Self::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    /// A [`DataError::Mismatch`] at `place`.
+    pub(crate) fn mismatch(
+        place: &str,
+        field: &'static str,
+        expected: impl ToString,
+        found: impl ToString,
+        remedy: impl ToString,
+    ) -> Self {
+        Self::Mismatch {
+            place: place.to_owned(),
+            field,
+            expected: expected.to_string(),
+            found: found.to_string(),
+            remedy: remedy.to_string(),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Folders of images, centre-cropped to a square and resized: `folder:DIR` and `ffhq1024:DIR`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::dataset::{Dataset, ImageShape};
+use crate::error::DataError;
+use crate::image_file::ImageFile;
+use crate::image_store::{ImageStore, Prepare};
+use crate::listing::{image_files, split_folders};
+use crate::rng::ItemRng;
+use crate::source::OpenOptions;
+use crate::split::{Split, held_out};
+
+/// Image files, each delivered whole: its largest centred square at the size of the model.
+struct Folder {
+    store: ImageStore,
+    image: ImageShape,
+}
+
+impl Dataset for Folder {
+    fn len(&self) -> usize {
+        self.store.len()
+    }
+
+    fn image(&self) -> ImageShape {
+        self.image
+    }
+
+    fn read(&self, index: usize, _: &mut ItemRng, out: &mut [u8]) -> Result<(), DataError> {
+        out.copy_from_slice(&self.store.get(index)?.pixels);
+        Ok(())
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.store.name(index).to_owned()
+    }
+
+    fn skipped(&self) -> &[String] {
+        self.store.skipped()
+    }
+}
+
+/// Opens `folder:DIR`.
+pub(crate) fn open(
+    folder: &Path,
+    split: Split,
+    options: &OpenOptions,
+) -> Result<Arc<dyn Dataset>, DataError> {
+    let files = split_files(folder, split, options.seed, "images")?;
+    prepare(folder, files, options)
+}
+
+/// Opens `ffhq1024:DIR`: the folders `train` and `valid` of 1024 x 1024 images. Validation is test.
+pub(crate) fn open_ffhq1024(
+    folder: &Path,
+    split: Split,
+    options: &OpenOptions,
+) -> Result<Arc<dyn Dataset>, DataError> {
+    let place = folder.display().to_string();
+    if options.image.size != 1024 {
+        let remedy = "Set model.image_size = 1024, or resize the images with folder:DIR";
+        return Err(DataError::mismatch(
+            &place,
+            "image_size",
+            1024,
+            options.image.size,
+            remedy,
+        ));
+    }
+    if split_folders(folder).is_none() {
+        return Err(DataError::Empty {
+            place,
+            expected: "the folders `train` and `valid`".to_owned(),
+            remedy: "Give the folder that holds them".to_owned(),
+        });
+    }
+    open(folder, split, options)
+}
+
+fn prepare(
+    folder: &Path,
+    files: Vec<ImageFile>,
+    options: &OpenOptions,
+) -> Result<Arc<dyn Dataset>, DataError> {
+    let place = folder.display().to_string();
+    Ok(Arc::new(Folder {
+        store: ImageStore::open(
+            files,
+            Prepare::Square(options.image),
+            options.skip_bad_images,
+            &place,
+        )?,
+        image: options.image,
+    }))
+}
+
+/// The image files of `split`: by sub-folder where the folder is split already, else held out.
+///
+/// What is held out depends on the list of files and the seed alone, not on which images are bad.
+pub(crate) fn split_files(
+    folder: &Path,
+    split: Split,
+    seed: u64,
+    items: &'static str,
+) -> Result<Vec<ImageFile>, DataError> {
+    if let Some(folders) = split_folders(folder) {
+        return image_files(match split {
+            Split::Train => &folders.train,
+            Split::Valid => &folders.valid,
+            Split::Test => &folders.test,
+            Split::All => folder,
+        });
+    }
+    let files = image_files(folder)?;
+    let part = held_out(
+        split,
+        files.len(),
+        seed,
+        &folder.display().to_string(),
+        items,
+    )?;
+    let mut files: Vec<_> = files.into_iter().map(Some).collect();
+    Ok(part
+        .into_iter()
+        .filter_map(|index| files[index].take())
+        .collect())
+}

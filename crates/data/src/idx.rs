@@ -1,0 +1,204 @@
+//! MNIST and Fashion-MNIST: images in IDX files, `idx:DIR`.
+//!
+//! Format: two zero bytes, 8 (for bytes), 3 (dimensions), then the number of images, rows and
+//! columns as 4 bytes each, big endian, then the pixels.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use flate2::read::MultiGzDecoder;
+
+use crate::channels;
+use crate::dataset::{Dataset, ImageShape, Joined, Subset};
+use crate::error::DataError;
+use crate::rng::{ItemRng, hold_out_order};
+use crate::source::OpenOptions;
+use crate::split::Split;
+
+/// Images of the training file that are held out for validation.
+const VALID: usize = 5000;
+
+const MAGIC: [u8; 4] = [0, 0, 8, 3];
+const HEADER: usize = 16;
+
+/// An unpacked file may have this many bytes: 4 GiB.
+const LARGEST: u64 = 4 << 30;
+
+/// Grayscale images, with a border of zeros up to the size of the model.
+struct IdxImages {
+    /// [images, rows, columns].
+    pixels: Vec<u8>,
+    rows: usize,
+    columns: usize,
+    image: ImageShape,
+    place: String,
+}
+
+impl Dataset for IdxImages {
+    fn len(&self) -> usize {
+        self.pixels.len() / (self.rows * self.columns)
+    }
+
+    fn image(&self) -> ImageShape {
+        self.image
+    }
+
+    fn read(&self, index: usize, _: &mut ItemRng, out: &mut [u8]) -> Result<(), DataError> {
+        let ImageShape { size, channels } = self.image;
+        let (top, left) = ((size - self.rows) / 2, (size - self.columns) / 2);
+        let area = self.rows * self.columns;
+        let image = &self.pixels[index * area..(index + 1) * area];
+        out.fill(0);
+        for (y, row) in image.chunks_exact(self.columns).enumerate() {
+            let start = ((top + y) * size + left) * channels;
+            channels::convert(
+                row,
+                1,
+                &mut out[start..start + self.columns * channels],
+                channels,
+            );
+        }
+        Ok(())
+    }
+
+    fn name(&self, index: usize) -> String {
+        format!("{} image {index}", self.place)
+    }
+}
+
+/// Opens `idx:DIR`: test is the t10k file, validation a seeded 5000 images of the training file.
+pub(crate) fn open(
+    folder: &Path,
+    split: Split,
+    options: &OpenOptions,
+) -> Result<Arc<dyn Dataset>, DataError> {
+    let images = |part| -> Result<Arc<dyn Dataset>, DataError> {
+        Ok(Arc::new(read_images(&find(folder, part)?, options.image)?))
+    };
+    if split == Split::Test {
+        return images("t10k");
+    }
+    let inner = images("train")?;
+    if split == Split::All {
+        return Ok(Arc::new(Joined {
+            first: inner,
+            second: images("t10k")?,
+        }));
+    }
+    if inner.len() <= VALID {
+        return Err(DataError::TooFew {
+            place: folder.display().to_string(),
+            items: "images",
+            needed: VALID + 1,
+            found: inner.len(),
+        });
+    }
+    let order = hold_out_order(options.seed, inner.len());
+    let (valid, train) = order.split_at(VALID);
+    let mut indices = if split == Split::Train { train } else { valid }.to_vec();
+    indices.sort_unstable();
+    Ok(Arc::new(Subset { inner, indices }))
+}
+
+/// The file of images of `part`, "train" or "t10k".
+fn find(folder: &Path, part: &str) -> Result<PathBuf, DataError> {
+    let name = format!("{part}-images-idx3-ubyte");
+    let names = [
+        name.clone(),
+        format!("{name}.gz"),
+        format!("{part}-images.idx3-ubyte"),
+    ];
+    let found = names
+        .iter()
+        .map(|name| folder.join(name))
+        .find(|path| path.is_file());
+    found.ok_or_else(|| DataError::Empty {
+        place: folder.display().to_string(),
+        expected: format!("the file {name} or {name}.gz"),
+        remedy: "Give the folder that holds the files of MNIST or Fashion-MNIST".to_owned(),
+    })
+}
+
+fn read_images(path: &Path, image: ImageShape) -> Result<IdxImages, DataError> {
+    let place = path.display().to_string();
+    let mut reader = decompressed(path)?;
+    let mut header = Vec::new();
+    reader
+        .by_ref()
+        .take(HEADER as u64)
+        .read_to_end(&mut header)
+        .map_err(DataError::io("read", path))?;
+    if header.len() < HEADER || header[..4] != MAGIC {
+        let found = format!("{:02x?}", &header[..header.len().min(4)]);
+        let expected = "00 00 08 03 and three sizes";
+        return Err(DataError::mismatch(
+            &place,
+            "header",
+            expected,
+            found,
+            "This is no IDX file of images",
+        ));
+    }
+    let size = |field: usize| {
+        let bytes = &header[4 + 4 * field..8 + 4 * field];
+        bytes
+            .iter()
+            .fold(0, |size, &byte| (size << 8) | u64::from(byte))
+    };
+    let (count, rows, columns) = (size(0), size(1), size(2));
+    check_sizes(count, rows, columns, image, &place)?;
+    // At most 2^32 images of 32768^2 pixels: this does not overflow.
+    let expected = count * rows * columns;
+    let mut pixels = Vec::new();
+    reader
+        .take(expected.min(LARGEST))
+        .read_to_end(&mut pixels)
+        .map_err(DataError::io("read", path))?;
+    if pixels.len() as u64 != expected {
+        let expected = format!("{count} images of {rows} x {columns}, {expected} bytes");
+        let remedy = "The file is truncated: download it again";
+        return Err(DataError::mismatch(
+            &place,
+            "data",
+            expected,
+            pixels.len(),
+            remedy,
+        ));
+    }
+    Ok(IdxImages {
+        pixels,
+        rows: rows as usize,
+        columns: columns as usize,
+        image,
+        place,
+    })
+}
+
+fn check_sizes(
+    count: u64,
+    rows: u64,
+    columns: u64,
+    image: ImageShape,
+    place: &str,
+) -> Result<(), DataError> {
+    let fits = 1..=image.size as u64;
+    if count == 0 || !fits.contains(&rows) || !fits.contains(&columns) {
+        let expected = format!("images of at most {0} x {0} pixels", image.size);
+        let found = format!("{count} of {rows} x {columns}");
+        let remedy = "Set model.image_size to a size that holds the images, 32 for MNIST";
+        return Err(DataError::mismatch(place, "sizes", expected, found, remedy));
+    }
+    Ok(())
+}
+
+fn decompressed(path: &Path) -> Result<Box<dyn Read>, DataError> {
+    let file = BufReader::new(File::open(path).map_err(DataError::io("open", path))?);
+    let is_gzip = path.extension().is_some_and(|extension| extension == "gz");
+    Ok(if is_gzip {
+        Box::new(MultiGzDecoder::new(file))
+    } else {
+        Box::new(file)
+    })
+}

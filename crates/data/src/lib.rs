@@ -1,0 +1,53 @@
+//! Images in, batches of bytes out; no tensors, no models.
+//!
+//! [`open`] makes a [`Dataset`] of a [`Source`] (what `--data` says) and a [`Split`]. [`Batches`] reads
+//! it ahead of its use on threads of its own: shuffled without end for training, in order and whole
+//! for evaluation. Every image is [size, size, channels] bytes.
+//!
+//! Two rules hold throughout. What is random is a function of a seed and a position, so that a run
+//! can be continued exactly and does not depend on threads. And whatever a file claims, nothing is
+//! allocated, run or indexed on its word alone: bad input is a [`DataError`] that names the place.
+//!
+//! ```
+//! use vdvae_data::{Batches, ImageShape, OpenOptions, Source, Split, open};
+//!
+//! let shape = ImageShape { size: 32, channels: 3 };
+//! let test = open(&Source::Photos, Split::Test, &OpenOptions::new(shape))?;
+//! let batches = Batches::sequential(test, 64, 2)?.collect::<Result<Vec<_>, _>>()?;
+//! assert_eq!(batches.iter().map(|batch| batch.len()).sum::<usize>(), 400);
+//! # Ok::<(), vdvae_data::DataError>(())
+//! ```
+
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
+
+mod array;
+mod batches;
+mod channels;
+mod cifar10;
+mod crops;
+mod dataset;
+mod error;
+mod folder;
+mod idx;
+mod image_file;
+mod image_store;
+mod jpeg;
+mod listing;
+mod npy;
+mod npz;
+mod photos;
+pub mod pickle;
+mod published;
+mod rng;
+mod source;
+mod split;
+mod statistics;
+
+pub use batches::{Batch, Batches, load_images};
+pub use dataset::{Dataset, ImageShape};
+pub use error::DataError;
+pub use rng::ItemRng;
+pub use source::{OpenOptions, Source, open};
+pub use split::{Split, legacy_permutation};
+pub use statistics::{PixelStatistics, pixel_statistics};

@@ -1,0 +1,89 @@
+//! Which image files a folder holds.
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::DataError;
+use crate::image_file::ImageFile;
+
+const EXTENSIONS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
+
+/// The sub-folders of a folder that is split already.
+pub(crate) struct SplitFolders {
+    pub train: PathBuf,
+    pub valid: PathBuf,
+    /// The validation folder again where there is no test folder.
+    pub test: PathBuf,
+}
+
+/// The folders `train`, `valid` (or `val`) and `test` (or `valid` once more) in `folder`.
+///
+/// `None` unless there are at least the first two.
+pub(crate) fn split_folders(folder: &Path) -> Option<SplitFolders> {
+    let existing = |name: &str| Some(folder.join(name)).filter(|path| path.is_dir());
+    let train = existing("train")?;
+    let valid = existing("valid").or_else(|| existing("val"))?;
+    let test = existing("test").unwrap_or_else(|| valid.clone());
+    Some(SplitFolders { train, valid, test })
+}
+
+/// All PNG, JPEG and WebP files (by their names) in `folder` and the folders in it, sorted by path.
+/// Names that start with a dot are passed over.
+///
+/// # Errors
+/// [`DataError::Io`] if a folder cannot be read, [`DataError::Empty`] if there are no images.
+pub(crate) fn image_files(folder: &Path) -> Result<Vec<ImageFile>, DataError> {
+    let mut paths = Vec::new();
+    collect(folder, &mut HashSet::new(), &mut paths)?;
+    if paths.is_empty() {
+        return Err(DataError::Empty {
+            place: folder.display().to_string(),
+            expected: "PNG, JPEG or WebP images".to_owned(),
+            remedy: "Give a folder that holds such files, in folders of classes or not".to_owned(),
+        });
+    }
+    paths.sort_unstable();
+    Ok(paths.into_iter().map(ImageFile::at).collect())
+}
+
+/// Adds the image files under `folder` to `paths`.
+fn collect(
+    folder: &Path,
+    visited: &mut HashSet<PathBuf>,
+    paths: &mut Vec<PathBuf>,
+) -> Result<(), DataError> {
+    // A link to a folder is followed, but once: links may form a circle.
+    let real = folder
+        .canonicalize()
+        .map_err(DataError::io("open folder", folder))?;
+    if !visited.insert(real) {
+        return Ok(());
+    }
+    for entry in fs::read_dir(folder).map_err(DataError::io("read folder", folder))? {
+        let path = entry.map_err(DataError::io("read folder", folder))?.path();
+        if path
+            .file_name()
+            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+        {
+            continue;
+        }
+        if path.is_dir() {
+            collect(&path, visited, paths)?;
+        } else if is_image(&path) {
+            paths.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn is_image(path: &Path) -> bool {
+    path.extension()
+        .and_then(OsStr::to_str)
+        .is_some_and(|extension| {
+            EXTENSIONS
+                .iter()
+                .any(|known| extension.eq_ignore_ascii_case(known))
+        })
+}

@@ -1,0 +1,405 @@
+//! The header of a .npy file: what is in it, and whether that is images of bytes.
+//!
+//! Format: the magic bytes, the version, the header's length (2 bytes in version 1, 4 bytes in
+//! versions 2 and 3), then a Python dictionary such as
+//! `{'descr': '|u1', 'fortran_order': False, 'shape': (50000, 32, 32, 3), }`.
+
+use crate::dataset::ImageShape;
+use crate::error::DataError;
+
+const MAGIC: &[u8] = b"\x93NUMPY";
+
+/// NumPy's own headers are some 120 bytes long; a longer one than this is not read.
+const LONGEST_HEADER: usize = 1 << 16;
+
+/// What a .npy file says of itself.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Header {
+    /// NumPy's name of the element type, such as `|u1`.
+    descr: String,
+    fortran_order: bool,
+    shape: Vec<u64>,
+    /// Where in the file the array begins.
+    pub data_start: usize,
+}
+
+/// An array as images.
+#[derive(Debug, PartialEq)]
+pub(crate) struct ImageLayout {
+    /// At least one.
+    pub images: usize,
+    /// 1 or 3.
+    pub channels: usize,
+    /// Of all images together.
+    pub bytes: usize,
+}
+
+impl Header {
+    /// Reads the header at the start of `file`.
+    ///
+    /// # Errors
+    /// [`DataError::Mismatch`] at `place` if it is not the start of a .npy file.
+    pub fn parse(file: &[u8], place: &str) -> Result<Self, DataError> {
+        let wrong = |field, expected: &str, found: String| {
+            DataError::mismatch(
+                place,
+                field,
+                expected,
+                found,
+                "Write the file with numpy.save",
+            )
+        };
+        if !file.starts_with(MAGIC) {
+            let found = format!("the bytes {:02x?}", &file[..file.len().min(MAGIC.len())]);
+            return Err(wrong(
+                "magic",
+                "a .npy file, which starts with \\x93NUMPY",
+                found,
+            ));
+        }
+        let cut = || wrong("header", "a whole header", "the end of the file".to_owned());
+        let version = *file.get(MAGIC.len()).ok_or_else(cut)?;
+        let length_bytes = match version {
+            1 => 2,
+            2 | 3 => 4,
+            _ => return Err(wrong("version", "1, 2 or 3", version.to_string())),
+        };
+        let start = MAGIC.len() + 2 + length_bytes;
+        let digits = file.get(MAGIC.len() + 2..start).ok_or_else(cut)?;
+        let length = digits
+            .iter()
+            .rev()
+            .fold(0, |length, &byte| (length << 8) | usize::from(byte));
+        if length > LONGEST_HEADER {
+            return Err(wrong(
+                "header length",
+                "at most 65536 bytes",
+                length.to_string(),
+            ));
+        }
+        let text = file.get(start..start + length).ok_or_else(cut)?;
+        let text = String::from_utf8_lossy(text);
+        let dictionary = "a dictionary with 'descr', 'fortran_order' and 'shape'";
+        let (descr, fortran_order, shape) = Literal(&text)
+            .header()
+            .ok_or_else(|| wrong("header", dictionary, text.trim().to_owned()))?;
+        Ok(Self {
+            descr,
+            fortran_order,
+            shape,
+            data_start: start + length,
+        })
+    }
+
+    /// The array as images of the size of `image`.
+    ///
+    /// # Errors
+    /// [`DataError::Mismatch`] at `place` if the array is not N x S x S x C or N x S x S bytes in C
+    /// order, [`DataError::Empty`] if N is zero.
+    pub fn image_layout(&self, image: ImageShape, place: &str) -> Result<ImageLayout, DataError> {
+        self.check_elements(place)?;
+        let channels = self.channels(place)?;
+        let (images, height, width) = (self.shape[0], self.shape[1], self.shape[2]);
+        if [height, width] != [image.size as u64; 2] {
+            let expected = format!("images of {0} x {0} pixels", image.size);
+            let found = format!("{height} x {width} (shape {})", self.shape_text());
+            let remedy = if height == width {
+                format!("Set model.image_size = {height}, or resize the images")
+            } else {
+                "Crop the images to squares".to_owned()
+            };
+            return Err(DataError::mismatch(place, "shape", expected, found, remedy));
+        }
+        if images == 0 {
+            return Err(DataError::Empty {
+                place: place.to_owned(),
+                expected: "images".to_owned(),
+                remedy: format!("The array's shape is {}", self.shape_text()),
+            });
+        }
+        let one_image = image.size * image.size * channels;
+        let bytes = usize::try_from(images)
+            .ok()
+            .and_then(|images| images.checked_mul(one_image));
+        let Some(bytes) = bytes else {
+            let expected = "an array that can exist";
+            let remedy = "The header is damaged: write the file again";
+            return Err(DataError::mismatch(
+                place,
+                "shape",
+                expected,
+                self.shape_text(),
+                remedy,
+            ));
+        };
+        Ok(ImageLayout {
+            images: bytes / one_image,
+            channels,
+            bytes,
+        })
+    }
+
+    /// The shape as NumPy writes it.
+    pub fn shape_text(&self) -> String {
+        let sides: Vec<String> = self.shape.iter().map(u64::to_string).collect();
+        format!("({})", sides.join(", "))
+    }
+
+    fn check_elements(&self, place: &str) -> Result<(), DataError> {
+        if !matches!(
+            self.descr.as_str(),
+            "|u1" | "<u1" | ">u1" | "=u1" | "u1" | "B"
+        ) {
+            let remedy = "Bring the values to 0..255 and save array.astype(numpy.uint8)";
+            let found = format!("'{}'", self.descr);
+            return Err(DataError::mismatch(
+                place,
+                "dtype",
+                "uint8 ('|u1')",
+                found,
+                remedy,
+            ));
+        }
+        if self.fortran_order {
+            let remedy = "Save numpy.ascontiguousarray(array)";
+            return Err(DataError::mismatch(
+                place,
+                "fortran_order",
+                "False",
+                "True",
+                remedy,
+            ));
+        }
+        Ok(())
+    }
+
+    fn channels(&self, place: &str) -> Result<usize, DataError> {
+        let remedy = match self.shape[..] {
+            [_, _, _] => return Ok(1),
+            [_, _, _, channels @ (1 | 3)] => return Ok(channels as usize),
+            [_, 1 | 3, _, _] => "Channels come last: save array.transpose(0, 2, 3, 1)",
+            _ => "Bring the array to one of these shapes",
+        };
+        let expected = "N x S x S x 3, N x S x S x 1 or N x S x S";
+        Err(DataError::mismatch(
+            place,
+            "shape",
+            expected,
+            self.shape_text(),
+            remedy,
+        ))
+    }
+}
+
+/// The rest of a Python literal that is being read from the left.
+struct Literal<'a>(&'a str);
+
+impl<'a> Literal<'a> {
+    /// The whole header: element type, order and shape.
+    fn header(mut self) -> Option<(String, bool, Vec<u64>)> {
+        let (mut descr, mut order, mut shape) = (None, None, None);
+        self.expect("{")?;
+        while self.expect("}").is_none() {
+            let key = self.string()?;
+            self.expect(":")?;
+            match key {
+                "descr" => descr = Some(self.string_or_list()?.to_owned()),
+                "fortran_order" => order = Some(self.boolean()?),
+                "shape" => shape = Some(self.integers()?),
+                _ => return None,
+            }
+            if self.expect(",").is_none() {
+                self.expect("}")?;
+                break;
+            }
+        }
+        Some((descr?, order?, shape?))
+    }
+
+    /// Moves past `token` and the white space before it.
+    fn expect(&mut self, token: &str) -> Option<()> {
+        self.0 = self.0.trim_start().strip_prefix(token)?;
+        Some(())
+    }
+
+    fn string(&mut self) -> Option<&'a str> {
+        let text = self.0.trim_start();
+        let quote = text
+            .chars()
+            .next()
+            .filter(|quote| matches!(quote, '\'' | '"'))?;
+        let (string, rest) = text[1..].split_once(quote)?;
+        self.0 = rest;
+        Some(string)
+    }
+
+    /// An element type: a string, or the list of fields of a structure, which is taken as it is.
+    fn string_or_list(&mut self) -> Option<&'a str> {
+        let text = self.0.trim_start();
+        if !text.starts_with('[') {
+            return self.string();
+        }
+        let end = text.rfind(']')? + 1;
+        self.0 = &text[end..];
+        Some(&text[..end])
+    }
+
+    fn boolean(&mut self) -> Option<bool> {
+        let truth = self.expect("True").map(|()| true);
+        truth.or_else(|| self.expect("False").map(|()| false))
+    }
+
+    /// A tuple of integers that are not negative.
+    fn integers(&mut self) -> Option<Vec<u64>> {
+        let mut integers = Vec::new();
+        self.expect("(")?;
+        while self.expect(")").is_none() {
+            let text = self.0.trim_start();
+            let digits = text
+                .find(|c: char| !c.is_ascii_digit())
+                .unwrap_or(text.len());
+            integers.push(text[..digits].parse().ok()?);
+            self.0 = text[digits..].strip_prefix('L').unwrap_or(&text[digits..]); // as Python 2 wrote them
+            if self.expect(",").is_none() {
+                self.expect(")")?;
+                break;
+            }
+        }
+        Some(integers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn npy(version: u8, dictionary: &str) -> Vec<u8> {
+        let mut file = MAGIC.to_vec();
+        file.extend_from_slice(&[version, 0]);
+        let length = (dictionary.len() as u32).to_le_bytes();
+        file.extend_from_slice(if version == 1 { &length[..2] } else { &length });
+        file.extend_from_slice(dictionary.as_bytes());
+        file
+    }
+
+    fn header(dictionary: &str) -> Result<Header, DataError> {
+        Header::parse(&npy(1, dictionary), "a.npy")
+    }
+
+    fn layout(dictionary: &str) -> Result<ImageLayout, DataError> {
+        header(dictionary).unwrap().image_layout(
+            ImageShape {
+                size: 32,
+                channels: 3,
+            },
+            "a.npy",
+        )
+    }
+
+    fn array(shape: &str) -> String {
+        format!("{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}     \n")
+    }
+
+    #[test]
+    fn the_three_versions_are_read() {
+        for version in 1..=3 {
+            let file = npy(version, &array("(7, 32, 32, 3)"));
+            let header = Header::parse(&file, "a.npy").unwrap();
+            assert_eq!(
+                (header.descr.as_str(), header.fortran_order),
+                ("|u1", false)
+            );
+            assert_eq!(header.shape, [7, 32, 32, 3]);
+            assert_eq!(header.data_start, file.len());
+        }
+    }
+
+    #[test]
+    fn spelling_variants_are_read() {
+        for text in [
+            "{\"shape\":(7L,32L,32L),\"fortran_order\":False,\"descr\":\"|u1\"}",
+            "{ 'fortran_order' : False , 'descr' : '|u1' , 'shape' : ( 7 , 32 , 32 , ) , }",
+        ] {
+            assert_eq!(header(text).unwrap().shape, [7, 32, 32], "{text}");
+        }
+        assert_eq!(header(&array("()")).unwrap().shape, []);
+    }
+
+    #[test]
+    fn arrays_of_images_are_laid_out() {
+        let rgb = ImageLayout {
+            images: 7,
+            channels: 3,
+            bytes: 7 * 3072,
+        };
+        assert_eq!(layout(&array("(7, 32, 32, 3)")).unwrap(), rgb);
+        let gray = ImageLayout {
+            images: 7,
+            channels: 1,
+            bytes: 7 * 1024,
+        };
+        assert_eq!(layout(&array("(7, 32, 32, 1)")).unwrap(), gray);
+        assert_eq!(layout(&array("(7, 32, 32)")).unwrap(), gray);
+    }
+
+    #[test]
+    fn what_is_not_images_is_refused_with_the_reason() {
+        let float = "{'descr': '<f4', 'fortran_order': False, 'shape': (7, 32, 32, 3)}";
+        let fields =
+            "{'descr': [('x', '|u1'), ('y', '|u1')], 'fortran_order': False, 'shape': (7,)}";
+        let fortran = "{'descr': '|u1', 'fortran_order': True, 'shape': (7, 32, 32, 3)}";
+        let enormous = array("(18446744073709551615, 32, 32, 3)");
+        for (text, expected) in [
+            (float, "dtype: expected uint8 ('|u1'), found '<f4'"),
+            (fields, "dtype: expected uint8"),
+            (fortran, "fortran_order: expected False, found True"),
+            (&array("(7, 3072)"), "found (7, 3072)"),
+            (&array("(7, 32, 32, 4)"), "found (7, 32, 32, 4)"),
+            (&array("(7, 3, 32, 32)"), "array.transpose(0, 2, 3, 1)"),
+            (
+                &array("(7, 64, 64, 3)"),
+                "expected images of 32 x 32 pixels, found 64 x 64",
+            ),
+            (&array("(7, 64, 64, 3)"), "model.image_size = 64"),
+            (&array("(7, 32, 48, 3)"), "Crop the images to squares"),
+            (&array("(0, 32, 32, 3)"), "expected images, found none"),
+            (&enormous, "an array that can exist"),
+        ] {
+            let error = layout(text).unwrap_err().to_string();
+            assert!(
+                error.starts_with("a.npy: ") && error.contains(expected),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn damaged_headers_are_refused() {
+        for text in [
+            "",
+            "{",
+            "{'descr': '|u1'}",
+            "{'descr': '|u1', 'fortran_order': 0, 'shape': (1,)}",
+            "{'descr': '|u1', 'fortran_order': False, 'shape': (-1, 32, 32)}",
+            "{'descr': '|u1', 'fortran_order': False, 'shape': (99999999999999999999999,)}",
+            "{'descr': '|u1', 'fortran_order': False, 'shape': (1 2)}",
+            "{'descr': '|u1', 'fortran_order': False, 'shape': (1,), 'more': 1}",
+        ] {
+            let error = header(text).unwrap_err().to_string();
+            assert!(error.contains("header: expected a dictionary"), "{error}");
+        }
+        let mut too_long = npy(2, "{}");
+        too_long[8..12].copy_from_slice(&u32::MAX.to_le_bytes());
+        for (file, expected) in [
+            (b"PK\x03\x04".to_vec(), "magic: expected a .npy file"),
+            (Vec::new(), "magic: expected a .npy file"),
+            (MAGIC.to_vec(), "found the end of the file"),
+            (npy(1, "{}")[..11].to_vec(), "found the end of the file"),
+            (npy(9, "{}"), "version: expected 1, 2 or 3, found 9"),
+            (too_long, "header length: expected at most 65536 bytes"),
+        ] {
+            let error = Header::parse(&file, "a.npy").unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Where images come from: what `--data` says.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::dataset::{Dataset, ImageShape, RandomlyFlipped};
+use crate::error::DataError;
+use crate::split::Split;
+use crate::{array, cifar10, crops, folder, idx, published};
+
+/// A data source, written `photos` or `kind:path`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The photographs in the program itself, in crops.
+    Photos,
+    /// A folder of larger photographs, in crops.
+    Crops(PathBuf),
+    /// A folder of images, centre-cropped and resized.
+    Folder(PathBuf),
+    /// A .npy or .npz file of N x S x S x C bytes.
+    Npy(PathBuf),
+    /// CIFAR-10: a folder of python or binary batches, or the .tar.gz as downloaded.
+    Cifar10(PathBuf),
+    /// `imagenet32-train.npy` and `imagenet32-valid.npy`.
+    Imagenet32(PathBuf),
+    /// `imagenet64-train.npy` and `imagenet64-valid.npy`.
+    Imagenet64(PathBuf),
+    /// `ffhq-256.npy`.
+    Ffhq256(PathBuf),
+    /// Folders `train` and `valid` of 1024 x 1024 PNG files.
+    Ffhq1024(PathBuf),
+    /// MNIST or Fashion-MNIST: a folder of IDX files, .gz or not.
+    Idx(PathBuf),
+}
+
+/// Name, constructor and argument of each kind that takes a path.
+const KINDS: [(&str, fn(PathBuf) -> Source, &str); 9] = [
+    ("crops", Source::Crops, "DIR"),
+    ("folder", Source::Folder, "DIR"),
+    ("npy", Source::Npy, "FILE"),
+    ("cifar10", Source::Cifar10, "PATH"),
+    ("imagenet32", Source::Imagenet32, "DIR"),
+    ("imagenet64", Source::Imagenet64, "DIR"),
+    ("ffhq256", Source::Ffhq256, "DIR"),
+    ("ffhq1024", Source::Ffhq1024, "DIR"),
+    ("idx", Source::Idx, "DIR"),
+];
+
+impl Source {
+    /// Name of the kind and path, if it has one.
+    fn parts(&self) -> (&'static str, Option<&PathBuf>) {
+        match self {
+            Self::Photos => ("photos", None),
+            Self::Crops(path) => ("crops", Some(path)),
+            Self::Folder(path) => ("folder", Some(path)),
+            Self::Npy(path) => ("npy", Some(path)),
+            Self::Cifar10(path) => ("cifar10", Some(path)),
+            Self::Imagenet32(path) => ("imagenet32", Some(path)),
+            Self::Imagenet64(path) => ("imagenet64", Some(path)),
+            Self::Ffhq256(path) => ("ffhq256", Some(path)),
+            Self::Ffhq1024(path) => ("ffhq1024", Some(path)),
+            Self::Idx(path) => ("idx", Some(path)),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.parts() {
+            (kind, Some(path)) => write!(f, "{kind}:{}", path.display()),
+            (kind, None) => f.write_str(kind),
+        }
+    }
+}
+
+impl FromStr for Source {
+    type Err = DataError;
+
+    fn from_str(given: &str) -> Result<Self, DataError> {
+        let (kind, path) = match given.split_once(':') {
+            Some((kind, path)) => (kind, Some(path).filter(|path| !path.is_empty())),
+            None => (given, None),
+        };
+        let syntax_error = |expected: String| DataError::SourceSyntax {
+            given: given.to_owned(),
+            expected,
+        };
+        if kind == "photos" {
+            return if given == kind {
+                Ok(Self::Photos)
+            } else {
+                Err(syntax_error("photos".to_owned()))
+            };
+        }
+        match (KINDS.iter().find(|(name, ..)| *name == kind), path) {
+            (Some((_, source, _)), Some(path)) => Ok(source(path.into())),
+            (Some((name, _, argument)), None) => Err(syntax_error(format!("{name}:{argument}"))),
+            (None, _) => Err(unknown(given, kind)),
+        }
+    }
+}
+
+/// The error for a kind that does not exist, with what was probably meant.
+fn unknown(given: &str, kind: &str) -> DataError {
+    let forms: Vec<String> = std::iter::once("photos".to_owned())
+        .chain(
+            KINDS
+                .iter()
+                .map(|(name, _, argument)| format!("{name}:{argument}")),
+        )
+        .collect();
+    let name = |form: &str| form.split(':').next().unwrap_or_default().to_owned();
+    let nearest = forms
+        .iter()
+        .min_by_key(|form| edit_distance(kind, &name(form)));
+    let hint = match nearest {
+        _ if PathBuf::from(given).is_dir() => format!("Did you mean `folder:{given}`? "),
+        _ if PathBuf::from(given).is_file() => format!("Did you mean `npy:{given}`? "),
+        Some(form) if edit_distance(kind, &name(form)) <= 3 => format!("Did you mean `{form}`? "),
+        _ => String::new(),
+    };
+    DataError::UnknownSource {
+        given: given.to_owned(),
+        hint,
+        known: forms.join(", "),
+    }
+}
+
+/// Insertions, deletions and replacements that turn `from` into `to` (Levenshtein).
+fn edit_distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, wanted) in from.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, &found) in to.iter().enumerate() {
+            let replaced = diagonal + usize::from(wanted != found);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[to.len()]
+}
+
+/// How to open a data source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// Shape of the images that the model wants.
+    pub image: ImageShape,
+    /// Whether the training split is augmented: `photos` and `crops` are cropped at random. To
+    /// evaluate on the training split, say false; the other splits are never augmented.
+    pub augment: bool,
+    /// Whether an augmented training split is mirrored at random, too.
+    pub flip: bool,
+    /// Decides what is held out where a source has no splits of its own.
+    pub seed: u64,
+    /// Whether images that cannot be used are left out, instead of being an error. All images are
+    /// then decoded once when the data set is opened, so that its length is known.
+    pub skip_bad_images: bool,
+}
+
+impl OpenOptions {
+    /// Images of the given shape as they are: not augmented, seed 0, bad images are errors.
+    pub fn new(image: ImageShape) -> Self {
+        Self {
+            image,
+            augment: false,
+            flip: false,
+            seed: 0,
+            skip_bad_images: false,
+        }
+    }
+}
+
+/// Opens a split of a data source. What it returns has at least one item.
+///
+/// # Errors
+/// If there is nothing there, or it is not what the source's files have to be; see [`DataError`].
+pub fn open(
+    source: &Source,
+    split: Split,
+    options: &OpenOptions,
+) -> Result<Arc<dyn Dataset>, DataError> {
+    options.image.check()?;
+    let dataset = match source {
+        Source::Photos => crops::open_photos(split, options),
+        Source::Crops(path) => crops::open(path, split, options),
+        Source::Folder(path) => folder::open(path, split, options),
+        Source::Npy(path) => array::open(path, split, options),
+        Source::Cifar10(path) => cifar10::open(path, split, options),
+        Source::Imagenet32(path) => published::open_imagenet(path, 32, split, options),
+        Source::Imagenet64(path) => published::open_imagenet(path, 64, split, options),
+        Source::Ffhq256(path) => published::open_ffhq256(path, split, options),
+        Source::Ffhq1024(path) => folder::open_ffhq1024(path, split, options),
+        Source::Idx(path) => idx::open(path, split, options),
+    }?;
+    if options.augment && options.flip && split == Split::Train {
+        return Ok(Arc::new(RandomlyFlipped(dataset)));
+    }
+    Ok(dataset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_written_as_they_are_read() {
+        assert_eq!("photos".parse::<Source>().unwrap(), Source::Photos);
+        for (name, source, _) in KINDS {
+            let written = format!("{name}:some/where:else");
+            let parsed: Source = written.parse().unwrap();
+            assert_eq!(parsed, source("some/where:else".into()));
+            assert_eq!(parsed.to_string(), written);
+        }
+    }
+
+    #[test]
+    fn an_unknown_kind_lists_the_known_and_suggests_the_nearest() {
+        let error = "foldr:pictures".parse::<Source>().unwrap_err().to_string();
+        assert!(error.contains("Did you mean `folder:DIR`?"), "{error}");
+        for known in [
+            "photos",
+            "crops:DIR",
+            "npy:FILE",
+            "cifar10:PATH",
+            "ffhq1024:DIR",
+            "idx:DIR",
+        ] {
+            assert!(error.contains(known), "{error}");
+        }
+        let error = "something-else-entirely"
+            .parse::<Source>()
+            .unwrap_err()
+            .to_string();
+        assert!(!error.contains("Did you mean"), "{error}");
+    }
+
+    #[test]
+    fn a_bare_folder_is_met_with_the_way_to_write_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let given = folder.path().display().to_string();
+        let error = given.parse::<Source>().unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("Did you mean `folder:{given}`?")),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_missing_or_needless_path_is_an_error() {
+        for (given, expected) in [
+            ("cifar10", "cifar10:PATH"),
+            ("npy:", "npy:FILE"),
+            ("photos:x", "`photos`"),
+        ] {
+            let error = given.parse::<Source>().unwrap_err().to_string();
+            assert!(error.contains(given) && error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn edit_distances() {
+        for (from, to, distance) in [
+            ("", "abc", 3),
+            ("kitten", "sitting", 3),
+            ("idx", "idx", 0),
+            ("cifar", "cifar10", 2),
+        ] {
+            assert_eq!(edit_distance(from, to), distance, "{from} {to}");
+            assert_eq!(edit_distance(to, from), distance, "{to} {from}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Convolutions on their own: the first and last of the model, and the projections of latents.
+
+use crate::bottleneck::check_length;
+use crate::grid::{Grid, Map};
+use crate::layer::{Finish, Layer, Source};
+use crate::pack::Weights;
+use crate::parallel::{Shared, enter};
+use crate::scratch::Scratch;
+use crate::weight_gradient::WeightGradient;
+
+/// The shape of a convolution with zero padding and stride 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv {
+    pub batch: usize,
+    pub height: usize,
+    pub width: usize,
+    pub c_in: usize,
+    pub c_out: usize,
+    /// 1 or 3.
+    pub kernel: usize,
+}
+
+impl Conv {
+    /// Pixels of the batch.
+    pub fn pixels(&self) -> usize {
+        self.batch * self.height * self.width
+    }
+
+    /// Length of the weights.
+    pub fn weight_length(&self) -> usize {
+        self.kernel * self.kernel * self.c_in * self.c_out
+    }
+
+    /// Multiplications and additions of a forward pass; each gradient takes as many.
+    pub fn operations(&self) -> usize {
+        2 * self.pixels() * self.weight_length()
+    }
+
+    fn plain(&self) -> Grid {
+        Grid {
+            batch: self.batch,
+            height: self.height,
+            width: self.width,
+            border: 0,
+        }
+    }
+
+    fn check(&self, x: usize, weights: usize) {
+        let kernel = self.kernel;
+        assert!(kernel == 1 || kernel == 3, "kernel is 1 or 3, not {kernel}");
+        check_length("x", x, self.pixels() * self.c_in);
+        check_length("weights", weights, self.weight_length());
+    }
+
+    /// A buffer as the convolution reads it: itself, or a copy in `room` with a clear border.
+    fn bordered(&self, buffer: &[f32], channels: usize, room: &mut Option<Scratch>) -> Map {
+        let plain = self.plain();
+        let border = Grid::border_for(self.kernel, self.height, self.width);
+        if border == 0 {
+            return Map::of(buffer, plain, channels);
+        }
+        let grid = Grid { border, ..plain };
+        let room = room.insert(Scratch::take(grid.places() * channels));
+        let map = Map::new(room, grid, channels);
+        let line = self.width * channels;
+        // SAFETY: nobody else uses the new buffer, and rows lie within it.
+        unsafe {
+            map.clear_border();
+            for (row, from) in buffer.chunks_exact(line).enumerate() {
+                let to = map.pixel(row * self.width);
+                to.copy_from_nonoverlapping(from.as_ptr(), line);
+            }
+        }
+        map
+    }
+}
+
+/// Computes `y` `[batch, height, width, c_out]` from `x` `[batch, height, width, c_in]`,
+/// `weights` `[kernel, kernel, c_in, c_out]` and `bias` `[c_out]`.
+///
+/// # Panics
+/// If a slice does not have the length that the shape says.
+pub fn forward(shape: &Conv, x: &[f32], weights: &[f32], bias: &[f32], y: &mut [f32]) {
+    shape.check(x.len(), weights.len());
+    check_length("bias", bias.len(), shape.c_out);
+    check_length("y", y.len(), shape.pixels() * shape.c_out);
+    if shape.pixels() == 0 {
+        return;
+    }
+    enter(shape.operations(), || {
+        let mut room = None;
+        let from = shape.bordered(x, shape.c_in, &mut room);
+        let rows = shape.kernel * shape.kernel * shape.c_in;
+        let layer = Layer {
+            source: Source::Map(from),
+            segments: from.grid.segments(shape.kernel, shape.c_in),
+            weights: Weights::forward(weights, rows, shape.c_out, shape.pixels()),
+            bias: Some(bias),
+            outputs: shape.c_out,
+            finish: Finish::Store {
+                to: Map::new(y, shape.plain(), shape.c_out),
+                add: None,
+            },
+        };
+        // SAFETY: all buffers were checked and are distinct, the border is clear.
+        unsafe { layer.run(shape.pixels()) };
+    });
+}
+
+/// Computes the gradients with respect to `x` (if asked), `weights` and `bias` from the
+/// gradient `dy` with respect to the output. Results are overwritten, not added to.
+///
+/// # Panics
+/// If a slice does not have the length that the shape says.
+pub fn backward(
+    shape: &Conv,
+    x: &[f32],
+    weights: &[f32],
+    dy: &[f32],
+    dx: Option<&mut [f32]>,
+    dweights: &mut [f32],
+    dbias: &mut [f32],
+) {
+    shape.check(x.len(), weights.len());
+    check_length("dy", dy.len(), shape.pixels() * shape.c_out);
+    check_length("dweights", dweights.len(), shape.weight_length());
+    check_length("dbias", dbias.len(), shape.c_out);
+    let border = Grid::border_for(shape.kernel, shape.height, shape.width);
+    if shape.pixels() == 0 || (shape.kernel == 3 && border == 0) {
+        dweights.fill(0.0);
+        dbias.fill(0.0);
+    }
+    if let Some(dx) = &dx {
+        check_length("dx", dx.len(), shape.pixels() * shape.c_in);
+    }
+    if shape.pixels() == 0 {
+        return;
+    }
+    enter(2 * shape.operations(), || {
+        let mut room = None;
+        let from = shape.bordered(x, shape.c_in, &mut room);
+        let gradient = WeightGradient {
+            source: Source::Map(from),
+            segments: from.grid.segments(shape.kernel, shape.c_in),
+            slope: Map::of(dy, shape.plain(), shape.c_out),
+            weights: Shared(dweights.as_mut_ptr()),
+            bias: Shared(dbias.as_mut_ptr()),
+        };
+        // SAFETY: all buffers were checked and are distinct, the border is clear.
+        unsafe { gradient.run(shape.plain()) };
+        if let Some(dx) = dx {
+            data_gradient(shape, weights, dy, dx);
+        }
+    });
+}
+
+fn data_gradient(shape: &Conv, weights: &[f32], dy: &[f32], dx: &mut [f32]) {
+    let mut room = None;
+    let from = shape.bordered(dy, shape.c_out, &mut room);
+    let taps = shape.kernel * shape.kernel;
+    let layer = Layer {
+        source: Source::Map(from),
+        segments: from.grid.segments(shape.kernel, shape.c_out),
+        weights: Weights::transposed(weights, taps, shape.c_in, shape.c_out, shape.c_in),
+        bias: None,
+        outputs: shape.c_in,
+        finish: Finish::Store {
+            to: Map::new(dx, shape.plain(), shape.c_in),
+            add: None,
+        },
+    };
+    // SAFETY: all buffers were checked and are distinct, the border is clear.
+    unsafe { layer.run(shape.pixels()) };
+}

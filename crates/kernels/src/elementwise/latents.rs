@@ -1,0 +1,306 @@
+//! Latent variables: draws from diagonal Gaussians, and the KL divergence of two of them.
+//!
+//! A Gaussian tensor is `[batch, height, width, channels]`: first `z` means, then `z` log
+//! standard deviations, then channels that are not looked at (the prior's features). The
+//! posterior is `q`, the prior `p`.
+
+use super::{LaneSums, WORTH_A_THREAD, expect_len, for_chunk_pairs, for_chunks};
+use super::{image_parts, rows_per_task, sum_per_image};
+use crate::detect::{Kernel, dispatch};
+use crate::math::exp;
+use crate::simd::Simd;
+
+/// Channels of a Gaussian tensor of `len` numbers over `pixels` positions.
+#[track_caller]
+fn gaussian_channels(name: &str, len: usize, pixels: usize, z: usize) -> usize {
+    let channels = len.checked_div(pixels).unwrap_or(2 * z);
+    assert!(
+        channels >= 2 * z && channels * pixels == len,
+        "{name}: {len} numbers are not {z} means and {z} log sigmas for each of {pixels} pixels"
+    );
+    channels
+}
+
+/// Positions of a tensor of `len` numbers with `z` channels.
+#[track_caller]
+fn positions(name: &str, len: usize, z: usize) -> usize {
+    let pixels = len.checked_div(z).unwrap_or(0);
+    expect_len(name, len, pixels * z);
+    pixels
+}
+
+/// `out = mean + exp(log sigma + log_temperature) * eps`, with `eps` and `out` `[.., z]`.
+///
+/// # Panics
+/// If the lengths do not agree.
+pub fn draw(z: usize, gaussian: &[f32], log_temperature: f32, eps: &[f32], out: &mut [f32]) {
+    let pixels = positions("eps", eps.len(), z);
+    let channels = gaussian_channels("gaussian", gaussian.len(), pixels, z);
+    expect_len("out", out.len(), eps.len());
+    let rows = rows_per_task(channels);
+    for_chunks(out, rows * z, |i, out| {
+        let first = i * rows;
+        dispatch(Draw {
+            sizes: (z, channels),
+            gaussian: &gaussian[first * channels..],
+            log_temperature,
+            eps: &eps[first * z..],
+            out,
+        });
+    });
+}
+
+struct Draw<'a> {
+    /// Latent channels, channels of the Gaussian.
+    sizes: (usize, usize),
+    gaussian: &'a [f32],
+    log_temperature: f32,
+    eps: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl Kernel for Draw<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (z, channels) = self.sizes;
+        let shift = s.splat(self.log_temperature);
+        let pixels = self.gaussian.chunks_exact(channels);
+        let pixels = pixels.zip(self.eps.chunks_exact(z));
+        for (out, (gaussian, eps)) in self.out.chunks_exact_mut(z).zip(pixels) {
+            let (mean, log_sigma) = gaussian[..2 * z].split_at(z);
+            for i in (0..z).step_by(S::LANES) {
+                let sigma = exp(s, s.add(s.load_partial(&log_sigma[i..]), shift));
+                let noise = s.load_partial(&eps[i..]);
+                let drawn = s.fma(sigma, noise, s.load_partial(&mean[i..]));
+                s.store_partial(&mut out[i..], drawn);
+            }
+        }
+    }
+}
+
+/// Gradient of [`draw`] at temperature 1 with respect to the Gaussian: 0 in the channels that
+/// are not looked at.
+///
+/// # Panics
+/// If the lengths do not agree.
+pub fn draw_backward(z: usize, gaussian: &[f32], eps: &[f32], dout: &[f32], dgaussian: &mut [f32]) {
+    let pixels = positions("eps", eps.len(), z);
+    let channels = gaussian_channels("gaussian", gaussian.len(), pixels, z);
+    expect_len("gradient of the latents", dout.len(), eps.len());
+    expect_len("gradient", dgaussian.len(), gaussian.len());
+    let rows = rows_per_task(channels);
+    for_chunks(dgaussian, rows * channels, |i, dgaussian| {
+        let first = i * rows;
+        dispatch(DrawBackward {
+            sizes: (z, channels),
+            gaussian: &gaussian[first * channels..],
+            eps: &eps[first * z..],
+            dout: &dout[first * z..],
+            dgaussian,
+        });
+    });
+}
+
+struct DrawBackward<'a> {
+    /// Latent channels, channels of the Gaussian.
+    sizes: (usize, usize),
+    gaussian: &'a [f32],
+    eps: &'a [f32],
+    dout: &'a [f32],
+    dgaussian: &'a mut [f32],
+}
+
+impl Kernel for DrawBackward<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (z, channels) = self.sizes;
+        let pixels = self.gaussian.chunks_exact(channels);
+        let pixels = pixels.zip(self.eps.chunks_exact(z).zip(self.dout.chunks_exact(z)));
+        let gradients = self.dgaussian.chunks_exact_mut(channels);
+        for (gradient, (gaussian, (eps, dout))) in gradients.zip(pixels) {
+            let log_sigma = &gaussian[z..2 * z];
+            let (dmean, rest) = gradient.split_at_mut(z);
+            let (dlog_sigma, unused) = rest.split_at_mut(z);
+            dmean.copy_from_slice(dout);
+            for i in (0..z).step_by(S::LANES) {
+                let sigma = exp(s, s.load_partial(&log_sigma[i..]));
+                let d = s.mul(s.load_partial(&dout[i..]), s.load_partial(&eps[i..]));
+                s.store_partial(&mut dlog_sigma[i..], s.mul(d, sigma));
+            }
+            unused.fill(0.0);
+        }
+    }
+}
+
+/// KL divergence of the posterior `q [.., 2 z]` from the prior `p [.., 2 z + ..]`, in nats,
+/// summed over the positions and channels of each image: `kl` is `[batch]`.
+///
+/// # Panics
+/// If the lengths do not agree.
+pub fn kl(z: usize, q: &[f32], p: &[f32], kl: &mut [f32]) {
+    let pixels = positions("q", q.len(), 2 * z);
+    let stride = gaussian_channels("p", p.len(), pixels, z);
+    let per_image = pixels.checked_div(kl.len()).unwrap_or(0);
+    expect_len("positions", pixels, per_image * kl.len());
+    let parts = image_parts(kl.len(), per_image).collect();
+    sum_per_image(parts, pixels * z >= WORTH_A_THREAD / 8, kl, |range| {
+        dispatch(Kl {
+            sizes: (z, stride),
+            q: &q[range.start * 2 * z..range.end * 2 * z],
+            p: &p[range.start * stride..range.end * stride],
+            elements: None,
+        })
+    });
+}
+
+/// The same for each latent variable: `kl` is `[batch, height, width, z]`.
+///
+/// # Panics
+/// If the lengths do not agree.
+pub fn kl_per_element(z: usize, q: &[f32], p: &[f32], kl: &mut [f32]) {
+    let pixels = positions("q", q.len(), 2 * z);
+    let stride = gaussian_channels("p", p.len(), pixels, z);
+    expect_len("kl", kl.len(), pixels * z);
+    let rows = rows_per_task(stride);
+    for_chunks(kl, rows * z, |i, elements| {
+        dispatch(Kl {
+            sizes: (z, stride),
+            q: &q[i * rows * 2 * z..][..elements.len() * 2],
+            p: &p[i * rows * stride..],
+            elements: Some(elements),
+        });
+    });
+}
+
+/// The terms of one latent variable that both the KL and its gradient need.
+#[inline(always)]
+fn ratios<S: Simd>(s: S, q: &[f32], p: &[f32], z: usize, i: usize) -> Ratios<S> {
+    let (q_log_sigma, p_log_sigma) = (
+        s.load_partial(&q[z + i..2 * z]),
+        s.load_partial(&p[z + i..2 * z]),
+    );
+    let inverse = exp(s, s.neg(p_log_sigma));
+    let distance = s.sub(s.load_partial(&q[i..z]), s.load_partial(&p[i..z]));
+    let log_ratio = s.sub(q_log_sigma, p_log_sigma);
+    let ratio = exp(s, log_ratio);
+    Ratios {
+        log_ratio,
+        variances: s.mul(ratio, ratio),
+        inverse,
+        distance: s.mul(distance, inverse),
+    }
+}
+
+struct Ratios<S: Simd> {
+    /// log sigma_q - log sigma_p
+    log_ratio: S::F,
+    /// (sigma_q / sigma_p)^2
+    variances: S::F,
+    /// 1 / sigma_p
+    inverse: S::F,
+    /// (mean_q - mean_p) / sigma_p
+    distance: S::F,
+}
+
+struct Kl<'a> {
+    /// Latent channels, channels of the prior.
+    sizes: (usize, usize),
+    q: &'a [f32],
+    p: &'a [f32],
+    /// Where each element goes, if anywhere.
+    elements: Option<&'a mut [f32]>,
+}
+
+impl Kernel for Kl<'_> {
+    /// The sum.
+    type Output = f64;
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) -> f64 {
+        let (z, stride) = self.sizes;
+        let half = s.splat(0.5);
+        let mut sums = LaneSums::default();
+        let pixels = self.q.chunks_exact(2 * z).zip(self.p.chunks_exact(stride));
+        for (pixel, (q, p)) in pixels.enumerate() {
+            for i in (0..z).step_by(S::LANES) {
+                // Lanes beyond z hold zeros, whose KL is exactly 0.
+                let r = ratios(s, q, p, z, i);
+                let squares = s.fma(r.distance, r.distance, r.variances);
+                let kl = s.sub(s.fma(squares, half, s.splat(-0.5)), r.log_ratio);
+                sums.add(s, kl);
+                if let Some(elements) = &mut self.elements {
+                    s.store_partial(&mut elements[pixel * z + i..(pixel + 1) * z], kl);
+                }
+            }
+        }
+        sums.total()
+    }
+}
+
+/// Gradient of [`kl`], times `dkl [batch]`: `dq` like `q`; `dp` like `p`, 0 in the channels
+/// that are not looked at.
+///
+/// # Panics
+/// If the lengths do not agree.
+pub fn kl_backward(z: usize, q: &[f32], p: &[f32], dkl: &[f32], dq: &mut [f32], dp: &mut [f32]) {
+    let pixels = positions("q", q.len(), 2 * z);
+    let stride = gaussian_channels("p", p.len(), pixels, z);
+    let per_image = pixels.checked_div(dkl.len()).unwrap_or(0);
+    expect_len("positions", pixels, per_image * dkl.len());
+    expect_len("dq", dq.len(), q.len());
+    expect_len("dp", dp.len(), p.len());
+    let rows = rows_per_task(stride);
+    for_chunk_pairs((dq, dp), (2 * z, stride), rows, |i, dq, dp| {
+        let first = i * rows;
+        dispatch(KlBackward {
+            sizes: (z, stride),
+            q: &q[first * 2 * z..],
+            p: &p[first * stride..],
+            image: (first, per_image),
+            dkl,
+            dq,
+            dp,
+        });
+    });
+}
+
+struct KlBackward<'a> {
+    /// Latent channels, channels of the prior.
+    sizes: (usize, usize),
+    q: &'a [f32],
+    p: &'a [f32],
+    /// Number of the first position, positions per image.
+    image: (usize, usize),
+    /// Of the whole batch.
+    dkl: &'a [f32],
+    dq: &'a mut [f32],
+    dp: &'a mut [f32],
+}
+
+impl Kernel for KlBackward<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (z, stride) = self.sizes;
+        let (first, per_image) = self.image;
+        let one = s.splat(1.0);
+        let pixels = self.q.chunks_exact(2 * z).zip(self.p.chunks_exact(stride));
+        let gradients = self.dq.chunks_exact_mut(2 * z);
+        let gradients = gradients.zip(self.dp.chunks_exact_mut(stride));
+        for (pixel, ((dq, dp), (q, p))) in gradients.zip(pixels).enumerate() {
+            let scale = s.splat(self.dkl[(first + pixel) / per_image]);
+            for i in (0..z).step_by(S::LANES) {
+                let r = ratios(s, q, p, z, i);
+                let dmean = s.mul(scale, s.mul(r.distance, r.inverse));
+                let dsigma = s.mul(scale, s.sub(r.variances, one));
+                let squares = s.mul(s.mul(r.distance, r.distance), scale);
+                s.store_partial(&mut dq[i..z], dmean);
+                s.store_partial(&mut dq[z + i..], dsigma);
+                s.store_partial(&mut dp[i..z], s.neg(dmean));
+                s.store_partial(&mut dp[z + i..2 * z], s.neg(s.add(dsigma, squares)));
+            }
+            dp[2 * z..].fill(0.0);
+        }
+    }
+}

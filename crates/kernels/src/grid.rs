@@ -1,0 +1,146 @@
+//! Where pixels lie in memory.
+
+use crate::parallel::Shared;
+use crate::tile::Segment;
+
+/// The pixels of a batch of images, each image perhaps inside a border of one zero pixel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Grid {
+    pub batch: usize,
+    pub height: usize,
+    pub width: usize,
+    /// 0 or 1.
+    pub border: usize,
+}
+
+impl Grid {
+    /// Pixels without the border.
+    pub fn pixels(self) -> usize {
+        self.batch * self.height * self.width
+    }
+
+    /// Pixels with the border.
+    pub fn places(self) -> usize {
+        self.batch * self.rows() * self.line()
+    }
+
+    /// Places in a row with its border.
+    fn line(self) -> usize {
+        self.width + 2 * self.border
+    }
+
+    /// Rows of an image with its border.
+    fn rows(self) -> usize {
+        self.height + 2 * self.border
+    }
+
+    /// The place of a pixel.
+    #[inline(always)]
+    pub fn place(self, pixel: usize) -> usize {
+        if self.border == 0 {
+            return pixel;
+        }
+        let (row, column) = (pixel / self.width, pixel % self.width);
+        let (image, row) = (row / self.height, row % self.height);
+        (image * self.rows() + row + 1) * self.line() + column + 1
+    }
+
+    /// How many pixels from this one on, at most `limit`, lie at consecutive places.
+    #[inline(always)]
+    pub fn run(self, pixel: usize, limit: usize) -> usize {
+        if self.border == 0 {
+            limit
+        } else {
+            limit.min(self.width - pixel % self.width)
+        }
+    }
+
+    /// The border that a convolution with this kernel needs; none where all but its centre
+    /// would fall on zeros.
+    pub fn border_for(kernel: usize, height: usize, width: usize) -> usize {
+        usize::from(kernel == 3 && (height, width) != (1, 1))
+    }
+
+    /// The taps of a convolution that reads a buffer laid out like this: `channels` inputs
+    /// each, in the order of the weights.
+    pub fn segments(self, kernel: usize, channels: usize) -> Vec<Segment> {
+        let tap = |tap: usize, dy: isize, dx: isize| Segment {
+            input: (dy * self.line() as isize + dx) * channels as isize,
+            row: tap * channels,
+            rows: channels,
+        };
+        if self.border == 0 {
+            return vec![tap(kernel * kernel / 2, 0, 0)];
+        }
+        let offset = |i: usize| i as isize - 1;
+        (0..9)
+            .map(|i| tap(i, offset(i / 3), offset(i % 3)))
+            .collect()
+    }
+}
+
+/// A buffer of `grid.places()` pixels with `channels` numbers each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Map {
+    pub at: Shared,
+    pub grid: Grid,
+    pub channels: usize,
+}
+
+impl Map {
+    /// A buffer that is written.
+    ///
+    /// # Panics
+    /// If the buffer is too short.
+    pub fn new(buffer: &mut [f32], grid: Grid, channels: usize) -> Self {
+        assert!(buffer.len() >= grid.places() * channels);
+        let at = Shared(buffer.as_mut_ptr());
+        Self { at, grid, channels }
+    }
+
+    /// A buffer that is only read: nothing may be written through it.
+    ///
+    /// # Panics
+    /// If the buffer is too short.
+    pub fn of(buffer: &[f32], grid: Grid, channels: usize) -> Self {
+        assert!(buffer.len() >= grid.places() * channels);
+        let at = Shared(buffer.as_ptr().cast_mut());
+        Self { at, grid, channels }
+    }
+
+    /// The first number of a pixel.
+    ///
+    /// # Safety
+    /// The pixel must be one of the grid's, and the buffer alive.
+    #[inline(always)]
+    pub unsafe fn pixel(self, pixel: usize) -> *mut f32 {
+        // SAFETY: within the buffer, whose length was checked.
+        unsafe { self.at.0.add(self.grid.place(pixel) * self.channels) }
+    }
+
+    /// Sets the border to zero.
+    ///
+    /// # Safety
+    /// The buffer must be alive, writable and used by nobody else.
+    pub unsafe fn clear_border(self) {
+        let Grid { batch, border, .. } = self.grid;
+        if border == 0 {
+            return;
+        }
+        let (rows, line) = (self.grid.rows(), self.grid.line());
+        // SAFETY: ranges of places within the buffer, whose length was checked.
+        let clear = |place: usize, count: usize| unsafe {
+            let start = self.at.0.add(place * self.channels);
+            start.write_bytes(0, count * self.channels);
+        };
+        for image in 0..batch {
+            let first = image * rows * line;
+            clear(first, line + 1);
+            for row in 1..rows - 2 {
+                // The right border of one row and the left border of the next are neighbours.
+                clear(first + (row + 1) * line - 1, 2);
+            }
+            clear(first + (rows - 1) * line - 1, line + 1);
+        }
+    }
+}

@@ -1,0 +1,411 @@
+//! One convolution with what comes before and after it, over a range of pixels.
+//!
+//! Forward passes and data gradients are the same loop: rows of inputs times panels of weights,
+//! a chunk of pixels at a time, so that what follows finds its numbers in the cache.
+
+use crate::detect::{Kernel, dispatch};
+use crate::gelu::{gelu, slope};
+use crate::grid::Map;
+use crate::pack::{Weights, vectors};
+use crate::parallel::for_ranges;
+use crate::scratch::Scratch;
+use crate::simd::Simd;
+use crate::tile::{Segment, Start, rows_times_panel};
+use std::ops::Range;
+
+/// Pixels worked on at a time: a multiple of every tile's rows.
+const CHUNK: usize = 24;
+
+/// What a convolution reads.
+#[derive(Clone, Copy)]
+pub(crate) enum Source {
+    /// A buffer as it is.
+    Map(Map),
+    /// The gelu of one buffer's channels and then another's, both without border.
+    Gelu(Map, Option<Map>),
+}
+
+impl Source {
+    /// Input channels.
+    pub fn channels(&self) -> usize {
+        match self {
+            Source::Map(map) => map.channels,
+            Source::Gelu(x, act) => x.channels + act.map_or(0, |a| a.channels),
+        }
+    }
+}
+
+/// What becomes of the outputs `h`.
+#[derive(Clone, Copy)]
+pub(crate) enum Finish {
+    /// Stores `h`, plus another buffer if given.
+    Store { to: Map, add: Option<Map> },
+    /// Stores gelu(h), and `h` itself if asked.
+    Gelu { to: Map, save: Option<Map> },
+    /// Stores `h * gelu'(of)`.
+    TimesSlope { to: Map, of: Map },
+    /// Splits `h` by channels into those of two inputs: stores `h * gelu'(of)`, plus another
+    /// buffer for the first if given.
+    InputGradient {
+        to: Map,
+        of: Map,
+        add: Option<Map>,
+        rest: Option<(Map, Map)>,
+    },
+}
+
+/// A convolution with what comes before and after it.
+pub(crate) struct Layer<'a> {
+    pub source: Source,
+    /// The taps, see [`crate::grid::Grid::segments`].
+    pub segments: Vec<Segment>,
+    pub weights: Weights<'a>,
+    /// One number per output, if any.
+    pub bias: Option<&'a [f32]>,
+    /// Output channels.
+    pub outputs: usize,
+    pub finish: Finish,
+}
+
+impl Layer<'_> {
+    /// Computes all pixels.
+    ///
+    /// # Safety
+    /// All buffers must be alive and of the same pixels; those written must be used by nobody
+    /// else, borders of those read must be clear where segments reach them.
+    pub unsafe fn run(&self, pixels: usize) {
+        let rows: usize = self.segments.iter().map(|s| s.rows).sum();
+        if let Some(bias) = self.bias {
+            assert!(bias.len() >= self.outputs);
+        }
+        let operations = 2 * pixels * rows * self.outputs;
+        for_ranges(pixels, CHUNK, operations, |range| {
+            dispatch(Part { layer: self, range });
+        });
+    }
+}
+
+/// A layer over some of its pixels.
+struct Part<'a> {
+    layer: &'a Layer<'a>,
+    range: Range<usize>,
+}
+
+/// Input and output rows of the pixels of a chunk.
+struct Rows {
+    input: [*const f32; CHUNK],
+    output: [*mut f32; CHUNK],
+    add: Option<[*const f32; CHUNK]>,
+    count: usize,
+}
+
+impl Kernel for Part<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let layer = self.layer;
+        let input_size = match layer.source {
+            Source::Map(_) => 0,
+            Source::Gelu(..) => CHUNK * layer.source.channels(),
+        };
+        let output_size = match layer.finish {
+            Finish::Store { .. } => 0,
+            _ => CHUNK * layer.outputs,
+        };
+        let mut input = Scratch::take(input_size);
+        let mut output = Scratch::take(output_size);
+        let mut first = self.range.start;
+        while first < self.range.end {
+            let count = CHUNK.min(self.range.end - first);
+            // SAFETY: `Layer::run` requires valid buffers, and its ranges are disjoint.
+            unsafe {
+                let rows = layer.rows(s, first, count, &mut input, &mut output);
+                layer.multiply(s, &rows);
+                layer.finish(s, first, count, &output);
+            }
+            first += count;
+        }
+    }
+}
+
+impl Layer<'_> {
+    /// Finds, or makes, the rows of a chunk.
+    #[inline(always)]
+    unsafe fn rows<S: Simd>(
+        &self,
+        s: S,
+        first: usize,
+        count: usize,
+        input: &mut [f32],
+        output: &mut [f32],
+    ) -> Rows {
+        let mut rows = Rows {
+            input: [std::ptr::null(); CHUNK],
+            output: [std::ptr::null_mut(); CHUNK],
+            add: None,
+            count,
+        };
+        // SAFETY: pixels within their buffers, scratch rows within the scratch.
+        unsafe {
+            match self.source {
+                Source::Map(map) => {
+                    for i in 0..count {
+                        rows.input[i] = map.pixel(first + i);
+                    }
+                }
+                Source::Gelu(x, act) => {
+                    let channels = self.source.channels();
+                    for i in 0..count {
+                        let row = input.as_mut_ptr().add(i * channels);
+                        gelu_row(s, x.pixel(first + i), None, row, x.channels);
+                        if let Some(act) = act {
+                            let row = row.add(x.channels);
+                            gelu_row(s, act.pixel(first + i), None, row, act.channels);
+                        }
+                        rows.input[i] = row;
+                    }
+                }
+            }
+            if let Finish::Store { to, add } = self.finish {
+                let mut more = [std::ptr::null(); CHUNK];
+                for i in 0..count {
+                    rows.output[i] = to.pixel(first + i);
+                    if let Some(add) = add {
+                        more[i] = add.pixel(first + i);
+                    }
+                }
+                rows.add = add.map(|_| more);
+            } else {
+                for i in 0..count {
+                    rows.output[i] = output.as_mut_ptr().add(i * self.outputs);
+                }
+            }
+        }
+        rows
+    }
+
+    /// Rows times weights, one panel after the other.
+    #[inline(always)]
+    unsafe fn multiply<S: Simd>(&self, s: S, rows: &Rows) {
+        let mut start = 0;
+        while start < self.outputs {
+            let v = vectors::<S>((self.outputs - start).div_ceil(S::LANES));
+            // SAFETY: promised by the caller.
+            unsafe {
+                match (S::REGISTERS, v) {
+                    (32, 1) => self.panel::<S, 12, 1>(s, rows, start),
+                    (32, 2) => self.panel::<S, 12, 2>(s, rows, start),
+                    (32, 3) => self.panel::<S, 8, 3>(s, rows, start),
+                    (32, 4) => self.panel::<S, 6, 4>(s, rows, start),
+                    (32, _) => self.panel::<S, 4, 6>(s, rows, start),
+                    (16, 1) => self.panel::<S, 8, 1>(s, rows, start),
+                    (16, 2) => self.panel::<S, 6, 2>(s, rows, start),
+                    (16, _) => self.panel::<S, 4, 3>(s, rows, start),
+                    (_, 1) => self.panel::<S, 4, 1>(s, rows, start),
+                    (_, _) => self.panel::<S, 2, 2>(s, rows, start),
+                }
+            }
+            start += v * S::LANES;
+        }
+    }
+
+    /// All rows times one panel of `V` vectors, by tiles of `R` rows.
+    #[inline(always)]
+    unsafe fn panel<S: Simd, const R: usize, const V: usize>(
+        &self,
+        s: S,
+        rows: &Rows,
+        start: usize,
+    ) {
+        let panel = self.weights.panel(start, V * S::LANES);
+        let last = S::LANES.min(self.outputs - start - (V - 1) * S::LANES);
+        let bias = match self.bias {
+            Some(bias) => Start::Bias(bias[start..].as_ptr()),
+            None => Start::Zero,
+        };
+        let mut row = 0;
+        while row < rows.count {
+            // SAFETY: promised by the caller; the last tile repeats its last row.
+            unsafe {
+                if R <= 4 || rows.count - row > R - 4 {
+                    let at = |i: usize| (row + i).min(rows.count - 1);
+                    rows_times_panel::<S, R, V>(
+                        s,
+                        std::array::from_fn(|i| rows.input[at(i)]),
+                        &self.segments,
+                        panel,
+                        bias,
+                        std::array::from_fn(|i| rows.output[at(i)].add(start)),
+                        rows.add
+                            .map(|add| std::array::from_fn(|i| add[at(i)].add(start))),
+                        last,
+                    );
+                    row += R;
+                } else {
+                    let at = |i: usize| (row + i).min(rows.count - 1);
+                    rows_times_panel::<S, 4, V>(
+                        s,
+                        std::array::from_fn(|i| rows.input[at(i)]),
+                        &self.segments,
+                        panel,
+                        bias,
+                        std::array::from_fn(|i| rows.output[at(i)].add(start)),
+                        rows.add
+                            .map(|add| std::array::from_fn(|i| add[at(i)].add(start))),
+                        last,
+                    );
+                    row += 4;
+                }
+            }
+        }
+    }
+
+    /// What follows the multiplication.
+    #[inline(always)]
+    unsafe fn finish<S: Simd>(&self, s: S, first: usize, count: usize, output: &[f32]) {
+        for i in 0..count {
+            let pixel = first + i;
+            // SAFETY: pixels within their buffers, scratch rows within the scratch.
+            unsafe {
+                let h = output.as_ptr().wrapping_add(i * self.outputs);
+                match self.finish {
+                    Finish::Store { .. } => return,
+                    Finish::Gelu { to, save } => {
+                        let save = save.map(|map| map.pixel(pixel));
+                        gelu_row(s, h, save, to.pixel(pixel), self.outputs);
+                    }
+                    Finish::TimesSlope { to, of } => {
+                        slope_row(s, h, of.pixel(pixel), None, to.pixel(pixel), self.outputs);
+                    }
+                    Finish::InputGradient { to, of, add, rest } => {
+                        let add = add.map(|map| map.pixel(pixel).cast_const());
+                        slope_row(s, h, of.pixel(pixel), add, to.pixel(pixel), to.channels);
+                        if let Some((to, of)) = rest {
+                            let h = h.add(self.outputs - to.channels);
+                            slope_row(s, h, of.pixel(pixel), None, to.pixel(pixel), to.channels);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `to = gelu(from)` for all pixels, and a clear border around.
+///
+/// # Safety
+/// Both buffers must be alive and of the same pixels and channels; `to` must be used by nobody
+/// else.
+pub(crate) unsafe fn activate(from: Map, to: Map) {
+    /// A gelu is about as long as this many multiplications and additions.
+    const OPERATIONS: usize = 60;
+    let pixels = to.grid.pixels();
+    // SAFETY: promised by the caller; the ranges are disjoint.
+    unsafe { to.clear_border() };
+    for_ranges(pixels, CHUNK, pixels * to.channels * OPERATIONS, |range| {
+        dispatch(Activate { from, to, range });
+    });
+}
+
+struct Activate {
+    from: Map,
+    to: Map,
+    range: Range<usize>,
+}
+
+impl Kernel for Activate {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for pixel in self.range {
+            // SAFETY: `activate` requires valid buffers, its ranges are disjoint.
+            unsafe {
+                let (from, to) = (self.from.pixel(pixel), self.to.pixel(pixel));
+                gelu_row(s, from, None, to, self.to.channels);
+            }
+        }
+    }
+}
+
+/// `to = gelu(from)`, and `save = from` if asked, for `count` numbers.
+///
+/// # Safety
+/// All pointers must be valid for `count` numbers.
+#[inline(always)]
+pub(crate) unsafe fn gelu_row<S: Simd>(
+    s: S,
+    from: *const f32,
+    save: Option<*mut f32>,
+    to: *mut f32,
+    count: usize,
+) {
+    let mut i = 0;
+    while i < count {
+        let n = S::LANES.min(count - i);
+        // SAFETY: `n` numbers from `i` on are within `count`.
+        unsafe {
+            let h = load(s, from.add(i), n);
+            if let Some(save) = save {
+                store(s, save.add(i), h, n);
+            }
+            store(s, to.add(i), gelu(s, h), n);
+        }
+        i += n;
+    }
+}
+
+/// `to = gradient * gelu'(of) (+ add)` for `count` numbers.
+///
+/// # Safety
+/// All pointers must be valid for `count` numbers.
+#[inline(always)]
+unsafe fn slope_row<S: Simd>(
+    s: S,
+    gradient: *const f32,
+    of: *const f32,
+    add: Option<*const f32>,
+    to: *mut f32,
+    count: usize,
+) {
+    let mut i = 0;
+    while i < count {
+        let n = S::LANES.min(count - i);
+        // SAFETY: `n` numbers from `i` on are within `count`.
+        unsafe {
+            let factor = slope(s, load(s, of.add(i), n));
+            let gradient = load(s, gradient.add(i), n);
+            let value = match add {
+                Some(add) => s.fma(gradient, factor, load(s, add.add(i), n)),
+                None => s.mul(gradient, factor),
+            };
+            store(s, to.add(i), value, n);
+        }
+        i += n;
+    }
+}
+
+#[inline(always)]
+unsafe fn load<S: Simd>(s: S, from: *const f32, n: usize) -> S::F {
+    // SAFETY: promised by the caller.
+    unsafe {
+        if n == S::LANES {
+            s.load_ptr(from)
+        } else {
+            s.load_ptr_partial(from, n)
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn store<S: Simd>(s: S, to: *mut f32, a: S::F, n: usize) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        if n == S::LANES {
+            s.store_ptr(to, a)
+        } else {
+            s.store_ptr_partial(to, a, n)
+        }
+    }
+}

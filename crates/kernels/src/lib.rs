@@ -1,0 +1,24 @@
+//! Fast fp32 numerics for VDVAE on the CPU, on plain slices and shapes.
+//!
+//! Activations are `[batch, height, width, channels]`, row-major (channels last). Convolution
+//! weights are `[kernel, kernel, c_in, c_out]`, biases `[c_out]`. Every result is the same bits
+//! for any number of threads, and the result for one image does not depend on the batch it is
+//! in. The instruction set is chosen once, in [`detect`]; all of the project's `unsafe` code
+//! lives in this crate.
+
+pub mod arch;
+pub mod bottleneck;
+pub mod conv;
+pub mod detect;
+pub mod elementwise;
+pub mod gelu;
+mod grid;
+mod layer;
+pub mod math;
+pub mod naive;
+mod pack;
+pub mod parallel;
+pub mod scratch;
+pub mod simd;
+mod tile;
+mod weight_gradient;

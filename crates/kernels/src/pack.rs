@@ -1,0 +1,200 @@
+//! Weights laid out for the innermost loops: panels of a few vectors of outputs, contiguous.
+
+use crate::detect::{Kernel, dispatch};
+use crate::scratch::Scratch;
+use crate::simd::Simd;
+use crate::tile::Panel;
+
+/// How many vectors of outputs the next tile takes when `left` are left.
+#[inline(always)]
+pub(crate) fn vectors<S: Simd>(left: usize) -> usize {
+    match S::REGISTERS {
+        32 => match left {
+            0..=4 => left,
+            5 => 3,
+            7 | 8 => 4,
+            _ => 6,
+        },
+        16 => match left {
+            0..=2 => left,
+            4 => 2,
+            _ => 3,
+        },
+        _ => left.min(2),
+    }
+}
+
+/// A weight matrix of `rows` inputs (taps times channels) by `columns` outputs.
+pub(crate) enum Weights<'a> {
+    /// As stored; `columns` is a multiple of the lanes.
+    Stored { weights: &'a [f32], columns: usize },
+    /// One panel of `rows` rows after the other, each as wide as its tile.
+    Packed { panels: Scratch, rows: usize },
+}
+
+impl<'a> Weights<'a> {
+    /// Weights for a forward pass over `pixels` pixels: packed where that pays or must be.
+    pub fn forward(weights: &'a [f32], rows: usize, columns: usize, pixels: usize) -> Self {
+        dispatch(Forward {
+            weights,
+            rows,
+            columns,
+            pixels,
+        })
+    }
+
+    /// Weights `[taps, c_in, c_out]` for a data gradient: `[taps reversed, c_out, c_in]`, of
+    /// which only the first `columns` of `c_in`.
+    pub fn transposed(
+        weights: &[f32],
+        taps: usize,
+        c_in: usize,
+        c_out: usize,
+        columns: usize,
+    ) -> Self {
+        dispatch(Transpose {
+            weights,
+            taps,
+            c_in,
+            c_out,
+            columns,
+        })
+    }
+
+    /// The panel of outputs `start .. start + width`.
+    #[inline(always)]
+    pub fn panel(&self, start: usize, width: usize) -> Panel {
+        match self {
+            Weights::Stored { weights, columns } => Panel {
+                at: weights[start..].as_ptr(),
+                stride: *columns,
+            },
+            Weights::Packed { panels, rows } => Panel {
+                at: panels[rows * start..].as_ptr(),
+                stride: width,
+            },
+        }
+    }
+}
+
+/// Pixels from which on panels make up for copying.
+const WORTH_PACKING: usize = 192;
+
+struct Forward<'a> {
+    weights: &'a [f32],
+    rows: usize,
+    columns: usize,
+    pixels: usize,
+}
+
+impl<'a> Kernel for Forward<'a> {
+    type Output = Weights<'a>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> Weights<'a> {
+        let Self {
+            weights,
+            rows,
+            columns,
+            pixels,
+        } = self;
+        let vector_count = columns.div_ceil(S::LANES);
+        let one_tile = vectors::<S>(vector_count) == vector_count;
+        if columns % S::LANES == 0 && (one_tile || pixels < WORTH_PACKING) {
+            return Weights::Stored { weights, columns };
+        }
+        let mut panels = Scratch::take(rows * vector_count * S::LANES);
+        let mut start = 0;
+        while start < columns {
+            let width = vectors::<S>((columns - start).div_ceil(S::LANES)) * S::LANES;
+            let used = width.min(columns - start);
+            let panel = &mut panels[rows * start..][..rows * width];
+            for (to, from) in panel
+                .chunks_exact_mut(width)
+                .zip(weights.chunks_exact(columns))
+            {
+                to[..used].copy_from_slice(&from[start..start + used]);
+                to[used..].fill(0.0);
+            }
+            start += width;
+        }
+        Weights::Packed { panels, rows }
+    }
+}
+
+struct Transpose<'a> {
+    weights: &'a [f32],
+    taps: usize,
+    c_in: usize,
+    c_out: usize,
+    columns: usize,
+}
+
+impl Kernel for Transpose<'_> {
+    type Output = Weights<'static>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> Weights<'static> {
+        let rows = self.taps * self.c_out;
+        let mut panels = Scratch::take(rows * self.columns.div_ceil(S::LANES) * S::LANES);
+        let mut start = 0;
+        while start < self.columns {
+            let width = vectors::<S>((self.columns - start).div_ceil(S::LANES)) * S::LANES;
+            let panel = &mut panels[rows * start..][..rows * width];
+            for tap in 0..self.taps {
+                let from = &self.weights[(self.taps - 1 - tap) * self.c_in * self.c_out..];
+                let to = &mut panel[tap * self.c_out * width..][..self.c_out * width];
+                self.transpose_panel(from, to, start, width);
+            }
+            start += width;
+        }
+        Weights::Packed { panels, rows }
+    }
+}
+
+/// Side of the squares that are transposed at once.
+const SIDE: usize = 8;
+
+impl Transpose<'_> {
+    /// `to[co][j] = from[start + j][co]`, zero beyond the last column.
+    #[inline(always)]
+    fn transpose_panel(&self, from: &[f32], to: &mut [f32], start: usize, width: usize) {
+        let c_out = self.c_out;
+        for j in (0..width).step_by(SIDE) {
+            let mut co = 0;
+            if start + j + SIDE <= self.columns {
+                while co + SIDE <= c_out {
+                    transpose_square(
+                        &from[(start + j) * c_out + co..],
+                        c_out,
+                        &mut to[co * width + j..],
+                        width,
+                    );
+                    co += SIDE;
+                }
+            }
+            for co in co..c_out {
+                for i in j..j + SIDE {
+                    let inside = start + i < self.columns;
+                    to[co * width + i] = if inside {
+                        from[(start + i) * c_out + co]
+                    } else {
+                        0.0
+                    };
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn transpose_square(from: &[f32], from_stride: usize, to: &mut [f32], to_stride: usize) {
+    let mut square = [[0.0; SIDE]; SIDE];
+    for (i, row) in square.iter_mut().enumerate() {
+        row.copy_from_slice(&from[i * from_stride..][..SIDE]);
+    }
+    for j in 0..SIDE {
+        let column: [f32; SIDE] = std::array::from_fn(|i| square[i][j]);
+        to[j * to_stride..][..SIDE].copy_from_slice(&column);
+    }
+}

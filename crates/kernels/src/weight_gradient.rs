@@ -1,0 +1,329 @@
+//! Gradients of weights and biases.
+//!
+//! Outputs stay where they are: a thread owns some rows of the gradient and goes over all
+//! pixels in order, in chunks of fixed size whose sums are added one after the other. So the
+//! order of all additions is fixed by the shape alone.
+
+use crate::detect::{Kernel, dispatch};
+use crate::grid::{Grid, Map};
+use crate::layer::{Source, gelu_row};
+use crate::pack::vectors;
+use crate::parallel::{Shared, for_ranges};
+use crate::scratch::Scratch;
+use crate::simd::Simd;
+use crate::tile::{Segment, load, outer_products, store};
+use std::ops::Range;
+
+/// Pixels summed before their sum is added to the gradient.
+const CHUNK: usize = 64;
+/// Rows of a gradient that are worth a task of their own.
+const GRANULE: usize = 48;
+
+/// The gradient of one convolution's weights and bias.
+pub(crate) struct WeightGradient {
+    pub source: Source,
+    /// The taps, see [`Grid::segments`].
+    pub segments: Vec<Segment>,
+    /// The gradient with respect to the convolution's outputs.
+    pub slope: Map,
+    /// Receives the gradient of the weights, taps times channels rows of outputs.
+    pub weights: Shared,
+    /// Receives the gradient of the bias.
+    pub bias: Shared,
+}
+
+impl WeightGradient {
+    /// Computes both gradients.
+    ///
+    /// # Safety
+    /// All buffers must be alive; those written must be used by nobody else, borders of those
+    /// read must be clear where segments reach them.
+    pub unsafe fn run(&self, grid: Grid) {
+        let rows: usize = self.segments.iter().map(|s| s.rows).sum();
+        let pixels = grid.pixels();
+        let operations = 2 * pixels * rows * self.slope.channels;
+        for_ranges(rows, GRANULE, operations, |rows| {
+            dispatch(Part {
+                gradient: self,
+                rows,
+                pixels,
+            });
+        });
+    }
+}
+
+/// Some rows of a gradient.
+struct Part<'a> {
+    gradient: &'a WeightGradient,
+    rows: Range<usize>,
+    pixels: usize,
+}
+
+/// Pixels at consecutive places.
+#[derive(Clone, Copy)]
+struct Run {
+    input: *const f32,
+    slope: *const f32,
+    count: usize,
+}
+
+/// The pixels of a chunk.
+struct Runs {
+    runs: [Run; CHUNK],
+    count: usize,
+    /// Distance between pixels of the input.
+    stride: usize,
+    /// Whether these are the first pixels: their sums replace what the gradient holds.
+    first: bool,
+}
+
+impl Kernel for Part<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let width = match self.gradient.source {
+            Source::Map(_) => 0,
+            Source::Gelu(..) => self.rows.len(),
+        };
+        let mut input = Scratch::take(CHUNK * width);
+        let mut first = 0;
+        while first < self.pixels {
+            let count = CHUNK.min(self.pixels - first);
+            // SAFETY: `WeightGradient::run` requires valid buffers, its row ranges are disjoint.
+            unsafe {
+                let runs = self.runs(s, first, count, &mut input);
+                self.add_rows(s, &runs);
+                if self.rows.start == 0 {
+                    self.add_bias(s, &runs);
+                }
+            }
+            first += count;
+        }
+    }
+}
+
+impl Part<'_> {
+    /// Finds, or makes, the inputs of a chunk. Input pointers are those of the first of
+    /// `self.rows` where the source is a gelu, those of channel 0 otherwise.
+    #[inline(always)]
+    unsafe fn runs<S: Simd>(&self, s: S, first: usize, count: usize, input: &mut [f32]) -> Runs {
+        let nowhere = Run {
+            input: std::ptr::null(),
+            slope: std::ptr::null(),
+            count: 0,
+        };
+        let slope = self.gradient.slope;
+        let mut runs = Runs {
+            runs: [nowhere; CHUNK],
+            count: 0,
+            stride: 0,
+            first: first == 0,
+        };
+        // SAFETY: pixels within their buffers, scratch rows within the scratch.
+        unsafe {
+            match self.gradient.source {
+                Source::Map(map) => {
+                    runs.stride = map.channels;
+                    let mut i = 0;
+                    while i < count {
+                        let pixel = first + i;
+                        let length = slope.grid.run(pixel, map.grid.run(pixel, count - i));
+                        runs.runs[runs.count] = Run {
+                            input: map.pixel(pixel),
+                            slope: slope.pixel(pixel),
+                            count: length,
+                        };
+                        runs.count += 1;
+                        i += length;
+                    }
+                }
+                Source::Gelu(x, act) => {
+                    runs.stride = self.rows.len();
+                    for i in 0..count {
+                        let row = input.as_mut_ptr().add(i * runs.stride);
+                        self.gelu_inputs(s, x, act, first + i, row);
+                    }
+                    runs.count = 1;
+                    runs.runs[0] = Run {
+                        input: input.as_ptr(),
+                        slope: slope.pixel(first),
+                        count,
+                    };
+                }
+            }
+        }
+        runs
+    }
+
+    /// The gelu of those channels of a pixel that are in `self.rows`.
+    #[inline(always)]
+    unsafe fn gelu_inputs<S: Simd>(
+        &self,
+        s: S,
+        x: Map,
+        act: Option<Map>,
+        pixel: usize,
+        row: *mut f32,
+    ) {
+        let Range { start, end } = self.rows;
+        let split = x.channels.clamp(start, end);
+        // SAFETY: both parts are channels of their buffers.
+        unsafe {
+            gelu_row(
+                s,
+                x.pixel(pixel).wrapping_add(start),
+                None,
+                row,
+                split - start,
+            );
+            if let Some(act) = act {
+                let from = act
+                    .pixel(pixel)
+                    .wrapping_add(split.saturating_sub(x.channels));
+                gelu_row(s, from, None, row.add(split - start), end - split);
+            }
+        }
+    }
+
+    /// Adds a chunk to the rows, one panel of outputs after the other.
+    #[inline(always)]
+    unsafe fn add_rows<S: Simd>(&self, s: S, runs: &Runs) {
+        let outputs = self.gradient.slope.channels;
+        let mut start = 0;
+        while start < outputs {
+            let v = vectors::<S>((outputs - start).div_ceil(S::LANES));
+            // SAFETY: promised by the caller.
+            unsafe {
+                match (S::REGISTERS, v) {
+                    (32, 1) => self.panel::<S, 16, 1>(s, runs, start),
+                    (32, 2) => self.panel::<S, 12, 2>(s, runs, start),
+                    (32, 3) => self.panel::<S, 8, 3>(s, runs, start),
+                    (32, 4) => self.panel::<S, 6, 4>(s, runs, start),
+                    (32, _) => self.panel::<S, 4, 6>(s, runs, start),
+                    (16, 1) => self.panel::<S, 8, 1>(s, runs, start),
+                    (16, 2) => self.panel::<S, 6, 2>(s, runs, start),
+                    (16, _) => self.panel::<S, 4, 3>(s, runs, start),
+                    (_, 1) => self.panel::<S, 4, 1>(s, runs, start),
+                    (_, _) => self.panel::<S, 2, 2>(s, runs, start),
+                }
+            }
+            start += v * S::LANES;
+        }
+    }
+
+    /// Adds a chunk to `V` vectors of all rows, by tiles of `R` rows.
+    #[inline(always)]
+    unsafe fn panel<S: Simd, const R: usize, const V: usize>(
+        &self,
+        s: S,
+        runs: &Runs,
+        start: usize,
+    ) {
+        let mut taps_start = 0;
+        for segment in &self.gradient.segments {
+            // Rows are counted over the segments, of which there may be fewer than taps.
+            let from = self.rows.start.max(taps_start);
+            let end = self.rows.end.min(taps_start + segment.rows);
+            let mut row = from;
+            while row < end {
+                let channel = match self.gradient.source {
+                    Source::Map(_) => segment.input + (row - taps_start) as isize,
+                    Source::Gelu(..) => (row - self.rows.start) as isize,
+                };
+                let at = segment.row + row - taps_start;
+                // SAFETY: promised by the caller; tiles stay within the segment.
+                unsafe {
+                    row += match end - row {
+                        left if left >= R => self.tile::<S, R, V>(s, runs, channel, at, start),
+                        left if left >= 4 => self.tile::<S, 4, V>(s, runs, channel, at, start),
+                        _ => self.tile::<S, 1, V>(s, runs, channel, at, start),
+                    };
+                }
+            }
+            taps_start += segment.rows;
+        }
+    }
+
+    /// Adds a chunk to `R` rows of `V` vectors; returns `R`.
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const R: usize, const V: usize>(
+        &self,
+        s: S,
+        runs: &Runs,
+        channel: isize,
+        row: usize,
+        start: usize,
+    ) -> usize {
+        let outputs = self.gradient.slope.channels;
+        let last = S::LANES.min(outputs - start - (V - 1) * S::LANES);
+        let full = last == S::LANES;
+        let mut sum = [[s.splat(0.0); V]; R];
+        // SAFETY: promised by the caller.
+        unsafe {
+            for run in &runs.runs[..runs.count] {
+                outer_products::<S, R, V>(
+                    s,
+                    run.input.offset(channel),
+                    runs.stride,
+                    run.slope.add(start),
+                    outputs,
+                    run.count,
+                    last,
+                    &mut sum,
+                );
+            }
+            for (r, sum) in sum.into_iter().enumerate() {
+                let to = self.gradient.weights.0.add((row + r) * outputs + start);
+                add_to::<S, V>(s, to, sum, last, full, runs.first);
+            }
+        }
+        R
+    }
+
+    /// Adds a chunk to the gradient of the bias.
+    #[inline(always)]
+    unsafe fn add_bias<S: Simd>(&self, s: S, runs: &Runs) {
+        let outputs = self.gradient.slope.channels;
+        let mut start = 0;
+        while start < outputs {
+            let last = S::LANES.min(outputs - start);
+            let full = last == S::LANES;
+            let mut sum = [s.splat(0.0)];
+            // SAFETY: promised by the caller.
+            unsafe {
+                for run in &runs.runs[..runs.count] {
+                    for i in 0..run.count {
+                        let row = load::<S, 1>(s, run.slope.add(i * outputs + start), last, full);
+                        sum[0] = s.add(sum[0], row[0]);
+                    }
+                }
+                let to = self.gradient.bias.0.add(start);
+                add_to::<S, 1>(s, to, sum, last, full, runs.first);
+            }
+            start += S::LANES;
+        }
+    }
+}
+
+/// `to += sum`, or `to = sum` if this is the first.
+#[inline(always)]
+unsafe fn add_to<S: Simd, const V: usize>(
+    s: S,
+    to: *mut f32,
+    mut sum: [S::F; V],
+    last: usize,
+    full: bool,
+    first: bool,
+) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        if !first {
+            let before = load::<S, V>(s, to, last, full);
+            for v in 0..V {
+                sum[v] = s.add(before[v], sum[v]);
+            }
+        }
+        store::<S, V>(s, to, sum, last, full);
+    }
+}

@@ -1,0 +1,302 @@
+//! Bottleneck blocks against their naive twins, at sizes that break tiles.
+
+mod common;
+
+use common::{assert_close, bits, numbers, on_every_path, poisoned, with_threads};
+use vdvae_kernels::bottleneck::{Bottleneck, Gradients, Hidden, Weights, backward, forward};
+use vdvae_kernels::naive;
+
+/// A block with all its inputs.
+struct Case {
+    shape: Bottleneck,
+    x: Vec<f32>,
+    act: Option<Vec<f32>>,
+    w: [Vec<f32>; 4],
+    b: [Vec<f32>; 4],
+    dy: Vec<f32>,
+}
+
+/// All results of a forward and a backward pass.
+#[derive(Clone)]
+struct Results {
+    y: Vec<f32>,
+    hidden: Hidden,
+    dx: Vec<f32>,
+    dact: Vec<f32>,
+    gradients: Gradients,
+}
+
+impl Case {
+    fn new(shape: Bottleneck) -> Self {
+        let pixels = shape.pixels();
+        let mut seed = 0;
+        let w = shape.weight_lengths().map(|n| {
+            seed += 1;
+            numbers(n, seed, 0.4)
+        });
+        let b = [shape.mid, shape.mid, shape.mid, shape.c_out].map(|n| numbers(n, 9, 0.5));
+        Self {
+            shape,
+            x: numbers(pixels * shape.c_x, 10, 3.0),
+            act: (shape.c_act > 0).then(|| numbers(pixels * shape.c_act, 11, 3.0)),
+            w,
+            b,
+            dy: numbers(pixels * shape.c_out, 12, 1.0),
+        }
+    }
+
+    fn weights(&self) -> Weights<'_> {
+        let ([w1, w2, w3, w4], [b1, b2, b3, b4]) = (&self.w, &self.b);
+        Weights {
+            w1,
+            b1,
+            w2,
+            b2,
+            w3,
+            b3,
+            w4,
+            b4,
+        }
+    }
+
+    fn compute(&self) -> Results {
+        let shape = &self.shape;
+        let poison = |h: Vec<f32>| poisoned(h.len());
+        let Hidden { h1, h2, h3 } = Hidden::new(shape);
+        let mut hidden = Hidden {
+            h1: poison(h1),
+            h2: poison(h2),
+            h3: poison(h3),
+        };
+        let mut gradients = Gradients::new(shape);
+        let g = &mut gradients;
+        for g in [
+            &mut g.w1, &mut g.b1, &mut g.w2, &mut g.b2, &mut g.w3, &mut g.b3, &mut g.w4, &mut g.b4,
+        ] {
+            g.fill(f32::NAN);
+        }
+        let act = self.act.as_deref();
+        let (mut y, mut dx) = (poisoned(self.dy.len()), poisoned(self.x.len()));
+        let mut dact = poisoned(shape.pixels() * shape.c_act);
+        let weights = self.weights();
+        forward(shape, &self.x, act, &weights, &mut y, Some(&mut hidden));
+        let dact_asked = act.map(|_| &mut dact[..]);
+        backward(
+            shape,
+            &self.x,
+            act,
+            &weights,
+            &hidden,
+            &self.dy,
+            &mut dx,
+            dact_asked,
+            &mut gradients,
+        );
+        Results {
+            y,
+            hidden,
+            dx,
+            dact,
+            gradients,
+        }
+    }
+
+    /// The images `range` of this case alone.
+    fn images(&self, range: std::ops::Range<usize>) -> Self {
+        let area = self.shape.height * self.shape.width;
+        let part =
+            |all: &[f32], c: usize| all[range.start * area * c..range.end * area * c].to_vec();
+        let shape = Bottleneck {
+            batch: range.len(),
+            ..self.shape
+        };
+        Self {
+            shape,
+            x: part(&self.x, shape.c_x),
+            act: self.act.as_ref().map(|act| part(act, shape.c_act)),
+            w: self.w.clone(),
+            b: self.b.clone(),
+            dy: part(&self.dy, shape.c_out),
+        }
+    }
+}
+
+impl Results {
+    fn bits(&self) -> Vec<Vec<u32>> {
+        let g = &self.gradients;
+        let h = &self.hidden;
+        let all = [
+            &self.y, &self.dx, &self.dact, &h.h1, &h.h2, &h.h3, &g.w1, &g.b1, &g.w2, &g.b2, &g.w3,
+            &g.b3, &g.w4, &g.b4,
+        ];
+        all.map(|r| bits(r)).to_vec()
+    }
+}
+
+#[allow(clippy::too_many_arguments)]
+fn block(
+    (batch, height, width): (usize, usize, usize),
+    (c_x, c_act, mid, c_out): (usize, usize, usize, usize),
+    kernel: usize,
+    residual: bool,
+) -> Bottleneck {
+    Bottleneck {
+        batch,
+        height,
+        width,
+        c_x,
+        c_act,
+        mid,
+        c_out,
+        kernel,
+        residual,
+    }
+}
+
+fn shapes() -> Vec<Bottleneck> {
+    let mut shapes = Vec::new();
+    for kernel in [1, 3] {
+        for size in [
+            (1, 1, 1),
+            (5, 1, 1),
+            (1, 1, 3),
+            (2, 3, 1),
+            (1, 2, 2),
+            (3, 4, 4),
+            (2, 5, 7),
+        ] {
+            shapes.push(block(size, (20, 0, 5, 20), kernel, true));
+            shapes.push(block(size, (16, 16, 8, 24), kernel, false));
+        }
+        for mid in [1, 3, 8, 16, 17, 24, 32, 33, 48, 50, 64, 80, 96, 97] {
+            shapes.push(block((1, 5, 6), (7, 2, mid, 9), kernel, false));
+        }
+        for (c_x, c_act) in [(1, 0), (3, 1), (1, 30), (33, 15), (64, 0), (50, 51)] {
+            shapes.push(block((2, 3, 3), (c_x, c_act, 12, 37), kernel, false));
+            shapes.push(block((1, 9, 8), (c_x, c_act, 16, c_x), kernel, true));
+        }
+    }
+    shapes
+}
+
+#[test]
+fn forward_and_backward_agree_with_the_naive_twin() {
+    for shape in shapes() {
+        let case = Case::new(shape);
+        let act = case.act.as_deref();
+        let weights = case.weights();
+        let (y, [h1, h2, h3]) = naive::bottleneck_forward(&shape, &case.x, act, &weights);
+        on_every_path(|path| {
+            let found = case.compute();
+            let name = |what| format!("{path} {shape:?} {what}");
+            assert_close(&name("y"), &found.y, y.clone());
+            assert_close(&name("h1"), &found.hidden.h1, h1.clone());
+            assert_close(&name("h2"), &found.hidden.h2, h2.clone());
+            assert_close(&name("h3"), &found.hidden.h3, h3.clone());
+            let (dx, dact, g) =
+                naive::bottleneck_backward(&shape, &case.x, act, &weights, &found.hidden, &case.dy);
+            assert_close(&name("dx"), &found.dx, dx);
+            assert_close(&name("dact"), &found.dact, dact);
+            let f = &found.gradients;
+            for (what, f, g) in [
+                ("dw1", &f.w1, &g.w1),
+                ("db1", &f.b1, &g.b1),
+                ("dw2", &f.w2, &g.w2),
+                ("db2", &f.b2, &g.b2),
+                ("dw3", &f.w3, &g.w3),
+                ("db3", &f.b3, &g.b3),
+                ("dw4", &f.w4, &g.w4),
+                ("db4", &f.b4, &g.b4),
+            ] {
+                assert_close(&name(what), f, g.iter().map(|&g| f64::from(g)));
+            }
+        });
+    }
+}
+
+#[test]
+fn threads_change_no_bit() {
+    for shape in [
+        block((3, 20, 23), (40, 24, 33, 40), 3, true),
+        block((16, 4, 4), (64, 0, 16, 64), 3, true),
+        block((2, 16, 16), (192, 0, 96, 100), 3, false),
+        block((700, 1, 1), (64, 64, 32, 64), 1, false),
+    ] {
+        let case = Case::new(shape);
+        on_every_path(|path| {
+            let one = with_threads(1, || case.compute().bits());
+            for threads in [2, 5] {
+                let more = with_threads(threads, || case.compute().bits());
+                assert!(more == one, "{path} {shape:?}, {threads} threads");
+            }
+        });
+    }
+}
+
+#[test]
+fn the_batch_changes_no_bit_of_an_image() {
+    for (shape, alone) in [
+        (block((5, 7, 9), (36, 12, 20, 36), 3, true), 3..4),
+        (block((16, 4, 4), (64, 0, 16, 64), 3, true), 7..10),
+        (block((4, 16, 16), (96, 0, 96, 130), 3, false), 2..3),
+        (block((300, 1, 1), (64, 0, 128, 64), 1, true), 299..300),
+    ] {
+        let case = Case::new(shape);
+        let part = case.images(alone.clone());
+        let area = shape.height * shape.width;
+        on_every_path(|path| {
+            let all = case.compute();
+            let one = part.compute();
+            let range = |c: usize| alone.start * area * c..alone.end * area * c;
+            let same = |what: &str, all: &[f32], one: &[f32], c: usize| {
+                assert!(bits(&all[range(c)]) == bits(one), "{path} {shape:?} {what}");
+            };
+            same("y", &all.y, &one.y, shape.c_out);
+            same("dx", &all.dx, &one.dx, shape.c_x);
+            same("dact", &all.dact, &one.dact, shape.c_act);
+            same("h3", &all.hidden.h3, &one.hidden.h3, shape.mid);
+        });
+    }
+}
+
+#[test]
+fn what_is_not_asked_for_changes_nothing_else() {
+    let case = Case::new(block((2, 6, 6), (20, 28, 16, 30), 3, false));
+    let act = case.act.as_deref();
+    let weights = case.weights();
+    on_every_path(|path| {
+        let all = case.compute();
+        let mut y = poisoned(all.y.len());
+        forward(&case.shape, &case.x, act, &weights, &mut y, None);
+        assert!(bits(&y) == bits(&all.y), "{path}: y without hidden");
+        let (mut dx, mut gradients) = (poisoned(all.dx.len()), Gradients::default());
+        backward(
+            &case.shape,
+            &case.x,
+            act,
+            &weights,
+            &all.hidden,
+            &case.dy,
+            &mut dx,
+            None,
+            &mut gradients,
+        );
+        assert!(bits(&dx) == bits(&all.dx), "{path}: dx without dact");
+        assert!(gradients == all.gradients, "{path}: gradients without dact");
+    });
+}
+
+#[test]
+fn no_pixels_give_zero_gradients() {
+    let case = Case::new(block((0, 4, 4), (8, 0, 4, 8), 3, true));
+    let found = case.compute();
+    assert!(found.gradients == Gradients::new(&case.shape));
+}
+
+#[test]
+#[should_panic(expected = "act has 0 numbers, the shape needs 32")]
+fn a_missing_input_is_named() {
+    let mut case = Case::new(block((1, 2, 2), (8, 8, 4, 8), 3, true));
+    case.act = None;
+    case.compute();
+}

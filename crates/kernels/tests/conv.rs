@@ -1,0 +1,118 @@
+//! Convolutions against their naive twins, at sizes that break tiles.
+
+mod common;
+
+use common::{assert_close, bits, numbers, on_every_path, poisoned, with_threads};
+use vdvae_kernels::conv::{Conv, backward, forward};
+use vdvae_kernels::naive;
+
+fn wide(numbers: &[f32]) -> Vec<f64> {
+    numbers.iter().map(|&n| f64::from(n)).collect()
+}
+
+fn conv(
+    batch: usize,
+    height: usize,
+    width: usize,
+    c_in: usize,
+    c_out: usize,
+    kernel: usize,
+) -> Conv {
+    Conv {
+        batch,
+        height,
+        width,
+        c_in,
+        c_out,
+        kernel,
+    }
+}
+
+/// Image sizes around the ends of rows and chunks, channels around each width of a tile.
+fn shapes() -> Vec<Conv> {
+    let mut shapes = Vec::new();
+    for kernel in [1, 3] {
+        for (batch, height, width) in [(1, 1, 1), (3, 1, 1), (2, 1, 5), (2, 5, 1), (1, 3, 4)] {
+            shapes.push(conv(batch, height, width, 3, 5, kernel));
+        }
+        for (batch, height, width) in [(1, 4, 6), (5, 1, 5), (1, 7, 7), (2, 8, 8), (3, 5, 13)] {
+            shapes.push(conv(batch, height, width, 17, 16, kernel));
+        }
+        for c_out in [
+            1, 7, 8, 9, 15, 16, 17, 31, 33, 48, 63, 65, 80, 95, 96, 97, 112, 128, 145,
+        ] {
+            shapes.push(conv(1, 3, 9, 5, c_out, kernel));
+        }
+        for c_in in [1, 2, 4, 6, 11, 12, 13, 16, 21, 64] {
+            shapes.push(conv(2, 3, 7, c_in, 40, kernel));
+        }
+        shapes.push(conv(1, 16, 16, 4, 100, kernel));
+    }
+    shapes
+}
+
+#[test]
+fn forward_and_backward_agree_with_the_naive_twin() {
+    for shape in shapes() {
+        let x = numbers(shape.pixels() * shape.c_in, 1, 1.0);
+        let w = numbers(shape.weight_length(), 2, 0.5);
+        let b = numbers(shape.c_out, 3, 0.5);
+        let dy = numbers(shape.pixels() * shape.c_out, 4, 1.0);
+        let y_expected = naive::conv_forward(&shape, &wide(&x), &w, &b);
+        let (dx_expected, dw_expected, db_expected) =
+            naive::conv_backward(&shape, &wide(&x), &w, &wide(&dy));
+        on_every_path(|path| {
+            let (mut y, mut dx) = (poisoned(dy.len()), poisoned(x.len()));
+            let (mut dw, mut db) = (poisoned(w.len()), poisoned(b.len()));
+            forward(&shape, &x, &w, &b, &mut y);
+            backward(&shape, &x, &w, &dy, Some(&mut dx), &mut dw, &mut db);
+            let name = |what| format!("{path} {shape:?} {what}");
+            assert_close(&name("y"), &y, y_expected.clone());
+            assert_close(&name("dx"), &dx, dx_expected.clone());
+            assert_close(&name("dw"), &dw, dw_expected.clone());
+            assert_close(&name("db"), &db, db_expected.clone());
+        });
+    }
+}
+
+#[test]
+fn threads_change_no_bit() {
+    let shape = conv(3, 24, 19, 33, 70, 3);
+    let x = numbers(shape.pixels() * shape.c_in, 1, 1.0);
+    let w = numbers(shape.weight_length(), 2, 0.5);
+    let b = numbers(shape.c_out, 3, 0.5);
+    let dy = numbers(shape.pixels() * shape.c_out, 4, 1.0);
+    let compute = || {
+        let (mut y, mut dx) = (poisoned(dy.len()), poisoned(x.len()));
+        let (mut dw, mut db) = (poisoned(w.len()), poisoned(b.len()));
+        forward(&shape, &x, &w, &b, &mut y);
+        backward(&shape, &x, &w, &dy, Some(&mut dx), &mut dw, &mut db);
+        [y, dx, dw, db].map(|r| bits(&r))
+    };
+    on_every_path(|path| {
+        let one = with_threads(1, compute);
+        for threads in [2, 3, 7] {
+            assert!(
+                with_threads(threads, compute) == one,
+                "{path}, {threads} threads"
+            );
+        }
+    });
+}
+
+#[test]
+fn no_pixels_give_zero_gradients() {
+    let shape = conv(0, 4, 4, 3, 5, 3);
+    let w = numbers(shape.weight_length(), 2, 0.5);
+    let (mut dw, mut db) = (poisoned(w.len()), poisoned(5));
+    forward(&shape, &[], &w, &[0.0; 5], &mut []);
+    backward(&shape, &[], &w, &[], Some(&mut []), &mut dw, &mut db);
+    assert!(dw.iter().chain(&db).all(|&g| g == 0.0));
+}
+
+#[test]
+#[should_panic(expected = "weights has 9 numbers, the shape needs 135")]
+fn a_wrong_length_is_named() {
+    let shape = conv(1, 2, 2, 3, 5, 3);
+    forward(&shape, &[0.0; 12], &[0.0; 9], &[0.0; 5], &mut [0.0; 20]);
+}

@@ -1,0 +1,415 @@
+//! Latents, features, pooling, upsampling and the optimizer against their naive twins, at
+//! sizes that break vectors; gradients against finite differences of the twins.
+
+mod common;
+
+use common::{assert_close, bits, numbers, on_every_path, poisoned, with_threads};
+use vdvae_kernels::elementwise::features::{add_features, add_features_backward};
+use vdvae_kernels::elementwise::latents::{draw, draw_backward, kl, kl_backward, kl_per_element};
+use vdvae_kernels::elementwise::naive;
+use vdvae_kernels::elementwise::optimizer::{AdamW, AdamWTensor, adamw, sum_of_squares};
+use vdvae_kernels::elementwise::pool::{PoolShape, avg_pool, avg_pool_backward};
+use vdvae_kernels::elementwise::upsample::{UpsampleShape, upsample_add, upsample_add_backward};
+
+fn wide(numbers: &[f32]) -> Vec<f64> {
+    numbers.iter().map(|&n| f64::from(n)).collect()
+}
+
+/// Sum of `outputs`, each times its weight.
+fn weighted(outputs: &[f64], weights: &[f32]) -> f64 {
+    outputs
+        .iter()
+        .zip(weights)
+        .map(|(o, &w)| o * f64::from(w))
+        .sum()
+}
+
+/// Derivative of `loss` with respect to each of `x`, by central differences.
+fn slopes(x: &[f32], loss: impl Fn(&[f64]) -> f64) -> Vec<f64> {
+    const STEP: f64 = 1e-5;
+    let mut x = wide(x);
+    let mut derivatives = Vec::new();
+    for i in 0..x.len() {
+        let centre = x[i];
+        x[i] = centre + STEP;
+        let above = loss(&x);
+        x[i] = centre - STEP;
+        derivatives.push((above - loss(&x)) / (2.0 * STEP));
+        x[i] = centre;
+    }
+    derivatives
+}
+
+/// Batch, positions, latent channels, further channels of the prior.
+const LATENTS: [(usize, usize, usize, usize); 7] = [
+    (1, 1, 1, 0),
+    (2, 9, 3, 1),
+    (3, 1, 7, 5),
+    (2, 65, 15, 17),
+    (1, 130, 16, 16),
+    (2, 6, 17, 3),
+    (2, 4, 33, 0),
+];
+
+#[test]
+fn draws_and_their_gradient() {
+    on_every_path(|path| {
+        for (batch, pixels, z, more) in LATENTS {
+            let (n, channels) = (batch * pixels, 2 * z + more);
+            let gaussian = numbers(n * channels, 1, 2.0);
+            let (eps, dout) = (numbers(n * z, 2, 3.0), numbers(n * z, 3, 1.0));
+            let mut out = poisoned(n * z);
+            draw(z, &gaussian, -0.7, &eps, &mut out);
+            let expected = naive::draw(z, &wide(&gaussian), f64::from(-0.7_f32), &wide(&eps));
+            assert_close(&format!("{path} draw {z}"), &out, expected);
+
+            let mut gradient = poisoned(gaussian.len());
+            draw_backward(z, &gaussian, &eps, &dout, &mut gradient);
+            if n < 20 {
+                let loss = |g: &[f64]| weighted(&naive::draw(z, g, 0.0, &wide(&eps)), &dout);
+                let expected = slopes(&gaussian, loss);
+                assert_close(&format!("{path} draw gradient {z}"), &gradient, expected);
+            }
+            assert!(gradient.iter().all(|g| g.is_finite()));
+        }
+    });
+}
+
+#[test]
+fn divergence_and_its_gradient() {
+    on_every_path(|path| {
+        for (batch, pixels, z, more) in LATENTS {
+            let (n, stride) = (batch * pixels, 2 * z + more);
+            let (q, p) = (numbers(n * 2 * z, 4, 1.5), numbers(n * stride, 5, 1.5));
+            let mut elements = poisoned(n * z);
+            kl_per_element(z, &q, &p, &mut elements);
+            let expected = naive::kl_per_element(z, &wide(&q), &wide(&p));
+            assert_close(
+                &format!("{path} kl {z}"),
+                &elements,
+                expected.iter().copied(),
+            );
+
+            let mut sums = poisoned(batch);
+            kl(z, &q, &p, &mut sums);
+            let images = expected.chunks(pixels * z).map(|image| image.iter().sum());
+            assert_close(&format!("{path} kl sums {z}"), &sums, images);
+
+            let dkl = numbers(batch, 6, 1.0);
+            let (mut dq, mut dp) = (poisoned(q.len()), poisoned(p.len()));
+            kl_backward(z, &q, &p, &dkl, &mut dq, &mut dp);
+            if n < 20 {
+                let loss = |q: &[f64], p: &[f64]| {
+                    let kl = naive::kl_per_element(z, q, p);
+                    let images = kl.chunks(pixels * z).map(|image| image.iter().sum());
+                    weighted(&images.collect::<Vec<f64>>(), &dkl)
+                };
+                let expected = slopes(&q, |q| loss(q, &wide(&p)));
+                assert_close(&format!("{path} dq {z}"), &dq, expected);
+                let expected = slopes(&p, |p| loss(&wide(&q), p));
+                assert_close(&format!("{path} dp {z}"), &dp, expected);
+            }
+            assert!(dq.iter().chain(&dp).all(|g| g.is_finite()));
+        }
+    });
+}
+
+#[test]
+fn divergence_at_extreme_scales_does_not_overflow_in_between() {
+    on_every_path(|_| {
+        // sigma^2 alone would overflow, the ratio is 1.
+        let mut found = poisoned(1);
+        kl(1, &[3.0, 60.0], &[3.0, 60.0], &mut found);
+        assert_eq!(found, [0.0]);
+        kl(1, &[3.0, -60.0], &[3.0, -60.0], &mut found);
+        assert_eq!(found, [0.0]);
+        kl(1, &[f32::NAN, 0.0], &[0.0, 0.0], &mut found);
+        assert!(found[0].is_nan());
+    });
+}
+
+#[test]
+fn features_are_added_after_the_offset() {
+    for (pixels, channels, offset) in [(1, 1, 2), (9, 3, 6), (35, 17, 32), (70, 16, 1), (3, 15, 0)]
+    {
+        let x = numbers(pixels * channels, 7, 1.0);
+        let p = numbers(pixels * (channels + offset), 8, 1.0);
+        let mut out = poisoned(x.len());
+        add_features(channels, offset, &x, &p, &mut out);
+        let loss = |p: &[f64]| naive::add_features(channels, offset, &wide(&x), p);
+        assert_close("features", &out, loss(&wide(&p)));
+        let mut dp = poisoned(p.len());
+        add_features_backward(channels, offset, &x, &mut dp);
+        assert_close("dp", &dp, slopes(&p, |p| weighted(&loss(p), &x)));
+    }
+}
+
+#[test]
+fn pooling_and_its_gradient() {
+    // Batch, height, width, channels before and after, factor.
+    let cases = [
+        (1, 2, 2, 1, 1, 2),
+        (2, 4, 6, 3, 7, 2),
+        (1, 9, 3, 15, 16, 3),
+        (2, 4, 4, 16, 16, 4),
+        (1, 3, 5, 17, 35, 1),
+        (2, 2, 4, 33, 33, 2),
+    ];
+    for (batch, height, width, c_in, c_out, factor) in cases {
+        let shape = PoolShape {
+            batch,
+            height,
+            width,
+            c_in,
+            c_out,
+            factor,
+        };
+        let x = numbers(shape.input_len(), 9, 1.0);
+        let dout = numbers(shape.output_len(), 10, 1.0);
+        let mut out = poisoned(dout.len());
+        avg_pool(&shape, &x, &mut out);
+        assert_close("pooled", &out, naive::avg_pool(&shape, &wide(&x)));
+        let mut dx = poisoned(x.len());
+        avg_pool_backward(&shape, &dout, &mut dx);
+        let expected = slopes(&x, |x| weighted(&naive::avg_pool(&shape, x), &dout));
+        assert_close("pooling gradient", &dx, expected);
+    }
+}
+
+#[test]
+fn upsampling_and_its_gradient() {
+    // Batch, height, width, channels, mixed channels, factor.
+    let cases = [
+        (1, 2, 2, 1, 1, 2),
+        (2, 4, 6, 3, 7, 2),
+        (3, 9, 3, 15, 16, 3),
+        (2, 4, 4, 16, 16, 4),
+        (2, 3, 5, 17, 35, 1),
+    ];
+    for (batch, height, width, channels, mixed_channels, factor) in cases {
+        let shape = UpsampleShape {
+            batch,
+            height,
+            width,
+            channels,
+            mixed_channels,
+            factor,
+        };
+        let mixed = numbers(shape.mixed_len(), 12, 1.0);
+        let dout = numbers(batch * shape.image_len(), 13, 1.0);
+        for images in [1, batch] {
+            let x = numbers(images * shape.image_len(), 11, 1.0);
+            let mut out = poisoned(dout.len());
+            upsample_add(&shape, &x, &mixed, &mut out);
+            let forward = |x: &[f64], mixed: &[f64]| naive::upsample_add(&shape, x, mixed);
+            assert_close("upsampled", &out, forward(&wide(&x), &wide(&mixed)));
+            let (mut dx, mut dmixed) = (poisoned(x.len()), poisoned(mixed.len()));
+            upsample_add_backward(&shape, &dout, &mut dx, &mut dmixed);
+            let expected = slopes(&x, |x| weighted(&forward(x, &wide(&mixed)), &dout));
+            assert_close("dx", &dx, expected);
+            let expected = slopes(&mixed, |m| weighted(&forward(&wide(&x), m), &dout));
+            assert_close("dmixed", &dmixed, expected);
+        }
+    }
+}
+
+fn rule(step: u32) -> AdamW {
+    AdamW {
+        learning_rate: 2e-3,
+        beta1: 0.9,
+        beta2: 0.95,
+        epsilon: 1e-8,
+        weight_decay: 0.01,
+        step,
+        grad_scale: 0.37,
+        ema_rate: 0.999,
+    }
+}
+
+#[test]
+fn optimizer_steps() {
+    on_every_path(|path| {
+        for len in [1, 3, 7, 15, 16, 17, 1000] {
+            let mut state = [
+                numbers(len, 14, 1.0),
+                vec![0.0; len],
+                vec![0.0; len],
+                numbers(len, 15, 1.0),
+            ];
+            let mut expected: Vec<[f64; 4]> = (0..len)
+                .map(|i| [0, 1, 2, 3].map(|part: usize| f64::from(state[part][i])))
+                .collect();
+            for step in 1..5 {
+                let grad = numbers(len, 16 + step, 1.0);
+                let [param, m, v, ema] = &mut state;
+                let tensor = AdamWTensor {
+                    param,
+                    grad: &grad,
+                    m,
+                    v,
+                    ema,
+                };
+                adamw(tensor, &rule(step));
+                for (e, &g) in expected.iter_mut().zip(&grad) {
+                    *e = naive::adamw(&rule(step), *e, f64::from(g));
+                }
+            }
+            for (part, found) in state.iter().enumerate() {
+                assert_close(
+                    &format!("{path} {part}"),
+                    found,
+                    expected.iter().map(|e| e[part]),
+                );
+            }
+        }
+    });
+}
+
+#[test]
+fn sums_of_squares_are_exact_and_the_same_for_every_instruction_set() {
+    for len in [0, 1, 15, 16, 17, 16_384, 16_385, 200_003] {
+        let x = numbers(len, 20, 1e20);
+        let expected: f64 = x.iter().map(|&x| f64::from(x).powi(2)).sum();
+        let mut found = Vec::new();
+        on_every_path(|_| found.push(sum_of_squares(&x)));
+        assert!((found[0] - expected).abs() <= 1e-13 * expected, "{len}");
+        assert!(
+            found.iter().all(|f| f.to_bits() == found[0].to_bits()),
+            "{len}"
+        );
+    }
+}
+
+/// Everything that uses threads, on a batch large enough for it; outputs one after another.
+fn all_results(batch: usize) -> Vec<Vec<f32>> {
+    let (z, side, c) = (16, 34, 48);
+    let n = batch * side * side;
+    let image = |count: usize, seed: u32| {
+        numbers(batch.max(3) * count, seed, 1.0)[..batch * count].to_vec()
+    };
+    let (q, p) = (
+        image(side * side * 2 * z, 1),
+        image(side * side * (2 * z + c), 2),
+    );
+    let (eps, x) = (image(side * side * z, 3), image(side * side * c, 4));
+    let dkl = image(1, 5);
+    let mut out = [
+        poisoned(n * z),
+        poisoned(q.len()),
+        poisoned(batch),
+        poisoned(q.len()),
+        poisoned(p.len()),
+        poisoned(x.len()),
+        poisoned(p.len()),
+        poisoned(x.len() / 4),
+        poisoned(x.len()),
+        poisoned(x.len()),
+        poisoned(x.len()),
+        poisoned(x.len() / 4),
+    ];
+    let [
+        z_,
+        dq,
+        kl_,
+        dq_kl,
+        dp_kl,
+        sum,
+        dp,
+        pooled,
+        dx,
+        up,
+        dstate,
+        dmixed,
+    ] = &mut out;
+    draw(z, &q, 0.0, &eps, z_);
+    draw_backward(z, &q, &eps, z_, dq);
+    kl(z, &q, &p, kl_);
+    kl_backward(z, &q, &p, &dkl, dq_kl, dp_kl);
+    add_features(c, 2 * z, &x, &p, sum);
+    add_features_backward(c, 2 * z, &x, dp);
+    let pool = PoolShape {
+        batch,
+        height: side,
+        width: side,
+        c_in: c,
+        c_out: c,
+        factor: 2,
+    };
+    avg_pool(&pool, &x, pooled);
+    avg_pool_backward(&pool, pooled, dx);
+    let upsample = UpsampleShape {
+        batch,
+        height: side,
+        width: side,
+        channels: c,
+        mixed_channels: c,
+        factor: 2,
+    };
+    upsample_add(&upsample, &x, pooled, up);
+    upsample_add_backward(&upsample, up, dstate, dmixed);
+    out.to_vec()
+}
+
+#[test]
+fn neither_threads_nor_batch_change_a_bit() {
+    on_every_path(|path| {
+        let expected = with_threads(1, || all_results(3));
+        for threads in [2, 3] {
+            let found = with_threads(threads, || all_results(3));
+            for (f, e) in found.iter().zip(&expected) {
+                assert_eq!(bits(f), bits(e), "{path}, {threads} threads");
+            }
+        }
+        for (i, (one, three)) in all_results(1).iter().zip(&expected).enumerate() {
+            assert_eq!(bits(one), bits(&three[..one.len()]), "{path}, output {i}");
+        }
+    });
+}
+
+#[test]
+fn sums_over_the_batch_and_the_optimizer_do_not_depend_on_threads() {
+    let shape = UpsampleShape {
+        batch: 5,
+        height: 40,
+        width: 40,
+        channels: 48,
+        mixed_channels: 48,
+        factor: 1,
+    };
+    let dout = numbers(5 * shape.image_len(), 1, 1.0);
+    let grad = numbers(shape.image_len(), 2, 1.0);
+    let results = |threads| {
+        with_threads(threads, || {
+            let (mut dx, mut dmixed) = (poisoned(shape.image_len()), poisoned(dout.len()));
+            upsample_add_backward(&shape, &dout, &mut dx, &mut dmixed);
+            let mut ema = dx.clone();
+            let (mut m, mut v) = (vec![0.0; dx.len()], vec![0.0; dx.len()]);
+            let tensor = AdamWTensor {
+                param: &mut dx,
+                grad: &grad,
+                m: &mut m,
+                v: &mut v,
+                ema: &mut ema,
+            };
+            adamw(tensor, &rule(1));
+            (bits(&dx), bits(&ema), sum_of_squares(&dout).to_bits())
+        })
+    };
+    let expected = results(1);
+    assert_eq!(results(2), expected);
+    assert_eq!(results(3), expected);
+}
+
+#[test]
+#[should_panic(expected = "pooling input: expected 64 numbers, found 63")]
+fn a_wrong_length_is_named() {
+    let shape = PoolShape {
+        batch: 1,
+        height: 4,
+        width: 4,
+        c_in: 4,
+        c_out: 4,
+        factor: 2,
+    };
+    avg_pool(&shape, &[0.0; 63], &mut [0.0; 16]);
+}

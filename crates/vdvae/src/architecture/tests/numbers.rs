@@ -1,0 +1,114 @@
+//! Counts against the published models, the golden vectors and by hand.
+
+use super::*;
+
+#[test]
+fn published_parameter_counts() {
+    for (name, parameters, decoder, encoder) in [
+        ("cifar10", 39_145_700, 43, 33),
+        ("imagenet32", 119_280_868, 78, 48),
+        ("imagenet64", 125_005_860, 75, 65),
+        ("ffhq256", 114_874_852, 66, 68),
+        ("ffhq1024", 109_366_904, 70, 70),
+    ] {
+        let architecture = preset(name);
+        assert_eq!(architecture.parameters(), parameters, "{name}");
+        assert_eq!(architecture.stochastic_depth(), decoder, "{name}");
+        assert_eq!(architecture.enc_blocks.len(), encoder, "{name}");
+    }
+}
+
+#[test]
+fn golden_names_shapes_and_order() {
+    for (model, count, golden) in [
+        (
+            plain32(),
+            130_130,
+            include_str!("../../../tests/golden/plain32.parameters.txt"),
+        ),
+        (
+            widths32(),
+            64_332,
+            include_str!("../../../tests/golden/widths32.parameters.txt"),
+        ),
+        (
+            lowbit16(),
+            38_448,
+            include_str!("../../../tests/golden/lowbit16.parameters.txt"),
+        ),
+    ] {
+        let architecture = build(&model);
+        let found: String = architecture
+            .parameter_shapes()
+            .into_iter()
+            .map(|(name, shape)| {
+                let shape: Vec<String> = shape.iter().map(usize::to_string).collect();
+                format!("{name} {}\n", shape.join(" "))
+            })
+            .collect();
+        assert_eq!(found, golden);
+        assert_eq!(architecture.parameters(), count);
+    }
+}
+
+#[test]
+fn cifar10_operations() {
+    let operations = preset("cifar10").operations();
+    let giga = |x: f64| (x / 1e9).round();
+    assert_eq!(giga(operations.training), 134.0);
+    assert_eq!(giga(operations.evaluation), 45.0);
+    assert_eq!(giga(operations.sample), 25.0);
+    assert_eq!(
+        operations.evaluation,
+        operations.encoder + operations.decoder
+    );
+}
+
+#[test]
+fn operations_of_a_tiny_model_by_hand() {
+    let architecture = build(&ModelConfig {
+        image_size: 2,
+        width: 8,
+        zdim: 3,
+        enc_blocks: "2x1".into(),
+        dec_blocks: "2x1".into(),
+        num_mixtures: 1,
+        ..plain32()
+    });
+    let bottleneck = |c_in: usize, c_out: usize| c_in * 2 + 2 * 2 + 2 * 2 + 2 * c_out;
+    let encoder = 3 * 8 * 9 + bottleneck(8, 8);
+    let sample = bottleneck(8, 6 + 8) + 3 * 8 + bottleneck(8, 8) + 8 * 10;
+    let posterior = bottleneck(16, 6);
+    let pixels_times_2 = 2 * 4;
+    let operations = architecture.operations();
+    assert_eq!(operations.encoder, (pixels_times_2 * encoder) as f64);
+    assert_eq!(operations.sample, (pixels_times_2 * sample) as f64);
+    assert_eq!(
+        operations.decoder,
+        (pixels_times_2 * (sample + posterior)) as f64
+    );
+}
+
+#[test]
+fn latents_of_cifar10() {
+    let latents = preset("cifar10").latents();
+    let rows: Vec<_> = latents
+        .iter()
+        .map(|l| (l.resolution, l.layers, l.latents))
+        .collect();
+    let z = |layers: u64, r: u64| layers * 16 * r * r;
+    assert_eq!(
+        rows,
+        [
+            (1, 1, z(1, 1)),
+            (4, 3, z(3, 4)),
+            (8, 6, z(6, 8)),
+            (16, 11, z(11, 16)),
+            (32, 22, z(22, 32)),
+        ]
+    );
+    assert_eq!(latents.last().map(|l| l.cumulative_share), Some(1.0));
+    let total: u64 = latents.iter().map(|l| l.latents).sum();
+    assert_eq!(latents[0].cumulative_share, 16.0 / total as f64);
+    assert!(latents.is_sorted_by(|a, b| a.cumulative_share < b.cumulative_share));
+}

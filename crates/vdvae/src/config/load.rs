@@ -1,0 +1,110 @@
+//! From TOML text to a [`Config`], strictly.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use super::keys::{self, Kind};
+use super::{Config, ConfigError, Preset};
+
+/// No configuration is longer; what is longer is another kind of file.
+const LONGEST: u64 = 1 << 20;
+
+impl Config {
+    /// The preset called `name`.
+    ///
+    /// # Errors
+    /// [`ConfigError::UnknownPreset`], with the nearest name.
+    pub fn preset(name: &str) -> Result<Self, ConfigError> {
+        Preset::find(name).map(|preset| preset.config())
+    }
+
+    /// Reads a configuration file. Ranges are checked by [`Config::validate`].
+    ///
+    /// # Errors
+    /// The file cannot be read or is not TOML; a key is unknown, missing or of the wrong type.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        let path = path.as_ref();
+        let text = read(path).map_err(|reason| ConfigError::Read {
+            path: path.to_owned(),
+            reason,
+        })?;
+        Self::from_toml(&text, &path.display().to_string())
+    }
+
+    /// Reads a configuration text; errors say `origin:line`.
+    ///
+    /// # Errors
+    /// As [`Config::from_file`].
+    pub fn from_toml(text: &str, origin: &str) -> Result<Self, ConfigError> {
+        let place = |at: usize| format!("{origin}:{}", line(text, at));
+        check_keys(text, &place)?;
+        toml::from_str(text).map_err(|error| describe(text, &place, &error))
+    }
+}
+
+fn read(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    let read = File::open(path)?
+        .take(LONGEST + 1)
+        .read_to_string(&mut text);
+    match read {
+        Ok(length) if length as u64 > LONGEST => Err(std::io::Error::other(
+            "longer than 1 MiB, which no configuration is",
+        )),
+        Ok(_) => Ok(text),
+        Err(error) => Err(error),
+    }
+}
+
+/// The line, from 1, of byte `at`.
+fn line(text: &str, at: usize) -> usize {
+    1 + text.bytes().take(at).filter(|&byte| byte == b'\n').count()
+}
+
+/// Unknown keys and wrong types, before serde sees the text: it would name neither key nor remedy.
+fn check_keys(text: &str, place: &impl Fn(usize) -> String) -> Result<(), ConfigError> {
+    let known = keys::known();
+    let mut entries = keys::entries(text).map_err(|error| describe(text, place, &error))?;
+    entries.sort_by_key(|entry| entry.key_span.start);
+    for entry in entries {
+        let place = place(entry.key_span.start);
+        let found = &text[entry.value_span.clone()];
+        let is_table = known
+            .keys()
+            .any(|key| key.starts_with(&format!("{}.", entry.key)));
+        let wanted = match known.get(&entry.key) {
+            Some(&kind) => kind,
+            None if is_table => Kind::Table,
+            None => return Err(keys::unknown(place, &entry.key)),
+        };
+        if !entry.kind.fits(wanted, found) {
+            return Err(ConfigError::WrongType {
+                place,
+                key: entry.key,
+                expected: wanted.expected().to_owned(),
+                found: found.to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The reader's own message, with the line, and with the key where the message lacks it.
+fn describe(text: &str, place: &impl Fn(usize) -> String, error: &toml::de::Error) -> ConfigError {
+    let span = error.span().unwrap_or(0..0);
+    let key = keys::entries(text).ok().and_then(|entries| {
+        entries
+            .into_iter()
+            .find(|entry| entry.value_span == span)
+            .map(|entry| entry.key)
+    });
+    let message = error.message();
+    ConfigError::Syntax {
+        place: place(span.start),
+        message: match key {
+            Some(key) => format!("{key}: {message}"),
+            None => message.to_owned(),
+        },
+    }
+}

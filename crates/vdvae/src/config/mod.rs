@@ -1,0 +1,227 @@
+//! One experiment as one value: the model, its data, its training.
+//!
+//! A [`Config`] comes from an embedded [`Preset`], from a TOML file, or from either with single
+//! values replaced (`--set train.lr=1e-3`). Reading is strict: a key that does not exist and a value
+//! of the wrong type are errors that say where they are and what would be right.
+//! [`Config::validate`] then checks every range and the block strings.
+
+mod error;
+mod keys;
+mod load;
+mod overrides;
+mod preset;
+mod validate;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::{ConfigError, Problem};
+pub use preset::Preset;
+
+use serde::{Deserialize, Serialize};
+
+/// The constant that AdamW adds to the root of the second moment.
+pub const ADAM_EPS: f64 = 1e-8;
+
+/// A complete experiment, as `configs/*.toml` and a run's `config.toml` hold it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The architecture and the likelihood.
+    pub model: ModelConfig,
+    /// Where the images come from, and how they become the network's input.
+    pub data: DataConfig,
+    /// The optimisation, and how often it reports.
+    #[serde(default)]
+    pub train: TrainConfig,
+}
+
+/// The architecture in the reference's names. `Architecture::try_from` parses and checks it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Side of the square images that the model sees, in pixels.
+    pub image_size: usize,
+    /// Colour channels: 3, or 1 for grayscale and binary images.
+    #[serde(default = "defaults::image_channels")]
+    pub image_channels: usize,
+    /// Channels at every resolution that `custom_width_str` does not name.
+    pub width: usize,
+    /// Latent channels of every decoder block.
+    pub zdim: usize,
+    /// Middle channels of a bottleneck block as a fraction of its width, rounded down.
+    #[serde(default = "defaults::bottleneck_multiple")]
+    pub bottleneck_multiple: f64,
+    /// Encoder blocks, bottom-up: `RxN` N blocks at resolution R, `RdD` one that then pools by D.
+    pub enc_blocks: String,
+    /// Decoder blocks, top-down: `RxN` N blocks at resolution R, `RmM` one that first mixes in M.
+    pub dec_blocks: String,
+    /// Widths at single resolutions, such as `512:32,256:64`.
+    #[serde(default)]
+    pub custom_width_str: String,
+    /// The largest resolution that starts from a learned bias; larger ones start from zeros.
+    #[serde(default = "defaults::no_bias_above")]
+    pub no_bias_above: usize,
+    /// Logistic components per pixel.
+    #[serde(default = "defaults::num_mixtures")]
+    pub num_mixtures: usize,
+    /// Bits per colour value in the loss: 8, or 5.
+    #[serde(default = "defaults::bits")]
+    pub bits: u32,
+    /// The distribution of a pixel given the latents.
+    #[serde(default)]
+    pub likelihood: Likelihood,
+}
+
+/// The distribution of a pixel given the decoder's output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Likelihood {
+    /// Discretized mixture of logistics; with colour coefficients for three channels.
+    #[default]
+    Dmol,
+    /// One logit per pixel of a binary image (dynamic binarization).
+    Bernoulli,
+}
+
+/// Where the images come from, and how they become the network's input.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// `photos`, or `KIND:PATH` such as `folder:DIR`; what `--data` replaces.
+    pub source: String,
+    /// The input is `(value + shift) * scale` of the 8-bit value; not given: from the training set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shift: Option<f64>,
+    /// See `shift`; the two are given together or not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale: Option<f64>,
+    /// Whether training images are mirrored left to right at random.
+    #[serde(default)]
+    pub flip: bool,
+}
+
+/// The optimisation, and how often it reports. Steps count updates, not micro-batches.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainConfig {
+    /// What every random choice is a function of, with the step and the item.
+    pub seed: u64,
+    /// Images that pass through the model at once.
+    pub n_batch: usize,
+    /// Micro-batches of `n_batch` images whose gradients make one update.
+    pub accumulate: usize,
+    /// Updates until training ends; skipped ones count.
+    pub steps: u64,
+    /// Learning rate after the warm-up.
+    pub lr: f64,
+    /// How the learning rate falls from the end of the warm-up to `steps`.
+    pub lr_decay: LrDecay,
+    /// Learning rate at the end of the decay, as a fraction of `lr`.
+    pub lr_final: f64,
+    /// Decoupled weight decay.
+    pub wd: f64,
+    /// Decay of AdamW's first moment.
+    pub adam_beta1: f64,
+    /// Decay of AdamW's second moment.
+    pub adam_beta2: f64,
+    /// Share of the old average that an update keeps in the averaged weights.
+    pub ema_rate: f64,
+    /// Steps over which the learning rate rises from 0.
+    pub warmup_iters: u64,
+    /// The gradient's norm is scaled down to at most this.
+    pub grad_clip: f64,
+    /// An update is skipped when the norm before clipping is not below this; -1: no limit.
+    pub skip_threshold: f64,
+    /// Steps between lines of the log.
+    pub log_every: u64,
+    /// Steps between evaluations on the validation split; 0: only at the end.
+    pub eval_every: u64,
+    /// Steps between sample pictures; 0: only at the end.
+    pub sample_every: u64,
+    /// Steps between checkpoints; 0: only at the end.
+    pub save_every: u64,
+}
+
+/// How the learning rate falls from the end of the warm-up to the last step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LrDecay {
+    /// It stays, as in the paper.
+    #[default]
+    None,
+    /// Half a cosine.
+    Cosine,
+    /// A straight line.
+    Linear,
+}
+
+impl Default for TrainConfig {
+    /// The paper's values for CIFAR-10, on one worker.
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            n_batch: 16,
+            accumulate: 1,
+            steps: 100_000,
+            lr: 2e-4,
+            lr_decay: LrDecay::None,
+            lr_final: 0.0,
+            wd: 0.01,
+            adam_beta1: 0.9,
+            adam_beta2: 0.9,
+            ema_rate: 0.999,
+            warmup_iters: 100,
+            grad_clip: 200.0,
+            skip_threshold: 400.0,
+            log_every: 100,
+            eval_every: 5_000,
+            sample_every: 5_000,
+            save_every: 1_000,
+        }
+    }
+}
+
+impl Config {
+    /// This configuration as TOML that [`Config::from_toml`] reads back to an equal value.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("every field of a configuration has a TOML form")
+    }
+
+    /// The fields in which `other` differs, each with both values: `train.lr (0.0002, other 0.001)`.
+    /// Empty exactly when the two describe the same experiment.
+    pub fn difference(&self, other: &Config) -> Vec<String> {
+        let (mine, theirs) = (keys::literals(self), keys::literals(other));
+        let mut names: Vec<&String> = mine.keys().chain(theirs.keys()).collect();
+        names.sort();
+        names.dedup();
+        let text = |value: Option<&String>| value.map_or("not given", String::as_str).to_owned();
+        names
+            .into_iter()
+            .filter(|name| mine.get(*name) != theirs.get(*name))
+            .map(|name| {
+                let (a, b) = (text(mine.get(name)), text(theirs.get(name)));
+                format!("{name} ({a}, other {b})")
+            })
+            .collect()
+    }
+}
+
+/// Values that a model which does not name them has in every published configuration.
+mod defaults {
+    pub fn image_channels() -> usize {
+        3
+    }
+    pub fn bottleneck_multiple() -> f64 {
+        0.25
+    }
+    pub fn no_bias_above() -> usize {
+        64
+    }
+    pub fn num_mixtures() -> usize {
+        10
+    }
+    pub fn bits() -> u32 {
+        8
+    }
+}

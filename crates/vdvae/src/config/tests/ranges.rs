@@ -1,0 +1,141 @@
+//! Every range.
+
+use super::*;
+
+/// The message of `validate` after `change`.
+fn range_fault(change: impl FnOnce(&mut Config)) -> String {
+    let mut config = cifar10();
+    change(&mut config);
+    config.validate().expect_err("outside a range").to_string()
+}
+
+#[test]
+fn values_outside_their_ranges() {
+    type Case = (fn(&mut Config), &'static str);
+    let cases: [Case; 24] = [
+        (|c| c.model.bits = 4, "model.bits: expected 8 or 5, found 4"),
+        (
+            |c| c.data.source = " ".into(),
+            "data.source: expected a source",
+        ),
+        (
+            |c| c.data.shift = Some(f64::NAN),
+            "data.shift: expected a finite number, found NaN",
+        ),
+        (
+            |c| c.data.scale = Some(0.0),
+            "data.scale: expected a finite number above 0, found 0",
+        ),
+        (
+            |c| c.data.scale = None,
+            "data.scale: expected both shift and scale",
+        ),
+        (
+            |c| c.data.shift = None,
+            "data.shift: expected both shift and scale",
+        ),
+        (
+            |c| c.train.n_batch = 0,
+            "train.n_batch: expected 1 or more, found 0",
+        ),
+        (
+            |c| c.train.accumulate = 0,
+            "train.accumulate: expected 1 or more",
+        ),
+        (|c| c.train.steps = 0, "train.steps: expected 1 or more"),
+        (
+            |c| c.train.log_every = 0,
+            "train.log_every: expected 1 or more",
+        ),
+        (
+            |c| c.train.lr = -2e-4,
+            "train.lr: expected a finite number above 0, found -0.0002",
+        ),
+        (|c| c.train.lr = 0.0, "train.lr: expected"),
+        (
+            |c| c.train.lr = f64::INFINITY,
+            "train.lr: expected a finite number above 0, found inf",
+        ),
+        (
+            |c| c.train.lr_final = 1.5,
+            "train.lr_final: expected a fraction of lr from 0 to 1",
+        ),
+        (
+            |c| c.train.wd = -0.1,
+            "train.wd: expected a finite number, 0 or more",
+        ),
+        (
+            |c| c.train.adam_beta1 = 1.0,
+            "train.adam_beta1: expected a number from 0 to below 1",
+        ),
+        (|c| c.train.adam_beta2 = -0.1, "train.adam_beta2: expected"),
+        (
+            |c| c.train.ema_rate = 1.0,
+            "train.ema_rate: expected a number from 0 to below 1, found 1",
+        ),
+        (|c| c.train.ema_rate = f64::NAN, "train.ema_rate: expected"),
+        (
+            |c| c.train.grad_clip = 0.0,
+            "train.grad_clip: expected a number above 0",
+        ),
+        (
+            |c| c.train.grad_clip = f64::NAN,
+            "train.grad_clip: expected",
+        ),
+        (
+            |c| c.train.skip_threshold = 0.0,
+            "train.skip_threshold: expected a number above 0, or -1",
+        ),
+        (
+            |c| c.train.skip_threshold = -2.0,
+            "train.skip_threshold: expected",
+        ),
+        (
+            |c| c.model.zdim = 0,
+            "model.zdim: expected a whole number from 1",
+        ),
+    ];
+    for (change, says) in cases {
+        let message = range_fault(change);
+        assert!(message.starts_with(says), "no {says:?} in: {message}");
+    }
+}
+
+#[test]
+fn every_range_is_reported_at_once() {
+    let message = range_fault(|config| {
+        config.train.lr = -1.0;
+        config.train.n_batch = 0;
+    });
+    assert_eq!(message.lines().count(), 2, "{message}");
+}
+
+#[test]
+fn binary_images() {
+    let gray = |config: &mut Config| {
+        config.model.likelihood = Likelihood::Bernoulli;
+        config.model.image_channels = 1;
+    };
+    let mut config = cifar10();
+    gray(&mut config);
+    config.validate().expect("possible");
+    let bits = range_fault(|config| {
+        gray(config);
+        config.model.bits = 5;
+    });
+    assert!(bits.starts_with("model.bits: expected 8"), "{bits}");
+    let colours = range_fault(|config| config.model.likelihood = Likelihood::Bernoulli);
+    assert_eq!(
+        colours,
+        "model.image_channels: expected 1 with likelihood bernoulli, found 3"
+    );
+}
+
+#[test]
+fn limits_that_mean_no_limit() {
+    let mut config = cifar10();
+    config.train.skip_threshold = -1.0;
+    config.train.grad_clip = f64::INFINITY;
+    config.train.warmup_iters = 0;
+    config.validate().expect("possible");
+}

@@ -1,0 +1,127 @@
+//! Every range of a configuration.
+
+use std::fmt::Display;
+
+use super::{Config, ConfigError, DataConfig, Likelihood, ModelConfig, Problem, TrainConfig};
+use crate::architecture::Architecture;
+
+impl Config {
+    /// Checks every range, then that `[model]` describes a possible network.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] with every value outside its range, else
+    /// [`ConfigError::Architecture`] with the first fault of the model.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let mut problems = Problems::default();
+        check_loss(&self.model, &mut problems);
+        check_data(&self.data, &mut problems);
+        check_train(&self.train, &mut problems);
+        if !problems.0.is_empty() {
+            return Err(ConfigError::Invalid(problems.0));
+        }
+        Architecture::try_from(&self.model)?;
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Problems(Vec<Problem>);
+
+impl Problems {
+    fn require(&mut self, field: &'static str, ok: bool, expected: &str, found: impl Display) {
+        if !ok {
+            self.0.push(Problem {
+                field,
+                expected: expected.to_owned(),
+                found: found.to_string(),
+            });
+        }
+    }
+}
+
+fn check_loss(model: &ModelConfig, problems: &mut Problems) {
+    let bits = model.bits;
+    if model.likelihood == Likelihood::Bernoulli {
+        let expected =
+            "8 (binary images are drawn from the 8-bit values) with likelihood bernoulli";
+        problems.require("model.bits", bits == 8, expected, bits);
+    } else {
+        problems.require("model.bits", matches!(bits, 5 | 8), "8 or 5", bits);
+    }
+}
+
+fn check_data(data: &DataConfig, problems: &mut Problems) {
+    let source = data.source.trim();
+    let expected = "a source such as photos or folder:DIR";
+    problems.require(
+        "data.source",
+        !source.is_empty(),
+        expected,
+        "an empty string",
+    );
+    match (data.shift, data.scale) {
+        (None, None) => {}
+        (Some(shift), Some(scale)) => {
+            problems.require("data.shift", shift.is_finite(), "a finite number", shift);
+            let ok = scale.is_finite() && scale > 0.0;
+            problems.require("data.scale", ok, "a finite number above 0", scale);
+        }
+        (Some(_), None) => problems.require("data.scale", false, TOGETHER, "only shift"),
+        (None, Some(_)) => problems.require("data.shift", false, TOGETHER, "only scale"),
+    }
+}
+
+const TOGETHER: &str = "both shift and scale, or neither (then they come from the training set)";
+
+fn check_train(train: &TrainConfig, problems: &mut Problems) {
+    let positive = |x: f64| x.is_finite() && x > 0.0;
+    let share = |x: f64| (0.0..1.0).contains(&x);
+    let below_1 = "a number from 0 to below 1";
+    let mut at_least_1 =
+        |field, found: u64| problems.require(field, found >= 1, "1 or more", found);
+    at_least_1("train.n_batch", train.n_batch as u64);
+    at_least_1("train.accumulate", train.accumulate as u64);
+    at_least_1("train.steps", train.steps);
+    at_least_1("train.log_every", train.log_every);
+    let mut number = |field, ok, expected, found: f64| problems.require(field, ok, expected, found);
+    number(
+        "train.lr",
+        positive(train.lr),
+        "a finite number above 0",
+        train.lr,
+    );
+    let lr_final = train.lr_final;
+    let ok = (0.0..=1.0).contains(&lr_final);
+    number(
+        "train.lr_final",
+        ok,
+        "a fraction of lr from 0 to 1",
+        lr_final,
+    );
+    let ok = train.wd.is_finite() && train.wd >= 0.0;
+    number("train.wd", ok, "a finite number, 0 or more", train.wd);
+    let (beta1, beta2) = (train.adam_beta1, train.adam_beta2);
+    number("train.adam_beta1", share(beta1), below_1, beta1);
+    number("train.adam_beta2", share(beta2), below_1, beta2);
+    number(
+        "train.ema_rate",
+        share(train.ema_rate),
+        below_1,
+        train.ema_rate,
+    );
+    let clip = train.grad_clip;
+    number(
+        "train.grad_clip",
+        clip > 0.0,
+        "a number above 0 (inf: no clipping)",
+        clip,
+    );
+    let skip = train.skip_threshold;
+    let ok = skip == -1.0 || skip > 0.0;
+    number(
+        "train.skip_threshold",
+        ok,
+        "a number above 0, or -1 (no limit)",
+        skip,
+    );
+}

@@ -1,0 +1,81 @@
+//! The distribution of an image given the decoder's output, the same for every family of models.
+
+mod bernoulli;
+pub mod units;
+
+use burn::tensor::Tensor;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use crate::config::{self, ModelConfig};
+use crate::ops::{self, DmolShape};
+
+/// p(x | z).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Likelihood {
+    /// Discretized mixture of logistics, RGB or grayscale, 8 or 5 bits.
+    Dmol(DmolShape),
+    /// Independent binary values.
+    Bernoulli,
+}
+
+impl Likelihood {
+    /// The likelihood that the configuration asks for.
+    pub fn new(model: &ModelConfig) -> Self {
+        match model.likelihood {
+            config::Likelihood::Dmol => Self::Dmol(DmolShape {
+                mixtures: model.num_mixtures,
+                channels: model.image_channels,
+                bits: model.bits,
+            }),
+            config::Likelihood::Bernoulli => Self::Bernoulli,
+        }
+    }
+
+    /// In nats per image, [B]. `parameters`: [B, S, S, P]; `target`: [B, S, S, C], in [-1, 1] for
+    /// mixtures of logistics, 0 or 1 for binary images.
+    pub fn negative_log_likelihood(&self, parameters: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
+        match self {
+            Self::Dmol(shape) => ops::dmol_nll(shape, parameters, target),
+            Self::Bernoulli => bernoulli::negative_log_likelihood(parameters, target),
+        }
+    }
+
+    /// Draws an image for each item of the batch, [B, S, S, C] as bytes. `parameters`: [B, S, S, P];
+    /// one generator per image.
+    pub fn sample(&self, parameters: Tensor<4>, mut generators: Vec<ChaCha8Rng>) -> Vec<u8> {
+        let [batch, height, width, _] = parameters.dims();
+        let pixels = height * width;
+        let parameters = values(parameters);
+        match self {
+            Self::Bernoulli => parameters
+                .chunks_exact(parameters.len() / batch)
+                .zip(&mut generators)
+                .flat_map(|(image, generator)| {
+                    image.iter().map(|&logit| bernoulli::sample(logit, generator))
+                })
+                .collect(),
+            Self::Dmol(shape) => {
+                let mut uniforms = |per_pixel: usize| -> Vec<f32> {
+                    let image = |generator: &mut ChaCha8Rng| -> Vec<f32> {
+                        (0..pixels * per_pixel).map(|_| generator.random_range(1e-5..1.0 - 1e-5)).collect()
+                    };
+                    generators.iter_mut().flat_map(image).collect()
+                };
+                let mixture = uniforms(shape.mixtures);
+                let logistic = uniforms(shape.channels);
+                ops::dmol_sample(shape, &parameters, &mixture, &logistic).iter().map(|&x| to_byte(x)).collect()
+            }
+        }
+    }
+}
+
+/// The byte of a value in [-1, 1]: truncation of clip((x + 1) * 127.5, 0, 255).
+pub fn to_byte(x: f32) -> u8 {
+    ((x + 1.0) * 127.5).clamp(0.0, 255.0) as u8
+}
+
+/// All elements of a tensor, in row-major order, on the host.
+pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().expect("the model computes in f32")
+}

@@ -1,0 +1,6 @@
+//! Nats and bits: the only place that converts.
+
+/// Bits of so many nats.
+pub fn bits(nats: f64) -> f64 {
+    nats / std::f64::consts::LN_2
+}

@@ -1,0 +1,118 @@
+//! The two building blocks: a convolution and the bottleneck of four (reference: section 3, figure 3).
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use crate::ops;
+
+/// Draws initial weights, one tensor after the other in the order of construction.
+pub struct Initializer<'a> {
+    /// The generator of [`crate::random::Purpose::Weights`].
+    pub generator: ChaCha8Rng,
+    /// Where the weights live.
+    pub device: &'a Device,
+}
+
+impl Initializer<'_> {
+    /// Uniform in (-bound, bound), times `scale`.
+    fn uniform(&mut self, shape: [usize; 4], bound: f32, scale: f32) -> Param<Tensor<4>> {
+        let count = shape.iter().product::<usize>();
+        let values: Vec<f32> = (0..count)
+            .map(|_| scale * bound * (2.0 * self.generator.random::<f32>() - 1.0))
+            .collect();
+        self.parameter(values, shape)
+    }
+
+    /// Every element `value`.
+    pub fn constant<const D: usize>(&self, value: f32, shape: [usize; D]) -> Param<Tensor<D>> {
+        self.parameter(vec![value; shape.iter().product()], shape)
+    }
+
+    fn parameter<const D: usize>(&self, values: Vec<f32>, shape: [usize; D]) -> Param<Tensor<D>> {
+        Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), self.device))
+    }
+}
+
+/// A convolution with stride 1 and "same" padding.
+#[derive(Module, Debug)]
+pub struct Conv {
+    /// [k, k, C_in, C_out]. Files hold it as [C_out, C_in, k, k], see [`crate::checkpoint`].
+    pub weight: Param<Tensor<4>>,
+    /// [C_out].
+    pub bias: Param<Tensor<1>>,
+}
+
+impl Conv {
+    /// Kaiming uniform weights with slope sqrt 5, that is uniform in +-1/sqrt(fan in), times `scale`;
+    /// biases zero.
+    pub fn new(init: &mut Initializer, c_in: usize, c_out: usize, kernel: usize, scale: f32) -> Self {
+        let bound = 1.0 / ((c_in * kernel * kernel) as f32).sqrt();
+        Self {
+            weight: init.uniform([kernel, kernel, c_in, c_out], bound, scale),
+            bias: init.constant(0.0, [c_out]),
+        }
+    }
+
+    /// [B, H, W, C_in] to [B, H, W, C_out].
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        ops::conv(x, self.weight.val(), self.bias.val())
+    }
+}
+
+/// Widths of a bottleneck block.
+#[derive(Clone, Copy, Debug)]
+pub struct BottleneckWidths {
+    /// Channels that come in.
+    pub c_in: usize,
+    /// Channels in the middle.
+    pub mid: usize,
+    /// Channels that go out.
+    pub c_out: usize,
+    /// Size of the middle kernels: 3, or 1 at resolutions 2 and 1.
+    pub kernel: usize,
+}
+
+/// gelu, 1x1, gelu, k x k, gelu, k x k, gelu, 1x1.
+#[derive(Module, Debug)]
+pub struct Bottleneck {
+    c1: Conv,
+    c2: Conv,
+    c3: Conv,
+    c4: Conv,
+    residual: bool,
+}
+
+impl Bottleneck {
+    /// `last_scale` multiplies the initial weights of the last convolution.
+    pub fn new(
+        init: &mut Initializer,
+        widths: BottleneckWidths,
+        residual: bool,
+        last_scale: f32,
+    ) -> Self {
+        let BottleneckWidths { c_in, mid, c_out, kernel } = widths;
+        Self {
+            c1: Conv::new(init, c_in, mid, 1, 1.0),
+            c2: Conv::new(init, mid, mid, kernel, 1.0),
+            c3: Conv::new(init, mid, mid, kernel, 1.0),
+            c4: Conv::new(init, mid, c_out, 1, last_scale),
+            residual,
+        }
+    }
+
+    /// [B, R, R, C_in] to [B, R, R, C_out].
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        ops::bottleneck(x, None, self.weights(), self.residual)
+    }
+
+    /// The same on the channels of x followed by those of the encoder's `activation`.
+    pub fn forward_with(&self, x: Tensor<4>, activation: Tensor<4>) -> Tensor<4> {
+        ops::bottleneck(x, Some(activation), self.weights(), self.residual)
+    }
+
+    fn weights(&self) -> ops::BottleneckWeights {
+        [&self.c1, &self.c2, &self.c3, &self.c4].map(|conv| (conv.weight.val(), conv.bias.val()))
+    }
+}

@@ -1,0 +1,169 @@
+//! The top-down path, shared by generation and inference (figure 3; the posterior reads what the prior
+//! reads, plus the encoder's activation).
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+
+use super::block::{Bottleneck, BottleneckWidths, Conv, Initializer};
+use super::encoder::Activations;
+use super::latents::Latents;
+use crate::architecture::{Architecture, DecBlock};
+use crate::ops;
+
+/// The top-down network.
+#[derive(Module, Debug)]
+pub struct Decoder {
+    /// Per channel of the output, [1, 1, 1, C].
+    gain: Param<Tensor<4>>,
+    bias: Param<Tensor<4>>,
+    dec_blocks: Vec<TopDownBlock>,
+    /// Where the state of each resolution starts, [1, R, R, C_R], smallest resolution first.
+    bias_xs: Vec<Param<Tensor<4>>>,
+    out_net: OutNet,
+    #[module(skip)]
+    image_size: usize,
+}
+
+/// From the last features to the parameters of the likelihood.
+#[derive(Module, Debug)]
+struct OutNet {
+    out_conv: Conv,
+}
+
+/// One stochastic layer.
+#[derive(Module, Debug)]
+struct TopDownBlock {
+    /// The posterior's network.
+    enc: Bottleneck,
+    prior: Bottleneck,
+    z_proj: Conv,
+    resnet: Bottleneck,
+    #[module(skip)]
+    shape: BlockShape,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct BlockShape {
+    resolution: usize,
+    mixin: Option<usize>,
+    channels: usize,
+    zdim: usize,
+}
+
+/// What the top-down pass returns.
+#[derive(Debug)]
+pub struct DecoderOutput {
+    /// The features that the likelihood's parameters are read from, [B, S, S, C].
+    pub px_z: Tensor<4>,
+    /// KL divergence of each layer, nats per image [B]; `None` where the latents are not from the
+    /// posterior.
+    pub kl: Vec<Option<Tensor<1>>>,
+}
+
+impl Decoder {
+    /// The prior's last convolutions start at zero; those that write into the state at sqrt(1/n) of
+    /// their usual size, n being the number of layers.
+    pub fn new(init: &mut Initializer, architecture: &Architecture) -> Self {
+        let width = architecture.width;
+        let dec_blocks: Vec<_> = architecture
+            .dec_blocks
+            .iter()
+            .map(|block| TopDownBlock::new(init, architecture, block))
+            .collect();
+        let bias_xs = architecture
+            .bias_resolutions()
+            .into_iter()
+            .map(|side| init.constant(0.0, [1, side, side, architecture.width_at(side)]))
+            .collect();
+        let out_conv = Conv::new(init, width, architecture.out_channels(), 1, 1.0);
+        Self {
+            gain: init.constant(1.0, [1, 1, 1, width]),
+            bias: init.constant(0.0, [1, 1, 1, width]),
+            dec_blocks,
+            bias_xs,
+            out_net: OutNet { out_conv },
+            image_size: architecture.image_size,
+        }
+    }
+
+    /// The top-down loop. `activations` are the encoder's, needed where latents are from the posterior.
+    pub fn forward(
+        &self,
+        batch: usize,
+        activations: Option<&Activations>,
+        latents: &Latents,
+    ) -> DecoderOutput {
+        let mut states: BTreeMap<usize, Tensor<4>> =
+            self.bias_xs.iter().map(|bias| (bias.dims()[1], bias.val())).collect();
+        let mut kl = Vec::with_capacity(self.dec_blocks.len());
+        for (layer, block) in self.dec_blocks.iter().enumerate() {
+            let BlockShape { resolution, channels, mixin, .. } = block.shape;
+            let x = states.remove(&resolution).unwrap_or_else(|| {
+                Tensor::zeros([1, resolution, resolution, channels], &self.gain.val().device())
+            });
+            let x = match mixin {
+                Some(lower) => ops::upsample_add(x, states[&lower].clone()),
+                None => x,
+            };
+            let x = if x.dims()[0] == batch { x } else { x.repeat_dim(0, batch) };
+            let activation = activations.map(|activations| &activations[&resolution]);
+            let (x, layer_kl) = block.forward(layer, x, activation, latents);
+            states.insert(resolution, x);
+            kl.push(layer_kl);
+        }
+        let px_z = states[&self.image_size].clone() * self.gain.val() + self.bias.val();
+        DecoderOutput { px_z, kl }
+    }
+
+    /// The likelihood's parameters, [B, S, S, P].
+    pub fn likelihood_parameters(&self, px_z: Tensor<4>) -> Tensor<4> {
+        self.out_net.out_conv.forward(px_z)
+    }
+
+    /// Number of stochastic layers.
+    pub fn depth(&self) -> usize {
+        self.dec_blocks.len()
+    }
+}
+
+impl TopDownBlock {
+    fn new(init: &mut Initializer, architecture: &Architecture, block: &DecBlock) -> Self {
+        let channels = architecture.width_at(block.resolution);
+        let zdim = architecture.zdim;
+        let widths = |c_in, c_out| BottleneckWidths {
+            c_in,
+            mid: architecture.mid_at(block.resolution),
+            c_out,
+            kernel: architecture.kernel_at(block.resolution),
+        };
+        let last_scale = (1.0 / architecture.dec_blocks.len() as f32).sqrt();
+        Self {
+            enc: Bottleneck::new(init, widths(2 * channels, 2 * zdim), false, 1.0),
+            prior: Bottleneck::new(init, widths(channels, 2 * zdim + channels), false, 0.0),
+            z_proj: Conv::new(init, zdim, channels, 1, last_scale),
+            resnet: Bottleneck::new(init, widths(channels, channels), true, last_scale),
+            shape: BlockShape { resolution: block.resolution, mixin: block.mixin, channels, zdim },
+        }
+    }
+
+    /// x: [B, R, R, C] to the state after this layer and the layer's KL in nats per image.
+    fn forward(
+        &self,
+        layer: usize,
+        x: Tensor<4>,
+        activation: Option<&Tensor<4>>,
+        latents: &Latents,
+    ) -> (Tensor<4>, Option<Tensor<1>>) {
+        let prior = self.prior.forward(x.clone()); // [B, R, R, 2Z + C]
+        let posterior = activation
+            .filter(|_| latents.needs_posterior(layer))
+            .map(|activation| self.enc.forward_with(x.clone(), activation.clone())); // [B, R, R, 2Z]
+        let z = latents.draw(layer, self.shape.zdim, &prior, posterior.as_ref());
+        let kl = posterior.map(|posterior| ops::gaussian_kl(posterior, prior.clone()));
+        let x = ops::add_features(x, prior);
+        let x = x + self.z_proj.forward(z);
+        (self.resnet.forward(x), kl)
+    }
+}

@@ -1,0 +1,107 @@
+//! The very deep VAE (Child, ICLR 2021).
+
+mod block;
+mod decoder;
+mod encoder;
+mod latents;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+pub use block::{Bottleneck, BottleneckWidths, Conv, Initializer};
+pub use decoder::{Decoder, DecoderOutput};
+pub use encoder::{Activations, Encoder};
+pub use latents::{Latents, Noise, Source};
+
+use crate::architecture::Architecture;
+use crate::likelihood::Likelihood;
+use crate::random::{Purpose, generator};
+
+/// Encoder, decoder and likelihood. The names of the fields are those of the published weights.
+#[derive(Module, Debug)]
+pub struct Vdvae {
+    encoder: Encoder,
+    decoder: Decoder,
+    #[module(skip)]
+    likelihood: Likelihood,
+}
+
+/// The negative evidence lower bound of each image, in its parts. Nats per dimension; a dimension is
+/// one value of one pixel.
+#[derive(Debug)]
+pub struct Elbo {
+    /// Negative log-likelihood of the image given the latents, [B].
+    pub distortion: Tensor<1>,
+    /// KL divergence of each layer from the prior, top to bottom, [B] each; `None` for layers whose
+    /// latents are not from the posterior.
+    pub rate_per_layer: Vec<Option<Tensor<1>>>,
+}
+
+impl Elbo {
+    /// Sum of the layers' KL divergences, [B].
+    pub fn rate(&self) -> Tensor<1> {
+        let zero = Tensor::zeros_like(&self.distortion);
+        self.rate_per_layer.iter().flatten().cloned().fold(zero, |sum, layer| sum + layer)
+    }
+
+    /// distortion + rate, [B].
+    pub fn total(&self) -> Tensor<1> {
+        self.distortion.clone() + self.rate()
+    }
+}
+
+impl Vdvae {
+    /// A model with fresh weights, a function of `seed`.
+    pub fn new(
+        architecture: &Architecture,
+        likelihood: Likelihood,
+        seed: u64,
+        device: &Device,
+    ) -> Self {
+        let generator = generator(seed, Purpose::Weights, 0, 0);
+        let mut init = Initializer { generator, device };
+        Self {
+            encoder: Encoder::new(&mut init, architecture),
+            decoder: Decoder::new(&mut init, architecture),
+            likelihood,
+        }
+    }
+
+    /// Encodes `input` [B, S, S, C] (normalised), runs the top-down pass and measures `target`
+    /// [B, S, S, C] (in the likelihood's scale, see [`crate::preprocess`]).
+    pub fn elbo(&self, input: Tensor<4>, target: Tensor<4>, latents: &Latents) -> Elbo {
+        let [batch, height, width, channels] = target.dims();
+        let per_dimension = 1.0 / (height * width * channels) as f32;
+        let activations = self.encoder.forward(input);
+        let output = self.decoder.forward(batch, Some(&activations), latents);
+        let parameters = self.decoder.likelihood_parameters(output.px_z);
+        let nats = self.likelihood.negative_log_likelihood(parameters, target);
+        Elbo {
+            distortion: nats * per_dimension,
+            rate_per_layer: output.kl.into_iter().map(|kl| kl.map(|kl| kl * per_dimension)).collect(),
+        }
+    }
+
+    /// The parameters of the likelihood, [B, S, S, P]: of reconstructions if there is an `input`
+    /// [B, S, S, C], else of samples.
+    pub fn decode(&self, batch: usize, input: Option<Tensor<4>>, latents: &Latents) -> Tensor<4> {
+        let activations = input.map(|input| self.encoder.forward(input));
+        let output = self.decoder.forward(batch, activations.as_ref(), latents);
+        self.decoder.likelihood_parameters(output.px_z)
+    }
+
+    /// The top-down network.
+    pub fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
+    /// The bottom-up network.
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
+    /// The distribution of an image given the features of the decoder.
+    pub fn likelihood(&self) -> &Likelihood {
+        &self.likelihood
+    }
+}

@@ -1,0 +1,92 @@
+//! The discretized mixture of logistics (PixelCNN++, section 2.1; reference likelihood of VDVAE).
+
+use burn::tensor::Tensor;
+
+pub use composed::dmol_nll;
+
+/// What a discretized mixture of logistics models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DmolShape {
+    /// Mixture components K.
+    pub mixtures: usize,
+    /// 3 (RGB, blue and green conditioned on the colours before them) or 1 (grayscale).
+    pub channels: usize,
+    /// Bits per value, 8 or 5: half a bin is 1/255 or 1/31.
+    pub bits: u32,
+}
+
+impl DmolShape {
+    /// Parameters per pixel: 10 K for RGB (logits, then means, log scales and coefficients per
+    /// colour), 3 K for grayscale, which needs no coefficients.
+    pub fn parameters(&self) -> usize {
+        let per_channel = if self.channels == 3 { 3 } else { 2 };
+        self.mixtures * (1 + per_channel * self.channels)
+    }
+
+    /// Half the number of bins less one, so that values in [-1, 1] are 1 / this apart.
+    pub fn half_bins(&self) -> f32 {
+        ((1_u32 << self.bits) - 1) as f32 / 2.0
+    }
+}
+
+pub(super) mod composed {
+    use super::*;
+    use burn::tensor::activation::{log_softmax, sigmoid};
+
+    /// Negative log-likelihood in nats per image, [B], of `target` [B, S, S, channels] in [-1, 1] under
+    /// `parameters` [B, S, S, [`DmolShape::parameters`]].
+    pub fn dmol_nll(shape: &DmolShape, parameters: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
+        let [batch, height, width, _] = parameters.dims();
+        let (k, colours) = (shape.mixtures, shape.channels);
+        let logits = parameters.clone().narrow(3, 0, k); // [B, S, S, K]
+        let rest = shape.parameters() - k;
+        let rest = parameters
+            .narrow(3, k, rest)
+            .reshape([batch, height, width, colours, rest / colours]);
+        let mean = rest.clone().narrow(4, 0, k); //                              [B, S, S, colours, K]
+        let log_scale = rest.clone().narrow(4, k, k).clamp_min(-7.0); //         [B, S, S, colours, K]
+        let x: Tensor<5> = target.unsqueeze_dim(4); //                           [B, S, S, colours, 1]
+        let mean = if colours == 3 {
+            conditioned(mean, rest.narrow(4, 2 * k, k).tanh(), &x)
+        } else {
+            mean
+        };
+
+        let half_bin = 0.5 / shape.half_bins();
+        let centred = x.clone() - mean;
+        let inverse_scale = log_scale.clone().neg().exp();
+        let upper = inverse_scale.clone() * (centred.clone() + half_bin);
+        let lower = inverse_scale.clone() * (centred.clone() - half_bin);
+        let middle = inverse_scale * centred;
+        let mass = sigmoid(upper.clone()) - sigmoid(lower.clone());
+        let density = middle.clone() - log_scale - softplus(middle) * 2.0 - shape.half_bins().ln();
+        let inside = density.mask_where(mass.clone().greater_elem(1e-5), mass.clamp_min(1e-12).log());
+        let x = x.expand(inside.dims());
+        let log_probability = inside
+            .mask_where(x.clone().greater_elem(0.999), softplus(lower).neg())
+            .mask_where(x.lower_elem(-0.999), upper.clone() - softplus(upper))
+            .sum_dim(3)
+            .reshape([batch, height, width, k]);
+
+        let joint = log_probability + log_softmax(logits, 3);
+        let peak = joint.clone().detach().max_dim(3);
+        let log_likelihood = (joint - peak.clone()).exp().sum_dim(3).log() + peak;
+        log_likelihood.reshape([batch, height * width]).sum_dim(1).reshape([batch]).neg()
+    }
+
+    /// Shifts the means of G and B by the coefficients times the true values of the earlier colours.
+    fn conditioned(mean: Tensor<5>, coefficient: Tensor<5>, x: &Tensor<5>) -> Tensor<5> {
+        let colour = |tensor: &Tensor<5>, index| tensor.clone().narrow(3, index, 1);
+        let (red, green) = (colour(x, 0), colour(x, 1));
+        let mean_green = colour(&mean, 1) + colour(&coefficient, 0) * red.clone();
+        let mean_blue =
+            colour(&mean, 2) + colour(&coefficient, 1) * red + colour(&coefficient, 2) * green;
+        Tensor::cat(vec![colour(&mean, 0), mean_green, mean_blue], 3)
+    }
+
+    /// ln(1 + exp(x)), without overflow.
+    fn softplus(x: Tensor<5>) -> Tensor<5> {
+        x.clone().clamp_min(0.0) + x.abs().neg().exp().log1p()
+    }
+}
+pub fn dmol_sample(_: &DmolShape, _: &[f32], _: &[f32], _: &[f32]) -> Vec<f32> { vec![] }

@@ -1,0 +1,29 @@
+//! The operations the model is made of, on channels-last tensors [B, H, W, C].
+//!
+//! On the CPU each is one call into `vdvae-kernels`, with a hand-written backward pass; on every other
+//! device it is a composition of Burn's operations. The compositions (`composed`) are also the oracle
+//! of the tests.
+
+mod bottleneck;
+mod conv;
+mod dmol;
+mod fused;
+mod latents;
+
+mod resample;
+
+pub use bottleneck::{BottleneckWeights, bottleneck};
+pub use conv::conv;
+pub use dmol::{DmolShape, dmol_nll, dmol_sample};
+pub use latents::{add_features, draw, gaussian_kl};
+
+pub use resample::{average_pool, upsample_add};
+
+/// The same operations composed of Burn's own, on any device.
+pub mod composed {
+    pub use super::bottleneck::composed::*;
+    pub use super::conv::composed::*;
+    pub use super::dmol::composed::*;
+    pub use super::latents::composed::*;
+    pub use super::resample::composed::*;
+}

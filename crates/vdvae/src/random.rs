@@ -1,0 +1,78 @@
+//! Randomness as a function of what it is for: (seed, purpose, step, image, layer), never of timing,
+//! thread, device or batch size.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use rand_distr::{Distribution, StandardNormal};
+use rayon::prelude::*;
+
+/// What random numbers are for. Two purposes never share a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Purpose {
+    /// Initial weights.
+    Weights = 1,
+    /// Latents of a training step.
+    Training = 2,
+    /// Latents of an evaluation; the step is the number of the importance sample.
+    Evaluation = 3,
+    /// Latents of samples from the prior.
+    Sample = 4,
+    /// Latents of reconstructions.
+    Reconstruction = 5,
+    /// Pixels drawn from the likelihood.
+    Pixels = 6,
+    /// Dynamic binarization of the input.
+    Binarization = 7,
+}
+
+/// The generator of one item (an image) in one step, for one purpose.
+pub fn generator(seed: u64, purpose: Purpose, step: u64, item: u64) -> ChaCha8Rng {
+    let mut key = [0; 32];
+    for (bytes, word) in key.chunks_exact_mut(8).zip([seed, purpose as u64, step, item]) {
+        bytes.copy_from_slice(&word.to_le_bytes());
+    }
+    ChaCha8Rng::from_seed(key)
+}
+
+/// The random numbers of a batch of images.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// The run's or the command's seed.
+    pub seed: u64,
+    /// What for.
+    pub purpose: Purpose,
+    /// Training step, or number of the importance sample.
+    pub step: u64,
+    /// The number of each image: in training its place in the batch, else its place in the data set.
+    pub items: Vec<u64>,
+}
+
+impl Keys {
+    /// One generator per image, for layer `layer`.
+    pub fn generators(&self, layer: usize) -> Vec<ChaCha8Rng> {
+        let generator = |&item| {
+            let mut generator = generator(self.seed, self.purpose, self.step, item);
+            generator.set_stream(layer as u64);
+            generator
+        };
+        self.items.iter().map(generator).collect()
+    }
+
+    /// Standard normal noise for layer `layer`, [B, side, side, channels].
+    pub fn normal(&self, layer: usize, side: usize, channels: usize, device: &Device) -> Tensor<4> {
+        let per_image = side * side * channels;
+        let mut noise = vec![0.0_f32; self.items.len() * per_image];
+        noise
+            .par_chunks_mut(per_image)
+            .zip(self.generators(layer))
+            .for_each(|(image, mut generator)| {
+                for value in image {
+                    *value = StandardNormal.sample(&mut generator);
+                }
+            });
+        let shape = [self.items.len(), side, side, channels];
+        Tensor::from_data(TensorData::new(noise, shape), device)
+    }
+}

@@ -1,0 +1,185 @@
+//! Against vectors computed with the published implementation: every output, every gradient, three
+//! steps of training. Three small models: `plain32` (several blocks per resolution), `widths32` (a width
+//! per resolution, few biases), `lowbit16` (5 bit, a 2x2 resolution).
+
+mod golden_file;
+
+use burn::tensor::{Device, Tensor};
+use golden_file::Golden;
+use vdvae::models::vdvae::{Latents, Noise, Source, Vdvae};
+use vdvae::parameters::{self, VisitParameter};
+
+const MODELS: [&str; 3] = ["plain32", "widths32", "lowbit16"];
+
+/// The largest |a - b|.
+fn error(a: &[f32], b: &[f32]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max)
+}
+
+/// |a - b| / |b| in the Euclidean norm.
+fn relative_error(a: &[f32], b: &[f32]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
+    let difference = norm(&mut a.iter().zip(b).map(|(a, b)| f64::from(a - b)));
+    difference / (norm(&mut b.iter().map(|&b| f64::from(b))) + 1e-9)
+}
+
+fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().unwrap()
+}
+
+fn posterior(golden: &Golden, prefix: &str, device: &Device) -> Latents {
+    Latents::posterior(Noise::Given(golden.noise(prefix, device)))
+}
+
+#[test]
+fn outputs_and_kl_of_every_layer() {
+    for name in MODELS {
+        let golden = Golden::open(name);
+        let device = Device::flex();
+        let model = golden.model(&device);
+        let (input, target) = golden.batch(&device);
+        let latents = posterior(&golden, "eps", &device);
+
+        let activations = model.encoder().forward(input.clone());
+        for (resolution, activation) in &activations {
+            let activation = host(activation.clone().permute([0, 3, 1, 2]));
+            assert!(error(&activation, &golden.get(&format!("enc/{resolution}"))) < 1e-5);
+        }
+        let batch = input.dims()[0];
+        let output = model.decoder().forward(batch, Some(&activations), &latents);
+        for (layer, kl) in output.kl.iter().enumerate() {
+            let expected = golden.get(&format!("kl/{layer}"));
+            let scale = expected.iter().fold(1.0_f32, |max, kl| max.max(kl.abs()));
+            let kl = host(kl.clone().unwrap());
+            assert!(error(&kl, &expected) < 1e-5 * f64::from(scale), "{name} kl {layer}: {kl:?} {expected:?}");
+        }
+        let px_z = host(output.px_z.clone().permute([0, 3, 1, 2]));
+        assert!(error(&px_z, &golden.get("px_z")) < 1e-5, "{name} px_z");
+        let parameters = model.decoder().likelihood_parameters(output.px_z);
+        assert!(error(&host(parameters), &golden.get("dmol_logits")) < 1e-5, "{name} logits");
+
+        let elbo = model.elbo(input, target, &latents);
+        assert!(error(&host(elbo.rate()), &golden.get("rate")) < 1e-5, "{name} rate");
+        assert!(error(&host(elbo.distortion), &golden.get("distortion")) < 1e-5, "{name} distortion");
+    }
+}
+
+#[test]
+fn posterior_mean() {
+    for name in MODELS {
+        let golden = Golden::open(name);
+        let device = Device::flex();
+        let model = golden.model(&device);
+        let (input, target) = golden.batch(&device);
+        let elbo = model.elbo(input, target, &Latents::posterior_mean());
+        assert!(error(&host(elbo.total().mean()), &golden.get("mean/elbo")) < 1e-5);
+        assert!(error(&host(elbo.rate().mean()), &golden.get("mean/rate")) < 1e-5);
+        assert!(error(&host(elbo.distortion.mean()), &golden.get("mean/distortion")) < 1e-5);
+    }
+}
+
+#[test]
+fn samples_with_given_noise_are_the_same_images() {
+    for name in MODELS {
+        let golden = Golden::open(name);
+        let device = Device::flex();
+        let model = golden.model(&device);
+        let noise = golden.noise("sample/eps", &device);
+        let batch = noise[0].dims()[0];
+        let latents = Latents::prior(&[0.7], Noise::Given(noise));
+        let output = model.decoder().forward(batch, None, &latents);
+        assert!(output.kl.iter().all(Option::is_none));
+        let px_z = host(output.px_z.clone().permute([0, 3, 1, 2]));
+        assert!(error(&px_z, &golden.get("sample/px_z")) < 1e-5, "{name} px_z");
+
+        let parameters = host(model.decoder().likelihood_parameters(output.px_z));
+        let image = vdvae::ops::dmol_sample(
+            &golden.dmol(),
+            &parameters,
+            &golden.get("sample/u_mixture"),
+            &golden.get("sample/u_logistic"),
+        );
+        assert!(error(&image, &golden.get("sample/image")) < 1e-5, "{name} image");
+    }
+}
+
+#[test]
+fn latents_given_for_all_layers_reproduce_the_posterior_mean() {
+    let golden = Golden::open("plain32");
+    let device = Device::flex();
+    let model = golden.model(&device);
+    let (input, _) = golden.batch(&device);
+    let batch = input.dims()[0];
+    let activations = model.encoder().forward(input);
+    let means = Latents::posterior_mean();
+    let expected = model.decoder().forward(batch, Some(&activations), &means);
+    let depth = model.decoder().depth();
+    let sources = vec![Source::PosteriorMean; depth];
+    let latents = Latents::first(sources, &[0.1], Noise::Given(Vec::new()));
+    let output = model.decoder().forward(batch, Some(&activations), &latents);
+    assert_eq!(host(output.px_z), host(expected.px_z));
+}
+
+/// Calls `check` with the name and gradient of every parameter, in the layout of files.
+fn for_each_gradient(model: &Vdvae, gradients: &burn::tensor::Gradients, check: impl FnMut(&str, Vec<f32>)) {
+    struct Check<'a, F>(&'a burn::tensor::Gradients, F);
+    impl<F: FnMut(&str, Vec<f32>)> VisitParameter for Check<'_, F> {
+        fn visit<const D: usize>(&mut self, name: &str, tensor: Tensor<D>) {
+            let gradient = tensor.grad(self.0).unwrap_or_else(|| panic!("{name} has no gradient"));
+            (self.1)(name, parameters::to_file_layout(name, gradient).values);
+        }
+    }
+    parameters::for_each(model, Check(gradients, check));
+}
+
+#[test]
+fn every_gradient() {
+    for name in MODELS {
+        let golden = Golden::open(name);
+        let device = Device::flex().autodiff();
+        let model = golden.model(&device);
+        let (input, target) = golden.batch(&device);
+        let latents = posterior(&golden, "eps", &device);
+        let gradients = model.elbo(input, target, &latents).total().mean().backward();
+        let mut squares = 0.0;
+        let mut count = 0;
+        for_each_gradient(&model, &gradients, |parameter, gradient| {
+            let expected = golden.get(&format!("grad/{parameter}"));
+            let error = relative_error(&gradient, &expected);
+            assert!(error < 1e-4, "{name} {parameter}: relative error {error:.1e}");
+            squares += gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>();
+            count += 1;
+        });
+        assert_eq!(count, golden.names("grad/").len());
+        let norm = f64::from(golden.get("grad_norm")[0]);
+        assert!((squares.sqrt() - norm).abs() < 1e-4 * norm);
+    }
+}
+
+#[test]
+fn names_shapes_and_order_of_the_parameters() {
+    for name in MODELS {
+        let golden = Golden::open(name);
+        let model = golden.model(&Device::flex());
+        let exported = parameters::export(&model);
+        assert_eq!(exported.len(), golden.names("param/").len());
+        for parameter in &exported {
+            let (shape, values) = golden.tensor(&format!("param/{}", parameter.name));
+            assert_eq!((&shape, &values), (&parameter.shape, &parameter.values), "{}", parameter.name);
+        }
+        let names: Vec<_> = exported.iter().map(|parameter| (parameter.name.clone(), parameter.shape.clone())).collect();
+        assert_eq!(names, golden.architecture().parameter_shapes(), "{name}: the published order");
+    }
+}
+
+#[test]
+fn images_become_the_published_input_and_target() {
+    for name in MODELS {
+        let golden = Golden::open(name);
+        let prepared = golden.prepare(&Device::flex());
+        assert!(error(&host(prepared.input), &golden.get("input")) < 1e-6);
+        assert!(error(&host(prepared.target), &golden.get("target")) < 1e-6);
+    }
+}
