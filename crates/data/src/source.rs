@@ -35,8 +35,11 @@ pub enum Source {
     Idx(PathBuf),
 }
 
-/// Name, constructor and argument of each kind that takes a path.
-const KINDS: [(&str, fn(PathBuf) -> Source, &str); 9] = [
+/// Name, constructor and argument of a kind of source.
+type Kind = (&'static str, fn(PathBuf) -> Source, &'static str);
+
+/// The kinds that take a path.
+const KINDS: [Kind; 9] = [
     ("crops", Source::Crops, "DIR"),
     ("folder", Source::Folder, "DIR"),
     ("npy", Source::Npy, "FILE"),

@@ -45,6 +45,17 @@ impl Grid {
         (image * self.rows() + row + 1) * self.line() + column + 1
     }
 
+    /// The places of the pixels from this one on, without a division for each.
+    #[inline(always)]
+    pub fn places_from(self, pixel: usize) -> Places {
+        Places {
+            place: self.place(pixel),
+            column: pixel % self.width,
+            row: pixel / self.width % self.height,
+            grid: self,
+        }
+    }
+
     /// How many pixels from this one on, at most `limit`, lie at consecutive places.
     #[inline(always)]
     pub fn run(self, pixel: usize, limit: usize) -> usize {
@@ -76,6 +87,39 @@ impl Grid {
         (0..9)
             .map(|i| tap(i, offset(i / 3), offset(i % 3)))
             .collect()
+    }
+}
+
+/// Goes through the places of consecutive pixels.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Places {
+    place: usize,
+    column: usize,
+    row: usize,
+    grid: Grid,
+}
+
+impl Places {
+    /// The place of the current pixel; moves on to the next.
+    #[inline(always)]
+    pub fn next(&mut self) -> usize {
+        let place = self.place;
+        self.place += 1;
+        if self.grid.border > 0 {
+            self.column += 1;
+            if self.column == self.grid.width {
+                self.column = 0;
+                self.row += 1;
+                // Over the right border and the next left one, and between images over two
+                // whole lines of border.
+                self.place += 2;
+                if self.row == self.grid.height {
+                    self.row = 0;
+                    self.place += 2 * self.grid.line();
+                }
+            }
+        }
+        place
     }
 }
 
@@ -118,6 +162,16 @@ impl Map {
         unsafe { self.at.0.add(self.grid.place(pixel) * self.channels) }
     }
 
+    /// The first number at a place.
+    ///
+    /// # Safety
+    /// The place must be one of the grid's, and the buffer alive.
+    #[inline(always)]
+    pub unsafe fn at_place(self, place: usize) -> *mut f32 {
+        // SAFETY: within the buffer, whose length was checked.
+        unsafe { self.at.0.add(place * self.channels) }
+    }
+
     /// Sets the border to zero.
     ///
     /// # Safety
@@ -141,6 +195,29 @@ impl Map {
                 clear(first + (row + 1) * line - 1, 2);
             }
             clear(first + (rows - 1) * line - 1, line + 1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_those_of_the_pixels() {
+        for (batch, height, width, border) in [(2, 3, 4, 1), (3, 1, 1, 1), (2, 2, 3, 0)] {
+            let grid = Grid {
+                batch,
+                height,
+                width,
+                border,
+            };
+            for first in 0..grid.pixels() {
+                let mut places = grid.places_from(first);
+                for pixel in first..grid.pixels() {
+                    assert_eq!(places.next(), grid.place(pixel));
+                }
+            }
         }
     }
 }

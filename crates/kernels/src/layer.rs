@@ -150,8 +150,9 @@ impl Layer<'_> {
         unsafe {
             match self.source {
                 Source::Map(map) => {
+                    let mut places = map.grid.places_from(first);
                     for i in 0..count {
-                        rows.input[i] = map.pixel(first + i);
+                        rows.input[i] = map.at_place(places.next());
                     }
                 }
                 Source::Gelu(x, act) => {
@@ -194,8 +195,8 @@ impl Layer<'_> {
             // SAFETY: promised by the caller.
             unsafe {
                 match (S::REGISTERS, v) {
-                    (32, 1) => self.panel::<S, 12, 1>(s, rows, start),
-                    (32, 2) => self.panel::<S, 12, 2>(s, rows, start),
+                    (32, 1) => self.panel::<S, 8, 1>(s, rows, start),
+                    (32, 2) => self.panel::<S, 8, 2>(s, rows, start),
                     (32, 3) => self.panel::<S, 8, 3>(s, rows, start),
                     (32, 4) => self.panel::<S, 6, 4>(s, rows, start),
                     (32, _) => self.panel::<S, 4, 6>(s, rows, start),
@@ -264,25 +265,40 @@ impl Layer<'_> {
     /// What follows the multiplication.
     #[inline(always)]
     unsafe fn finish<S: Simd>(&self, s: S, first: usize, count: usize, output: &[f32]) {
-        for i in 0..count {
-            let pixel = first + i;
-            // SAFETY: pixels within their buffers, scratch rows within the scratch.
-            unsafe {
-                let h = output.as_ptr().wrapping_add(i * self.outputs);
-                match self.finish {
-                    Finish::Store { .. } => return,
-                    Finish::Gelu { to, save } => {
-                        let save = save.map(|map| map.pixel(pixel));
-                        gelu_row(s, h, save, to.pixel(pixel), self.outputs);
+        let n = self.outputs;
+        let row = |i: usize| output.as_ptr().wrapping_add(i * n);
+        // SAFETY: pixels within their buffers, scratch rows within the scratch.
+        unsafe {
+            match self.finish {
+                Finish::Store { .. } => {}
+                Finish::Gelu { to, save } => {
+                    let mut places = to.grid.places_from(first);
+                    for i in 0..count {
+                        let save = save.map(|map| map.pixel(first + i));
+                        gelu_row(s, row(i), save, to.at_place(places.next()), n);
                     }
-                    Finish::TimesSlope { to, of } => {
-                        slope_row(s, h, of.pixel(pixel), None, to.pixel(pixel), self.outputs);
+                }
+                Finish::TimesSlope { to, of } => {
+                    let mut places = to.grid.places_from(first);
+                    for i in 0..count {
+                        let of = of.pixel(first + i);
+                        slope_row(s, row(i), of, None, to.at_place(places.next()), n);
                     }
-                    Finish::InputGradient { to, of, add, rest } => {
+                }
+                Finish::InputGradient { to, of, add, rest } => {
+                    for i in 0..count {
+                        let pixel = first + i;
                         let add = add.map(|map| map.pixel(pixel).cast_const());
-                        slope_row(s, h, of.pixel(pixel), add, to.pixel(pixel), to.channels);
+                        slope_row(
+                            s,
+                            row(i),
+                            of.pixel(pixel),
+                            add,
+                            to.pixel(pixel),
+                            to.channels,
+                        );
                         if let Some((to, of)) = rest {
-                            let h = h.add(self.outputs - to.channels);
+                            let h = row(i).add(n - to.channels);
                             slope_row(s, h, of.pixel(pixel), None, to.pixel(pixel), to.channels);
                         }
                     }
@@ -319,10 +335,11 @@ impl Kernel for Activate {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        let mut places = self.to.grid.places_from(self.range.start);
         for pixel in self.range {
             // SAFETY: `activate` requires valid buffers, its ranges are disjoint.
             unsafe {
-                let (from, to) = (self.from.pixel(pixel), self.to.pixel(pixel));
+                let (from, to) = (self.from.pixel(pixel), self.to.at_place(places.next()));
                 gelu_row(s, from, None, to, self.to.channels);
             }
         }

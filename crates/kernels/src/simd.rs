@@ -140,15 +140,21 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// Loads up to `LANES` numbers from a slice; the lanes that it does not have are 0.
     #[inline(always)]
     fn load_partial(self, from: &[f32]) -> Self::F {
-        // SAFETY: the count does not exceed the slice.
-        unsafe { self.load_ptr_partial(from.as_ptr(), from.len().min(Self::LANES)) }
+        // Masked loads and stores are slow on some processors: only for the last vector.
+        if from.len() >= Self::LANES {
+            return self.load(from);
+        }
+        // SAFETY: the count is that of the slice.
+        unsafe { self.load_ptr_partial(from.as_ptr(), from.len()) }
     }
     /// Stores as many lanes as the slice has places for.
     #[inline(always)]
     fn store_partial(self, to: &mut [f32], a: Self::F) {
-        let count = to.len().min(Self::LANES);
-        // SAFETY: the count does not exceed the slice.
-        unsafe { self.store_ptr_partial(to.as_mut_ptr(), a, count) }
+        if to.len() >= Self::LANES {
+            return self.store(to, a);
+        }
+        // SAFETY: the count is that of the slice.
+        unsafe { self.store_ptr_partial(to.as_mut_ptr(), a, to.len()) }
     }
     /// Sum of the lanes, pairwise: lane i with lane i + LANES/2, and so on.
     #[inline(always)]

@@ -121,7 +121,8 @@ fn gradients_match_finite_differences() {
                     l[i] = centre;
                     let what = format!("{path} {shape:?} pixel {pixel} parameter {i}");
                     let found = gradient[pixel * p + i];
-                    assert_near(&what, found, slope, 2e-5 * (1.0 + slope.abs()));
+                    // Log scales of -7 multiply the rounding of the shifted means by 1096.
+                    assert_near(&what, found, slope, 2e-4 * (1.0 + slope.abs()));
                 }
             }
         }

@@ -12,3 +12,4 @@ pub mod ops;
 pub mod parameters;
 pub mod preprocess;
 pub mod random;
+pub mod train;

@@ -4,10 +4,16 @@
 
 mod golden_file;
 
+use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use golden_file::Golden;
+use vdvae::config::TrainConfig;
 use vdvae::models::vdvae::{Latents, Noise, Source, Vdvae};
+use vdvae::models::{Elbo, Model};
 use vdvae::parameters::{self, VisitParameter};
+use vdvae::preprocess::Prepared;
+use vdvae::random::Keys;
+use vdvae::train::{TrainState, train_step};
 
 const MODELS: [&str; 3] = ["plain32", "widths32", "lowbit16"];
 
@@ -181,5 +187,61 @@ fn images_become_the_published_input_and_target() {
         let prepared = golden.prepare(&Device::flex());
         assert!(error(&host(prepared.input), &golden.get("input")) < 1e-6);
         assert!(error(&host(prepared.target), &golden.get("target")) < 1e-6);
+    }
+}
+
+#[test]
+fn three_training_steps_and_the_average_of_the_weights() {
+    for name in MODELS {
+        let golden = Golden::open(name);
+        let device = Device::flex().autodiff();
+        let config = TrainConfig {
+            lr: golden.number("lr"),
+            wd: golden.number("wd"),
+            adam_beta1: golden.number("adam_beta1"),
+            adam_beta2: golden.number("adam_beta2"),
+            ema_rate: golden.number("ema_rate"),
+            warmup_iters: golden.number("warmup_iters") as u64,
+            grad_clip: golden.number("train_grad_clip"),
+            skip_threshold: golden.number("skip_threshold"),
+            ..TrainConfig::default()
+        };
+        let mut state = TrainState::new(GivenNoise { model: golden.model(&device), noise: Vec::new() });
+        for step in 0..3 {
+            state.model.noise = golden.noise(&format!("train/{step}/eps"), &Device::flex());
+            let (input, target) = golden.batch(&device);
+            let batch = (Prepared { input, target }, golden.keys());
+            let report;
+            (state, report) = train_step(state, &config, [batch].into_iter());
+            let expected = |key: &str| f64::from(golden.get(&format!("train/{step}/{key}"))[0]);
+            assert!((report.elbo() - expected("elbo")).abs() < 1e-5, "{name} step {step}");
+            let norm = expected("grad_norm");
+            assert!((report.gradient_norm - norm).abs() < 1e-4 * norm, "{name} step {step}");
+            assert!(norm > config.grad_clip, "clipping acts");
+            assert!(report.updated);
+        }
+        assert_eq!((state.step, state.updates), (3, 3));
+        for (model, key) in [(&state.average().model, "ema"), (&state.model.model, "final")] {
+            for parameter in parameters::export(model) {
+                let expected = golden.get(&format!("train/{key}/{}", parameter.name));
+                let error = error(&parameter.values, &expected);
+                assert!(error < 1e-6, "{name} {key} {}: {error:.1e}", parameter.name);
+            }
+        }
+    }
+}
+
+/// The model with noise from the vectors instead of from a generator.
+#[derive(Module, Debug)]
+struct GivenNoise {
+    model: Vdvae,
+    #[module(skip)]
+    noise: Vec<Tensor<4>>,
+}
+
+impl Model for GivenNoise {
+    fn elbo(&self, batch: Prepared, _: Keys) -> Elbo {
+        let latents = Latents::posterior(Noise::Given(self.noise.clone()));
+        self.model.elbo(batch.input, batch.target, &latents)
     }
 }

@@ -88,39 +88,28 @@ impl<'a> Machine<'a, '_> {
     }
 
     fn number(&mut self, opcode: u8) -> Result<()> {
-        let value = match opcode {
-            b'I' | b'L' => match self.line()? {
-                b"00" if opcode == b'I' => return Ok(self.push(Node::Bool(false))),
-                b"01" if opcode == b'I' => return Ok(self.push(Node::Bool(true))),
-                line => text::integer(line),
+        let int = |value| Some(Node::Int(value));
+        let node = match opcode {
+            b'I' => match self.line()? {
+                b"00" => Some(Node::Bool(false)),
+                b"01" => Some(Node::Bool(true)),
+                line => text::integer(line).and_then(int),
             },
-            b'J' => Some(i128::from(self.unsigned(4)? as u32 as i32)),
-            b'K' => Some(i128::from(self.unsigned(1)?)),
-            b'M' => Some(i128::from(self.unsigned(2)?)),
-            0x8A => text::long(self.counted(1)?),
-            0x8B => text::long(self.counted(4)?),
-            _ => return self.float(opcode),
+            b'L' => text::integer(self.line()?).and_then(int),
+            b'J' => int(i128::from(self.unsigned(4)? as u32 as i32)),
+            b'K' => int(i128::from(self.unsigned(1)?)),
+            b'M' => int(i128::from(self.unsigned(2)?)),
+            0x8A => text::long(self.counted(1)?).and_then(int),
+            0x8B => text::long(self.counted(4)?).and_then(int),
+            b'G' => Some(Node::Float(f64::from_bits(self.unsigned(8)?.swap_bytes()))),
+            _ => text::float(self.line()?).map(Node::Float),
         };
-        let value = value.ok_or_else(|| self.damaged("a number that cannot be read"))?;
-        self.push(Node::Int(value));
-        Ok(())
-    }
-
-    fn float(&mut self, opcode: u8) -> Result<()> {
-        let value = if opcode == b'G' {
-            Some(f64::from_bits(self.unsigned(8)?.swap_bytes()))
-        } else {
-            std::str::from_utf8(self.line()?)
-                .ok()
-                .and_then(|line| line.parse().ok())
-        };
-        let value = value.ok_or_else(|| self.damaged("a number that cannot be read"))?;
-        self.push(Node::Float(value));
+        let node = node.ok_or_else(|| self.damaged("a number that cannot be read"))?;
+        self.push(node);
         Ok(())
     }
 
     fn string(&mut self, opcode: u8) -> Result<()> {
-        let unreadable = "a string that cannot be read";
         let node = match opcode {
             b'S' => text::string_literal(self.line()?).map(|bytes| Node::Bytes(Cow::Owned(bytes))),
             b'V' => text::raw_unicode(self.line()?).map(|text| Node::Text(Cow::Owned(text))),
@@ -138,7 +127,7 @@ impl<'a> Machine<'a, '_> {
                     .map(|text| Node::Text(Cow::Borrowed(text)))
             }
         };
-        let node = node.ok_or_else(|| self.damaged(unreadable))?;
+        let node = node.ok_or_else(|| self.damaged("a string that cannot be read"))?;
         self.push(node);
         Ok(())
     }

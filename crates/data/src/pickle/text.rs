@@ -61,6 +61,11 @@ pub(super) fn integer(line: &[u8]) -> Option<i128> {
     text.strip_suffix('L').unwrap_or(text).parse().ok()
 }
 
+/// A decimal number with a fraction or an exponent.
+pub(super) fn float(line: &[u8]) -> Option<f64> {
+    std::str::from_utf8(line).ok()?.parse().ok()
+}
+
 /// A little-endian number in two's complement; no bytes at all are zero.
 pub(super) fn long(bytes: &[u8]) -> Option<i128> {
     if bytes.len() > size_of::<i128>() {

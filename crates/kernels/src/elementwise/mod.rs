@@ -111,8 +111,8 @@ impl LaneSums {
     fn add<S: Simd>(&mut self, s: S, a: S::F) {
         let mut lanes = [0.0_f32; 16];
         s.store(&mut lanes, a);
-        for i in 0..S::LANES {
-            self.0[i] += f64::from(lanes[i]);
+        for (sum, &lane) in self.0.iter_mut().zip(&lanes[..S::LANES]) {
+            *sum += f64::from(lane);
         }
     }
 

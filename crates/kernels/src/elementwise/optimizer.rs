@@ -173,9 +173,8 @@ impl Kernel for SumOfSquares<'_> {
         let mut sums = super::LaneSums::default();
         let (blocks, rest) = self.0.as_chunks::<16>();
         for block in blocks {
-            for i in 0..16 {
-                let x = f64::from(block[i]);
-                sums.0[i] += x * x;
+            for (sum, &x) in sums.0.iter_mut().zip(block) {
+                *sum += f64::from(x) * f64::from(x);
             }
         }
         for (sum, &x) in sums.0.iter_mut().zip(rest) {

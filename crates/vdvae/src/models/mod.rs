@@ -1,3 +1,40 @@
 //! Model families. Everything outside this module serves any of them.
 
 pub mod vdvae;
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use crate::preprocess::Prepared;
+use crate::random::Keys;
+
+/// A hierarchical latent variable model of images that can be trained on its evidence lower bound.
+pub trait Model: Module {
+    /// The bound for each image of a batch, the latents drawn from the posterior with noise that is a
+    /// function of `keys`.
+    fn elbo(&self, batch: Prepared, keys: Keys) -> Elbo;
+}
+
+/// The negative evidence lower bound of each image, in its parts. Nats per dimension; a dimension is
+/// one value of one pixel.
+#[derive(Debug)]
+pub struct Elbo {
+    /// Negative log-likelihood of the image given the latents, [B].
+    pub distortion: Tensor<1>,
+    /// KL divergence of each layer from the prior, top to bottom, [B] each; `None` for layers whose
+    /// latents are not from the posterior.
+    pub rate_per_layer: Vec<Option<Tensor<1>>>,
+}
+
+impl Elbo {
+    /// Sum of the layers' KL divergences, [B].
+    pub fn rate(&self) -> Tensor<1> {
+        let zero = Tensor::zeros_like(&self.distortion);
+        self.rate_per_layer.iter().flatten().cloned().fold(zero, |sum, layer| sum + layer)
+    }
+
+    /// distortion + rate, [B].
+    pub fn total(&self) -> Tensor<1> {
+        self.distortion.clone() + self.rate()
+    }
+}

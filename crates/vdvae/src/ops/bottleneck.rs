@@ -1,6 +1,96 @@
+//! The bottleneck block: gelu, 1x1, gelu, 3x3, gelu, 3x3, gelu, 1x1 as one operation.
+
 use burn::tensor::Tensor;
-pub use composed::*;
+use vdvae_kernels::bottleneck::{Bottleneck, Gradients, Hidden, Weights};
+
+use super::fused::{CpuOperation, apply, is_cpu};
+
+/// The four convolutions of a bottleneck, (weight [k, k, in, out], bias [out]) each.
 pub type BottleneckWeights = [(Tensor<4>, Tensor<1>); 4];
+
+/// `c4(gelu(c3(gelu(c2(gelu(c1(gelu(x))))))))`, plus x if `residual`.
+///
+/// x is [B, H, W, C], with the channels of `activation`, if given, appended to its own; returns
+/// [B, H, W, C_out]. The gelu is the exact one.
+pub fn bottleneck(
+    x: Tensor<4>,
+    activation: Option<Tensor<4>>,
+    weights: BottleneckWeights,
+    residual: bool,
+) -> Tensor<4> {
+    if !is_cpu(&x.device()) {
+        return composed::bottleneck(x, activation, weights, residual);
+    }
+    let [batch, height, width, c_x] = x.dims();
+    let [kernel, _, _, mid] = weights[1].0.dims();
+    let shape = Bottleneck {
+        batch,
+        height,
+        width,
+        c_x,
+        c_act: activation.as_ref().map_or(0, |activation| activation.dims()[3]),
+        mid,
+        c_out: weights[3].1.dims()[0],
+        kernel,
+        residual,
+    };
+    let [(w1, b1), (w2, b2), (w3, b3), (w4, b4)] = weights;
+    let [x, w1, b1, w2] = [x.into_dispatch(), w1.into_dispatch(), b1.into_dispatch(), w2.into_dispatch()];
+    let [b2, w3, b3] = [b2.into_dispatch(), w3.into_dispatch(), b3.into_dispatch()];
+    let [w4, b4] = [w4.into_dispatch(), b4.into_dispatch()];
+    match activation {
+        None => apply(shape, [x, w1, b1, w2, b2, w3, b3, w4, b4]),
+        Some(a) => apply(shape, [x, w1, b1, w2, b2, w3, b3, w4, b4, a.into_dispatch()]),
+    }
+}
+
+/// N = 9: x and the weights; N = 10: the encoder's activation too.
+impl<const N: usize> CpuOperation<N> for Bottleneck {
+    type Saved = Hidden;
+
+    fn output_shape(&self) -> Vec<usize> {
+        vec![self.batch, self.height, self.width, self.c_out]
+    }
+
+    fn forward(&self, inputs: [&[f32]; N], saved: Option<&mut Option<Hidden>>) -> Vec<f32> {
+        let mut y = vec![0.0; self.batch * self.height * self.width * self.c_out];
+        let mut hidden = saved.is_some().then(|| Hidden::new(self));
+        let (x, activation, weights) = split(&inputs);
+        vdvae_kernels::bottleneck::forward(self, x, activation, &weights, &mut y, hidden.as_mut());
+        if let Some(saved) = saved {
+            *saved = hidden;
+        }
+        y
+    }
+
+    fn backward(
+        &self,
+        inputs: [&[f32]; N],
+        hidden: &Hidden,
+        gradient: &[f32],
+        _: [bool; N],
+    ) -> [Option<Vec<f32>>; N] {
+        let (x, activation, weights) = split(&inputs);
+        let mut dx = vec![0.0; x.len()];
+        let mut dactivation = activation.map(|activation| vec![0.0; activation.len()]);
+        let mut gradients = Gradients::new(self);
+        vdvae_kernels::bottleneck::backward(
+            self, x, activation, &weights, hidden, gradient,
+            &mut dx, dactivation.as_deref_mut(), &mut gradients,
+        );
+        let Gradients { w1, b1, w2, b2, w3, b3, w4, b4 } = gradients;
+        let mut results = [Some(dx), Some(w1), Some(b1), Some(w2), Some(b2), Some(w3), Some(b3), Some(w4), Some(b4), dactivation].into_iter();
+        std::array::from_fn(|_| results.next().flatten())
+    }
+}
+
+fn split<'a>(inputs: &[&'a [f32]]) -> (&'a [f32], Option<&'a [f32]>, Weights<'a>) {
+    let &[x, w1, b1, w2, b2, w3, b3, w4, b4, ..] = inputs else {
+        unreachable!("a bottleneck has nine or ten inputs")
+    };
+    (x, inputs.get(9).copied(), Weights { w1, b1, w2, b2, w3, b3, w4, b4 })
+}
+
 pub(super) mod composed {
     use super::*;
     use burn::tensor::activation::gelu;

@@ -95,7 +95,7 @@ impl<const N: usize, O: CpuOperation<N>> Backward<Flex, N> for OperationBackward
         let gradient = contiguous(grads.consume::<Flex>(&ops.node));
         let (operation, inputs, saved) = ops.state;
         let wanted = ops.parents.each_ref().map(|parent| parent.is_some());
-        let results = operation.backward(slices(&inputs), &saved, slice(&gradient), wanted);
+        let results = operation.backward(slices(&inputs), &saved, host_slice(&gradient), wanted);
         for ((parent, result), input) in ops.parents.into_iter().zip(results).zip(&inputs) {
             if let Some(parent) = parent {
                 let result = result.expect("a wanted gradient was not computed");
@@ -137,14 +137,15 @@ fn contiguous(tensor: FlexTensor) -> FlexTensor {
     }
 }
 
-fn slice(tensor: &FlexTensor) -> &[f32] {
+/// The elements of a contiguous tensor.
+pub(crate) fn host_slice(tensor: &FlexTensor) -> &[f32] {
     tensor
         .as_slice::<f32>()
         .expect("made contiguous, and the model computes in f32")
 }
 
 fn slices<const N: usize>(tensors: &[FlexTensor; N]) -> [&[f32]; N] {
-    tensors.each_ref().map(slice)
+    tensors.each_ref().map(host_slice)
 }
 
 fn tensor(values: Vec<f32>, shape: Vec<usize>) -> FlexTensor {

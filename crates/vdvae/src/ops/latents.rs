@@ -1,23 +1,142 @@
 //! Diagonal Gaussians: drawing latents, and what they cost.
 
 use burn::tensor::Tensor;
+use vdvae_kernels::elementwise::{features, latents};
 
-pub use composed::{add_features, draw, gaussian_kl};
+use super::fused::{CpuOperation, apply, is_cpu};
+
+/// z = mean + temperature * exp(log sigma) * eps, where the first Z channels of `gaussian`
+/// [B, H, W, >= 2Z] are the mean, the next Z log sigma; `eps` [B, H, W, Z] is a constant.
+pub fn draw(gaussian: Tensor<4>, temperature: f32, eps: Tensor<4>) -> Tensor<4> {
+    if !is_cpu(&gaussian.device()) {
+        return composed::draw(gaussian, temperature, eps);
+    }
+    let eps = eps * temperature;
+    apply(Draw { shape: eps.dims() }, [gaussian.into_dispatch(), eps.into_dispatch()])
+}
+
+/// KL divergence from the prior to the posterior in nats per image, [B]: the sum over pixels and
+/// channels. `posterior` is [B, H, W, 2Z]; `prior` [B, H, W, >= 2Z], the rest being ignored.
+pub fn gaussian_kl(posterior: Tensor<4>, prior: Tensor<4>) -> Tensor<1> {
+    if !is_cpu(&prior.device()) {
+        return composed::gaussian_kl(posterior, prior);
+    }
+    let [batch, _, _, channels] = posterior.dims();
+    apply(GaussianKl { batch, zdim: channels / 2 }, [posterior.into_dispatch(), prior.into_dispatch()])
+}
+
+/// `x` [B, H, W, C] plus the last C channels of `prior` [B, H, W, 2Z + C], the features that the prior
+/// passes on.
+pub fn add_features(x: Tensor<4>, prior: Tensor<4>) -> Tensor<4> {
+    if !is_cpu(&x.device()) {
+        return composed::add_features(x, prior);
+    }
+    let shape = x.dims();
+    let offset = prior.dims()[3] - shape[3];
+    apply(AddFeatures { shape, offset }, [x.into_dispatch(), prior.into_dispatch()])
+}
+
+#[derive(Clone, Debug)]
+struct Draw {
+    /// [B, H, W, Z].
+    shape: [usize; 4],
+}
+
+impl CpuOperation<2> for Draw {
+    type Saved = ();
+
+    fn output_shape(&self) -> Vec<usize> {
+        self.shape.to_vec()
+    }
+
+    fn forward(&self, [gaussian, eps]: [&[f32]; 2], saved: Option<&mut Option<()>>) -> Vec<f32> {
+        let mut z = vec![0.0; eps.len()];
+        latents::draw(self.shape[3], gaussian, 0.0, eps, &mut z);
+        saved.map(|saved| saved.insert(()));
+        z
+    }
+
+    fn backward(
+        &self,
+        [gaussian, eps]: [&[f32]; 2],
+        _: &(),
+        gradient: &[f32],
+        _: [bool; 2],
+    ) -> [Option<Vec<f32>>; 2] {
+        let mut dgaussian = vec![0.0; gaussian.len()];
+        latents::draw_backward(self.shape[3], gaussian, eps, gradient, &mut dgaussian);
+        [Some(dgaussian), None]
+    }
+}
+
+#[derive(Clone, Debug)]
+struct GaussianKl {
+    batch: usize,
+    zdim: usize,
+}
+
+impl CpuOperation<2> for GaussianKl {
+    type Saved = ();
+
+    fn output_shape(&self) -> Vec<usize> {
+        vec![self.batch]
+    }
+
+    fn forward(&self, [q, p]: [&[f32]; 2], saved: Option<&mut Option<()>>) -> Vec<f32> {
+        let mut kl = vec![0.0; self.batch];
+        latents::kl(self.zdim, q, p, &mut kl);
+        saved.map(|saved| saved.insert(()));
+        kl
+    }
+
+    fn backward(&self, [q, p]: [&[f32]; 2], _: &(), gradient: &[f32], _: [bool; 2]) -> [Option<Vec<f32>>; 2] {
+        let (mut dq, mut dp) = (vec![0.0; q.len()], vec![0.0; p.len()]);
+        latents::kl_backward(self.zdim, q, p, gradient, &mut dq, &mut dp);
+        [Some(dq), Some(dp)]
+    }
+}
+
+#[derive(Clone, Debug)]
+struct AddFeatures {
+    /// [B, H, W, C].
+    shape: [usize; 4],
+    /// Channels of the prior before its features.
+    offset: usize,
+}
+
+impl CpuOperation<2> for AddFeatures {
+    type Saved = ();
+
+    fn output_shape(&self) -> Vec<usize> {
+        self.shape.to_vec()
+    }
+
+    fn forward(&self, [x, p]: [&[f32]; 2], saved: Option<&mut Option<()>>) -> Vec<f32> {
+        let mut out = vec![0.0; x.len()];
+        features::add_features(self.shape[3], self.offset, x, p, &mut out);
+        saved.map(|saved| saved.insert(()));
+        out
+    }
+
+    fn backward(&self, [_, p]: [&[f32]; 2], _: &(), gradient: &[f32], _: [bool; 2]) -> [Option<Vec<f32>>; 2] {
+        let mut dp = vec![0.0; p.len()];
+        features::add_features_backward(self.shape[3], self.offset, gradient, &mut dp);
+        [Some(gradient.to_vec()), Some(dp)]
+    }
+}
 
 pub(super) mod composed {
     use super::*;
 
-    /// z = mean + exp(log sigma) * eps, where the first Z channels of `gaussian` [B, H, W, >= 2Z] are
-    /// the mean, the next Z log sigma, and `eps` is [B, H, W, Z].
-    pub fn draw(gaussian: Tensor<4>, eps: Tensor<4>) -> Tensor<4> {
+    /// [`super::draw`] of Burn's operations.
+    pub fn draw(gaussian: Tensor<4>, temperature: f32, eps: Tensor<4>) -> Tensor<4> {
         let zdim = eps.dims()[3];
         let mean = gaussian.clone().narrow(3, 0, zdim);
         let log_sigma = gaussian.narrow(3, zdim, zdim);
-        mean + log_sigma.exp() * eps
+        mean + log_sigma.exp() * eps * temperature
     }
 
-    /// KL divergence from the prior to the posterior in nats per image, [B]: the sum over pixels and
-    /// channels. `posterior` is [B, H, W, 2Z]; `prior` [B, H, W, >= 2Z], the rest being ignored.
+    /// [`super::gaussian_kl`] of Burn's operations.
     pub fn gaussian_kl(posterior: Tensor<4>, prior: Tensor<4>) -> Tensor<1> {
         let [batch, _, _, channels] = posterior.dims();
         let zdim = channels / 2;
@@ -29,8 +148,7 @@ pub(super) mod composed {
         kl.reshape([batch as i32, -1]).sum_dim(1).reshape([batch])
     }
 
-    /// `x` [B, H, W, C] plus the last C channels of `prior` [B, H, W, 2Z + C], the features that the
-    /// prior passes on.
+    /// [`super::add_features`] of Burn's operations.
     pub fn add_features(x: Tensor<4>, prior: Tensor<4>) -> Tensor<4> {
         let channels = x.dims()[3];
         let first = prior.dims()[3] - channels;

@@ -9,6 +9,7 @@ mod conv;
 mod dmol;
 mod fused;
 mod latents;
+mod optimizer;
 
 mod resample;
 
@@ -17,6 +18,7 @@ pub use conv::conv;
 pub use dmol::{DmolShape, dmol_nll, dmol_sample};
 pub use latents::{add_features, draw, gaussian_kl};
 
+pub use optimizer::{AdamW, Moments, adamw, sum_of_squares};
 pub use resample::{average_pool, upsample_add};
 
 /// The same operations composed of Burn's own, on any device.

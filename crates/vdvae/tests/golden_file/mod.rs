@@ -115,8 +115,12 @@ impl Golden {
             image_size: config.image_size,
             image_channels: config.image_channels,
         };
-        let keys = Keys { seed: 0, purpose: Purpose::Binarization, step: 0, items: Vec::new() };
-        preprocess.apply(&images, &keys, device)
+        preprocess.apply(&images, &self.keys(), device)
+    }
+
+    /// Keys for what takes its noise from elsewhere.
+    pub fn keys(&self) -> Keys {
+        Keys { seed: 0, purpose: Purpose::Binarization, step: 0, items: Vec::new() }
     }
 
     /// The noise of every layer, channels last.

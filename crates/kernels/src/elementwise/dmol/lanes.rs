@@ -5,16 +5,16 @@ use crate::simd::Simd;
 /// Lanes of the widest instruction set.
 pub const MOST: usize = 16;
 
-/// Transposes up to `LANES` pixels into `lanes`, `channels` vectors; lanes without a pixel
-/// hold 0.
+/// Transposes the first `channels` numbers of up to `LANES` pixels, of `stride` numbers each,
+/// into as many vectors; lanes without a pixel hold 0.
 #[inline(always)]
-pub fn gather<S: Simd>(_: S, pixels: &[f32], channels: usize, lanes: &mut [f32]) {
+pub fn gather<S: Simd>(_: S, pixels: &[f32], stride: usize, channels: usize, lanes: &mut [f32]) {
     let lanes = &mut lanes[..channels * S::LANES];
-    if pixels.len() < channels * S::LANES {
+    if pixels.len() < stride * S::LANES {
         lanes.fill(0.0);
     }
-    for (lane, pixel) in pixels.chunks_exact(channels).take(S::LANES).enumerate() {
-        for (channel, &value) in pixel.iter().enumerate() {
+    for (lane, pixel) in pixels.chunks_exact(stride).take(S::LANES).enumerate() {
+        for (channel, &value) in pixel[..channels].iter().enumerate() {
             lanes[channel * S::LANES + lane] = value;
         }
     }

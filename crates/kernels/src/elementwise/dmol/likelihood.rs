@@ -51,12 +51,12 @@ impl<const COLOURS: usize, const GRADIENT: bool> Kernel for Nll<'_, COLOURS, GRA
         let mut values = [0.0; 3 * lanes::MOST];
         let mut sum = 0.0;
         for first in (0..self.target.len() / COLOURS).step_by(S::LANES) {
-            lanes::gather(s, &self.logits[first * p..], p, parameters);
+            lanes::gather(s, &self.logits[first * p..], p, p, parameters);
             let target = &self.target[first * COLOURS..];
-            lanes::gather(s, target, COLOURS, &mut values);
+            lanes::gather(s, target, COLOURS, COLOURS, &mut values);
             let mut x = [s.splat(0.0); COLOURS];
-            for colour in 0..COLOURS {
-                x[colour] = lanes::get(s, &values, colour);
+            for (colour, x) in x.iter_mut().enumerate() {
+                *x = lanes::get(s, &values, colour);
             }
             for mixture in 0..k {
                 let term = mixture_log_prob(s, &bin, x, (k, mixture), parameters, GRADIENT);
@@ -100,8 +100,8 @@ fn mixture_log_prob<S: Simd, const COLOURS: usize>(
     };
 
     let mut means = x;
-    for colour in 0..COLOURS {
-        means[colour] = lanes::get(s, parameters, mean_at(colour));
+    for (colour, mean) in means.iter_mut().enumerate() {
+        *mean = lanes::get(s, parameters, mean_at(colour));
     }
     let mut coefficients = [s.splat(0.0); 3];
     for (i, &(to, from)) in couplings.iter().enumerate() {

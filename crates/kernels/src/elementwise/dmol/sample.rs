@@ -36,7 +36,7 @@ pub fn sample(
     for_chunks(out, PIXELS_PER_TASK * colours, |i, out| {
         let first = i * PIXELS_PER_TASK;
         let end = first + out.len() / colours;
-        let mut scratch = Scratch::take((p + k) * lanes::MOST);
+        let mut scratch = Scratch::take(2 * k * lanes::MOST);
         let logits = &logits[first * p..end * p];
         let u_mixture = &u_mixture[first * k..end * k];
         let u_logistic = &u_logistic[first * colours..end * colours];
@@ -68,7 +68,7 @@ struct Sample<'a, const COLOURS: usize> {
     /// For the component, for the colours.
     noise: (&'a [f32], &'a [f32]),
     out: &'a mut [f32],
-    /// `P + K` vectors: the parameters, the noise for the component.
+    /// `2 K` vectors: the logits of the components, the noise for the component.
     scratch: &'a mut [f32],
 }
 
@@ -78,66 +78,81 @@ impl<const COLOURS: usize> Kernel for Sample<'_, COLOURS> {
     fn run<S: Simd>(self, s: S) {
         let k = self.mixtures;
         let p = k * if COLOURS == 1 { 3 } else { 10 };
-        let (parameters, noise) = self.scratch.split_at_mut(p * S::LANES);
+        let (logits, noise) = self.scratch.split_at_mut(k * S::LANES);
         let mut values = [0.0; 3 * lanes::MOST];
         for first in (0..self.out.len() / COLOURS).step_by(S::LANES) {
-            lanes::gather(s, &self.logits[first * p..], p, parameters);
-            lanes::gather(s, &self.noise.0[first * k..], k, noise);
-            lanes::gather(s, &self.noise.1[first * COLOURS..], COLOURS, &mut values);
-            let component = choose::<S, COLOURS>(s, k, parameters, noise);
+            let pixels = &self.logits[first * p..];
+            lanes::gather(s, pixels, p, k, logits);
+            lanes::gather(s, &self.noise.0[first * k..], k, k, noise);
+            let uniform = &self.noise.1[first * COLOURS..];
+            lanes::gather(s, uniform, COLOURS, COLOURS, &mut values);
+            let chosen = choose(s, k, logits, noise);
+            let component = pick::<COLOURS>(k, pixels.chunks_exact(p), &chosen[..S::LANES]);
             draw_colours::<S, COLOURS>(s, &component, &mut values);
             lanes::scatter(s, &values, COLOURS, &mut self.out[first * COLOURS..]);
         }
     }
 }
 
-/// Mean, log scale and coefficient of each colour of the component with the largest
-/// `logit - ln(-ln u)`; the first of equals.
+/// The component of each lane with the largest `logit - ln(-ln u)`; the first of equals.
 #[inline(always)]
-fn choose<S: Simd, const COLOURS: usize>(
-    s: S,
-    k: usize,
-    parameters: &[f32],
-    noise: &[f32],
-) -> [[S::F; 3]; COLOURS] {
-    let kinds = if COLOURS == 1 { 2 } else { 3 };
+fn choose<S: Simd>(s: S, k: usize, logits: &[f32], noise: &[f32]) -> [f32; lanes::MOST] {
     let mut best = s.splat(f32::NEG_INFINITY);
-    let mut chosen = [[s.splat(0.0); 3]; COLOURS];
+    let mut chosen = s.splat(0.0);
     for mixture in 0..k {
         let gumbel = ln(s, s.neg(ln(s, lanes::get(s, noise, mixture))));
-        let score = s.sub(lanes::get(s, parameters, mixture), gumbel);
+        let score = s.sub(lanes::get(s, logits, mixture), gumbel);
         let better = s.lt(best, score);
         best = s.select(better, score, best);
-        for colour in 0..COLOURS {
-            for kind in 0..kinds {
-                let at = k + (colour * kinds + kind) * k + mixture;
-                let new = lanes::get(s, parameters, at);
-                chosen[colour][kind] = s.select(better, new, chosen[colour][kind]);
-            }
+        chosen = s.select(better, s.splat(mixture as f32), chosen);
+    }
+    let mut lanes = [0.0; lanes::MOST];
+    s.store(&mut lanes, chosen);
+    lanes
+}
+
+/// Mean, log scale and coefficient of a colour, one pixel a lane.
+type Colour = [[f32; lanes::MOST]; 3];
+
+/// The parameters of the chosen components.
+#[inline(always)]
+fn pick<'a, const COLOURS: usize>(
+    k: usize,
+    pixels: impl Iterator<Item = &'a [f32]>,
+    chosen: &[f32],
+) -> [Colour; COLOURS] {
+    let kinds = if COLOURS == 1 { 2 } else { 3 };
+    let mut component = [[[0.0; lanes::MOST]; 3]; COLOURS];
+    for (lane, (pixel, &chosen)) in pixels.zip(chosen).enumerate() {
+        // Numbers of components are exact in f32.
+        let of_component = pixel[k + chosen as usize..].iter().step_by(k);
+        let places = component.iter_mut().flat_map(|colour| &mut colour[..kinds]);
+        for (place, &value) in places.zip(of_component) {
+            place[lane] = value;
         }
     }
-    chosen
+    component
 }
 
 /// Replaces the uniform noise of each colour by its value.
 #[inline(always)]
 fn draw_colours<S: Simd, const COLOURS: usize>(
     s: S,
-    component: &[[S::F; 3]; COLOURS],
+    component: &[Colour; COLOURS],
     values: &mut [f32],
 ) {
     let one = s.splat(1.0);
     let mut x = [s.splat(0.0); COLOURS];
-    for colour in 0..COLOURS {
-        let [mut mean, log_scale, _] = component[colour];
+    for (colour, [mean, log_scale, _]) in component.iter().enumerate() {
+        let mut mean = s.load(mean);
         for before in 0..colour {
             // Green: the coefficient stored with red. Blue: those with green and with blue.
-            let coefficient = tanh(s, component[colour - 1 + before][2]);
+            let coefficient = tanh(s, s.load(&component[colour - 1 + before][2]));
             mean = s.fma(coefficient, x[before], mean);
         }
         let u = lanes::get(s, values, colour);
         let noise = s.sub(ln(s, u), ln(s, s.sub(one, u)));
-        let scale = exp(s, s.max(s.splat(LEAST_LOG_SCALE), log_scale));
+        let scale = exp(s, s.max(s.splat(LEAST_LOG_SCALE), s.load(log_scale)));
         let value = s.fma(scale, noise, mean);
         x[colour] = s.min(one, s.max(s.neg(one), value));
         lanes::set(s, values, colour, x[colour]);

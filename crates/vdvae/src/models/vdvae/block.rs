@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use crate::ops;
+use crate::{architecture, ops};
 
 /// Draws initial weights, one tensor after the other in the order of construction.
 pub struct Initializer<'a> {
@@ -47,7 +47,8 @@ pub struct Conv {
 impl Conv {
     /// Kaiming uniform weights with slope sqrt 5, that is uniform in +-1/sqrt(fan in), times `scale`;
     /// biases zero.
-    pub fn new(init: &mut Initializer, c_in: usize, c_out: usize, kernel: usize, scale: f32) -> Self {
+    pub fn new(init: &mut Initializer, shape: architecture::Conv, scale: f32) -> Self {
+        let architecture::Conv { c_in, c_out, kernel, .. } = shape;
         let bound = 1.0 / ((c_in * kernel * kernel) as f32).sqrt();
         Self {
             weight: init.uniform([kernel, kernel, c_in, c_out], bound, scale),
@@ -59,19 +60,6 @@ impl Conv {
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         ops::conv(x, self.weight.val(), self.bias.val())
     }
-}
-
-/// Widths of a bottleneck block.
-#[derive(Clone, Copy, Debug)]
-pub struct BottleneckWidths {
-    /// Channels that come in.
-    pub c_in: usize,
-    /// Channels in the middle.
-    pub mid: usize,
-    /// Channels that go out.
-    pub c_out: usize,
-    /// Size of the middle kernels: 3, or 1 at resolutions 2 and 1.
-    pub kernel: usize,
 }
 
 /// gelu, 1x1, gelu, k x k, gelu, k x k, gelu, 1x1.
@@ -88,16 +76,16 @@ impl Bottleneck {
     /// `last_scale` multiplies the initial weights of the last convolution.
     pub fn new(
         init: &mut Initializer,
-        widths: BottleneckWidths,
+        shape: architecture::Bottleneck,
         residual: bool,
         last_scale: f32,
     ) -> Self {
-        let BottleneckWidths { c_in, mid, c_out, kernel } = widths;
+        let [c1, c2, c3, c4] = shape.convs();
         Self {
-            c1: Conv::new(init, c_in, mid, 1, 1.0),
-            c2: Conv::new(init, mid, mid, kernel, 1.0),
-            c3: Conv::new(init, mid, mid, kernel, 1.0),
-            c4: Conv::new(init, mid, c_out, 1, last_scale),
+            c1: Conv::new(init, c1, 1.0),
+            c2: Conv::new(init, c2, 1.0),
+            c3: Conv::new(init, c3, 1.0),
+            c4: Conv::new(init, c4, last_scale),
             residual,
         }
     }

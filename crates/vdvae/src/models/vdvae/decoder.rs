@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
-use super::block::{Bottleneck, BottleneckWidths, Conv, Initializer};
+use super::block::{Bottleneck, Conv, Initializer};
 use super::encoder::Activations;
 use super::latents::Latents;
 use crate::architecture::{Architecture, DecBlock};
@@ -77,7 +77,7 @@ impl Decoder {
             .into_iter()
             .map(|side| init.constant(0.0, [1, side, side, architecture.width_at(side)]))
             .collect();
-        let out_conv = Conv::new(init, width, architecture.out_channels(), 1, 1.0);
+        let out_conv = Conv::new(init, architecture.out_conv(), 1.0);
         Self {
             gain: init.constant(1.0, [1, 1, 1, width]),
             bias: init.constant(0.0, [1, 1, 1, width]),
@@ -130,21 +130,18 @@ impl Decoder {
 
 impl TopDownBlock {
     fn new(init: &mut Initializer, architecture: &Architecture, block: &DecBlock) -> Self {
-        let channels = architecture.width_at(block.resolution);
-        let zdim = architecture.zdim;
-        let widths = |c_in, c_out| BottleneckWidths {
-            c_in,
-            mid: architecture.mid_at(block.resolution),
-            c_out,
-            kernel: architecture.kernel_at(block.resolution),
-        };
         let last_scale = (1.0 / architecture.dec_blocks.len() as f32).sqrt();
         Self {
-            enc: Bottleneck::new(init, widths(2 * channels, 2 * zdim), false, 1.0),
-            prior: Bottleneck::new(init, widths(channels, 2 * zdim + channels), false, 0.0),
-            z_proj: Conv::new(init, zdim, channels, 1, last_scale),
-            resnet: Bottleneck::new(init, widths(channels, channels), true, last_scale),
-            shape: BlockShape { resolution: block.resolution, mixin: block.mixin, channels, zdim },
+            enc: Bottleneck::new(init, architecture.posterior(block), false, 1.0),
+            prior: Bottleneck::new(init, architecture.prior(block), false, 0.0),
+            z_proj: Conv::new(init, architecture.z_proj(block), last_scale),
+            resnet: Bottleneck::new(init, architecture.resnet(block), true, last_scale),
+            shape: BlockShape {
+                resolution: block.resolution,
+                mixin: block.mixin,
+                channels: architecture.width_at(block.resolution),
+                zdim: architecture.zdim,
+            },
         }
     }
 

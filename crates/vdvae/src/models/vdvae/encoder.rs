@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::block::{Bottleneck, BottleneckWidths, Conv, Initializer};
+use super::block::{Bottleneck, Conv, Initializer};
 use crate::architecture::Architecture;
 use crate::ops;
 
@@ -35,26 +35,17 @@ impl Encoder {
     /// The last convolution of each of n blocks starts at sqrt(1/n) of its usual size.
     pub fn new(init: &mut Initializer, architecture: &Architecture) -> Self {
         let blocks = &architecture.enc_blocks;
-        let in_conv = Conv::new(init, architecture.image_channels, architecture.width, 3, 1.0);
+        let in_conv = Conv::new(init, architecture.in_conv(), 1.0);
         let last_scale = (1.0 / blocks.len() as f32).sqrt();
-        let block = |resolution| {
-            let width = architecture.width_at(resolution);
-            BottleneckWidths {
-                c_in: width,
-                mid: architecture.mid_at(resolution),
-                c_out: width,
-                kernel: architecture.kernel_at(resolution),
-            }
-        };
         let enc_blocks = blocks
             .iter()
-            .map(|stage| Bottleneck::new(init, block(stage.resolution), true, last_scale))
+            .map(|block| Bottleneck::new(init, architecture.enc_block(block), true, last_scale))
             .collect();
         let outputs = blocks
             .iter()
-            .map(|stage| {
-                let down_rate = stage.down_rate.unwrap_or(1);
-                BlockOutput { down_rate, channels: architecture.width_at(stage.resolution / down_rate) }
+            .map(|block| BlockOutput {
+                down_rate: block.down_rate.unwrap_or(1),
+                channels: architecture.width_at(block.resolution_after()),
             })
             .collect();
         Self { in_conv, enc_blocks, outputs }

@@ -90,11 +90,10 @@ impl Latents {
     ) -> Tensor<4> {
         let posterior = || posterior.expect("latents from the posterior need an encoded image").clone();
         match self.source(layer) {
-            Source::Posterior => ops::draw(posterior(), self.noise(layer, zdim, prior)),
+            Source::Posterior => ops::draw(posterior(), 1.0, self.noise(layer, zdim, prior)),
             Source::PosteriorMean => posterior().narrow(3, 0, zdim),
             Source::Prior { temperature } => {
-                let noise = self.noise(layer, zdim, prior) * *temperature;
-                ops::draw(prior.clone(), noise)
+                ops::draw(prior.clone(), *temperature, self.noise(layer, zdim, prior))
             }
             Source::Given(z) => z.clone(),
         }

@@ -8,14 +8,16 @@ mod latents;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-pub use block::{Bottleneck, BottleneckWidths, Conv, Initializer};
+pub use block::{Bottleneck, Conv, Initializer};
 pub use decoder::{Decoder, DecoderOutput};
 pub use encoder::{Activations, Encoder};
 pub use latents::{Latents, Noise, Source};
 
 use crate::architecture::Architecture;
 use crate::likelihood::Likelihood;
-use crate::random::{Purpose, generator};
+use crate::models::{Elbo, Model};
+use crate::preprocess::Prepared;
+use crate::random::{Keys, Purpose, generator};
 
 /// Encoder, decoder and likelihood. The names of the fields are those of the published weights.
 #[derive(Module, Debug)]
@@ -26,27 +28,9 @@ pub struct Vdvae {
     likelihood: Likelihood,
 }
 
-/// The negative evidence lower bound of each image, in its parts. Nats per dimension; a dimension is
-/// one value of one pixel.
-#[derive(Debug)]
-pub struct Elbo {
-    /// Negative log-likelihood of the image given the latents, [B].
-    pub distortion: Tensor<1>,
-    /// KL divergence of each layer from the prior, top to bottom, [B] each; `None` for layers whose
-    /// latents are not from the posterior.
-    pub rate_per_layer: Vec<Option<Tensor<1>>>,
-}
-
-impl Elbo {
-    /// Sum of the layers' KL divergences, [B].
-    pub fn rate(&self) -> Tensor<1> {
-        let zero = Tensor::zeros_like(&self.distortion);
-        self.rate_per_layer.iter().flatten().cloned().fold(zero, |sum, layer| sum + layer)
-    }
-
-    /// distortion + rate, [B].
-    pub fn total(&self) -> Tensor<1> {
-        self.distortion.clone() + self.rate()
+impl Model for Vdvae {
+    fn elbo(&self, batch: Prepared, keys: Keys) -> Elbo {
+        self.elbo(batch.input, batch.target, &Latents::posterior(Noise::Keyed(keys)))
     }
 }
 

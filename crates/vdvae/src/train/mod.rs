@@ -1,0 +1,9 @@
+//! Training, for any family of models.
+
+mod schedule;
+mod state;
+mod step;
+
+pub use schedule::learning_rate;
+pub use state::TrainState;
+pub use step::{StepReport, train_step};
