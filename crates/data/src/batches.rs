@@ -278,10 +278,13 @@ impl Batches {
         match self.readers[reader].finished.recv() {
             Ok(result) => result,
             // A thread that has batches left to send ends early only by a panic.
-            Err(_) => match self.readers.swap_remove(reader).thread.join() {
-                Err(panic) => std::panic::resume_unwind(panic),
-                Ok(()) => unreachable!("a reading thread ended before its last batch"),
-            },
+            Err(_) => {
+                self.next = self.end;
+                match self.readers.swap_remove(reader).thread.join() {
+                    Err(panic) => std::panic::resume_unwind(panic),
+                    Ok(()) => unreachable!("a reading thread ended before its last batch"),
+                }
+            }
         }
     }
 }

@@ -2,15 +2,14 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{BufReader, Read, Seek};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use flate2::read::MultiGzDecoder;
 
 use crate::array::{ArrayImages, Bytes};
 use crate::dataset::{Dataset, Subset};
 use crate::error::DataError;
+use crate::gzip;
 use crate::pickle::{Pickle, numpy};
 use crate::source::OpenOptions;
 use crate::split::{Split, legacy_permutation};
@@ -170,7 +169,7 @@ fn read_archive(path: &Path, batches: &[&str]) -> Result<(Flavour, Files), DataE
         let remedy = "Give cifar-10-python.tar.gz or cifar-10-binary.tar.gz as downloaded, or the unpacked folder";
         DataError::mismatch(&place, "archive", "a whole .tar.gz", error, remedy)
     };
-    let mut archive = tar::Archive::new(decompressed(path)?);
+    let mut archive = tar::Archive::new(gzip::open(path)?);
     let mut files = Files::new();
     for entry in archive.entries().map_err(damaged)? {
         let entry = entry.map_err(damaged)?;
@@ -208,22 +207,6 @@ fn read_archive(path: &Path, batches: &[&str]) -> Result<(Flavour, Files), DataE
         found,
         remedy,
     ))
-}
-
-fn decompressed(path: &Path) -> Result<Box<dyn Read>, DataError> {
-    let mut file = BufReader::new(File::open(path).map_err(DataError::io("open", path))?);
-    let mut magic = Vec::new();
-    file.by_ref()
-        .take(2)
-        .read_to_end(&mut magic)
-        .map_err(DataError::io("read", path))?;
-    file.rewind().map_err(DataError::io("read", path))?;
-    let is_gzip = magic == [0x1F, 0x8B];
-    Ok(if is_gzip {
-        Box::new(MultiGzDecoder::new(file))
-    } else {
-        Box::new(file)
-    })
 }
 
 /// Reads to the end, but no more than any batch file has.

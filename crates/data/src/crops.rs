@@ -9,7 +9,7 @@ use crate::dataset::{Dataset, ImageShape};
 use crate::error::DataError;
 use crate::folder::split_files;
 use crate::image_file::{ImageFile, Raster, Reason};
-use crate::image_store::{ImageStore, Prepare};
+use crate::image_store::{Budget, ImageStore, Prepare};
 use crate::photos;
 use crate::rng::ItemRng;
 use crate::source::OpenOptions;
@@ -73,7 +73,7 @@ fn open_files(
     let prepare = Prepare::Whole {
         channels: image.channels,
     };
-    let mut store = ImageStore::open(files, prepare, skip, &place)?;
+    let mut store = ImageStore::open(files, prepare, skip, &place, Budget::USUAL)?;
     let sizes: Vec<Result<(usize, usize), Reason>> = (0..store.len())
         .into_par_iter()
         .map(|index| usable_dimensions(&store, index, image.size))

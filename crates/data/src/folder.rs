@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::dataset::{Dataset, ImageShape};
 use crate::error::DataError;
 use crate::image_file::ImageFile;
-use crate::image_store::{ImageStore, Prepare};
+use crate::image_store::{Budget, ImageStore, Prepare};
 use crate::listing::{image_files, split_folders};
 use crate::rng::ItemRng;
 use crate::source::OpenOptions;
@@ -90,6 +90,7 @@ fn prepare(
             Prepare::Square(options.image),
             options.skip_bad_images,
             &place,
+            Budget::USUAL,
         )?,
         image: options.image,
     }))

@@ -3,16 +3,14 @@
 //! Format: two zero bytes, 8 (for bytes), 3 (dimensions), then the number of images, rows and
 //! columns as 4 bytes each, big endian, then the pixels.
 
-use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use flate2::read::MultiGzDecoder;
 
 use crate::channels;
 use crate::dataset::{Dataset, ImageShape, Joined, Subset};
 use crate::error::DataError;
+use crate::gzip;
 use crate::rng::{ItemRng, hold_out_order};
 use crate::source::OpenOptions;
 use crate::split::Split;
@@ -123,7 +121,7 @@ fn find(folder: &Path, part: &str) -> Result<PathBuf, DataError> {
 
 fn read_images(path: &Path, image: ImageShape) -> Result<IdxImages, DataError> {
     let place = path.display().to_string();
-    let mut reader = decompressed(path)?;
+    let mut reader = gzip::open(path)?;
     let mut header = Vec::new();
     reader
         .by_ref()
@@ -191,14 +189,4 @@ fn check_sizes(
         return Err(DataError::mismatch(place, "sizes", expected, found, remedy));
     }
     Ok(())
-}
-
-fn decompressed(path: &Path) -> Result<Box<dyn Read>, DataError> {
-    let file = BufReader::new(File::open(path).map_err(DataError::io("open", path))?);
-    let is_gzip = path.extension().is_some_and(|extension| extension == "gz");
-    Ok(if is_gzip {
-        Box::new(MultiGzDecoder::new(file))
-    } else {
-        Box::new(file)
-    })
 }

@@ -10,12 +10,23 @@ use crate::dataset::ImageShape;
 use crate::error::DataError;
 use crate::image_file::{ImageFile, Raster, Reason};
 
-/// Decoded images are kept in memory until they take up this much: 1 GiB.
-const ROOM: u64 = 1 << 30;
+/// How much may be decoded and kept.
+#[derive(Clone, Copy)]
+pub(crate) struct Budget {
+    /// Decoded images are kept in memory until they take up this many bytes.
+    room: u64,
+    /// Up to this many bytes of encoded images are decoded at once when a data set is opened, so
+    /// that a bad image shows before training starts.
+    checked_at_once: u64,
+}
 
-/// Up to this much of encoded images is decoded at once when a data set is opened, a matter of
-/// seconds, so that a bad image shows before training starts: 256 MiB.
-const CHECKED_AT_ONCE: u64 = 256 << 20;
+impl Budget {
+    /// 1 GiB of memory; 256 MiB of files, a matter of seconds.
+    pub const USUAL: Self = Self {
+        room: 1 << 30,
+        checked_at_once: 256 << 20,
+    };
+}
 
 /// So many of the images that found no room are remembered, for readers that go crop by crop.
 const RECENT: usize = 8;
@@ -59,16 +70,17 @@ impl ImageStore {
         prepare: Prepare,
         skip_bad_images: bool,
         place: &str,
+        budget: Budget,
     ) -> Result<Self, DataError> {
         let mut store = Self {
             prepare,
             kept: files.iter().map(|_| OnceLock::new()).collect(),
             files,
-            room: AtomicU64::new(ROOM),
+            room: AtomicU64::new(budget.room),
             recent: Mutex::default(),
             skipped: Vec::new(),
         };
-        if skip_bad_images || store.is_small() {
+        if skip_bad_images || store.is_at_most(budget.checked_at_once) {
             let reasons = store.check_all();
             store.drop_bad(reasons, skip_bad_images, place)?;
         }
@@ -157,12 +169,12 @@ impl ImageStore {
         }
     }
 
-    /// Whether decoding everything takes seconds. Looks at no more files than it has to.
-    fn is_small(&self) -> bool {
+    /// Whether the files have at most `limit` bytes together. Looks at no more of them than it has to.
+    fn is_at_most(&self, limit: u64) -> bool {
         let mut encoded = 0;
         self.files.iter().all(|file| {
             encoded += file.encoded_len();
-            encoded <= CHECKED_AT_ONCE
+            encoded <= limit
         })
     }
 
@@ -214,5 +226,79 @@ impl ImageStore {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         recent.truncate(RECENT - 1);
         recent.push_front((index, raster));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::{Rgb, RgbImage};
+
+    /// Four pictures of 10 x 10 pixels; the third file is broken.
+    fn files(folder: &std::path::Path) -> Vec<ImageFile> {
+        let file = |tag: u8| {
+            let path = folder.join(format!("{tag}.png"));
+            RgbImage::from_pixel(10, 10, Rgb([tag; 3]))
+                .save(&path)
+                .unwrap();
+            if tag == 2 {
+                std::fs::write(&path, b"broken").unwrap();
+            }
+            ImageFile::at(path)
+        };
+        (0..4).map(file).collect()
+    }
+
+    const WHOLE: Prepare = Prepare::Whole { channels: 3 };
+
+    #[test]
+    fn without_a_check_a_bad_image_shows_when_it_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let budget = Budget {
+            room: 0,
+            checked_at_once: 0,
+        };
+        let store = ImageStore::open(files(folder.path()), WHOLE, false, "here", budget).unwrap();
+        assert_eq!(store.get(1).unwrap().pixels, [1; 300]);
+        let error = store.get(2).err().unwrap().to_string();
+        assert!(
+            error.contains("2.png: ") && error.contains("--skip-bad-images"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn images_are_kept_as_far_as_there_is_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let budget = Budget {
+            room: 700,
+            checked_at_once: 0,
+        };
+        let store = ImageStore::open(files(folder.path()), WHOLE, true, "here", budget).unwrap();
+        assert_eq!((store.len(), store.skipped().len()), (3, 1));
+        for _ in 0..2 {
+            for (index, tag) in [0, 1, 3].into_iter().enumerate() {
+                assert_eq!(store.get(index).unwrap().pixels, [tag; 300]);
+            }
+        }
+        assert_eq!(
+            store
+                .kept
+                .iter()
+                .filter(|image| image.get().is_some())
+                .count(),
+            2
+        );
+        assert_eq!(store.recent.lock().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn kept_images_need_their_files_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut files = files(folder.path());
+        files.remove(2);
+        let store = ImageStore::open(files, WHOLE, false, "here", Budget::USUAL).unwrap();
+        drop(folder);
+        assert_eq!(store.get(2).unwrap().pixels, [3; 300]);
     }
 }

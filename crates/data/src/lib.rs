@@ -29,6 +29,7 @@ mod crops;
 mod dataset;
 mod error;
 mod folder;
+mod gzip;
 mod idx;
 mod image_file;
 mod image_store;

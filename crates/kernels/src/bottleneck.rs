@@ -10,6 +10,7 @@ use crate::pack::Weights as Packed;
 use crate::parallel::{Shared, enter};
 use crate::scratch::Scratch;
 use crate::weight_gradient::WeightGradient;
+use crate::winograd::{self, Winograd, WinogradGradient};
 
 /// The shape of a bottleneck block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -235,12 +236,11 @@ fn forward_checked(
         .map(|h| [&mut h.h1, &mut h.h2, &mut h.h3].map(|h| Some(Map::new(h, plain, mid))))
         .unwrap_or_default();
     let (x, act) = shape.inputs(x, act);
-    let inner = |from: Map, w, b, to: Map, save| Layer {
-        source: Source::Map(from),
-        segments: from.grid.segments(shape.kernel, mid),
+    let inner = |from: Map, w, b, to: Map, save| Inner {
+        from,
+        kernel: shape.kernel,
         weights: forward_weights(shape, shape.kernel, w, mid, mid),
         bias: Some(b),
-        outputs: mid,
         finish: Finish::Gelu { to, save },
     };
     let c_in = shape.c_x + shape.c_act;
@@ -262,8 +262,8 @@ fn forward_checked(
         }
         .run(pixels);
         g2.clear_border();
-        inner(g1, weights.w2, weights.b2, g2, save[1]).run(pixels);
-        inner(g2, weights.w3, weights.b3, g3, save[2]).run(pixels);
+        inner(g1, weights.w2, weights.b2, g2, save[1]).run();
+        inner(g2, weights.w3, weights.b3, g3, save[2]).run();
         Layer {
             source: Source::Map(g3),
             segments: plain.segments(1, mid),
@@ -276,6 +276,55 @@ fn forward_checked(
             },
         }
         .run(pixels);
+    }
+}
+
+/// An inner convolution: as many outputs as inputs.
+struct Inner<'a> {
+    from: Map,
+    kernel: usize,
+    weights: Packed<'a>,
+    bias: Option<&'a [f32]>,
+    finish: Finish,
+}
+
+impl Inner<'_> {
+    /// Computes all pixels, the fastest way that these images allow.
+    ///
+    /// # Safety
+    /// See [`Layer::run`].
+    unsafe fn run(self) {
+        let Self {
+            from,
+            kernel,
+            weights,
+            bias,
+            finish,
+        } = self;
+        let Map { grid, channels, .. } = from;
+        // SAFETY: promised by the caller.
+        unsafe {
+            if winograd::suits(grid) {
+                Winograd {
+                    from,
+                    weights: weights.winograd(channels, channels),
+                    bias,
+                    outputs: channels,
+                    finish,
+                }
+                .run();
+            } else {
+                Layer {
+                    source: Source::Map(from),
+                    segments: grid.segments(kernel, channels),
+                    weights,
+                    bias,
+                    outputs: channels,
+                    finish,
+                }
+                .run(grid.pixels());
+            }
+        }
     }
 }
 
@@ -406,16 +455,15 @@ impl Backward<'_> {
     /// The data gradient through an inner convolution and the gelu before it.
     unsafe fn inner(&self, weights: &[f32], from: Map, of: Map, to: Map) {
         let (mid, kernel) = (self.shape.mid, self.shape.kernel);
-        let layer = Layer {
-            source: Source::Map(from),
-            segments: from.grid.segments(kernel, mid),
+        let layer = Inner {
+            from,
+            kernel,
             weights: Packed::transposed(weights, kernel * kernel, mid, mid, mid),
             bias: None,
-            outputs: mid,
             finish: Finish::TimesSlope { to, of },
         };
         // SAFETY: promised by the caller.
-        unsafe { layer.run(self.shape.pixels()) };
+        unsafe { layer.run() };
     }
 
     /// The data gradient through the first convolution and gelu, and around the block.
@@ -463,14 +511,25 @@ impl Backward<'_> {
         // SAFETY: promised by the caller.
         unsafe {
             activate(h, source);
-            WeightGradient {
-                source: Source::Map(source),
-                segments: grid.segments(self.shape.kernel, self.shape.mid),
-                slope,
-                weights: Shared(w.as_mut_ptr()),
-                bias: Shared(b.as_mut_ptr()),
+            let (weights, bias) = (Shared(w.as_mut_ptr()), Shared(b.as_mut_ptr()));
+            if winograd::suits(grid) {
+                WinogradGradient {
+                    source,
+                    slope,
+                    weights,
+                    bias,
+                }
+                .run();
+            } else {
+                WeightGradient {
+                    source: Source::Map(source),
+                    segments: grid.segments(self.shape.kernel, self.shape.mid),
+                    slope,
+                    weights,
+                    bias,
+                }
+                .run(grid);
             }
-            .run(grid);
         }
     }
 }

@@ -25,7 +25,8 @@ impl Grid {
     }
 
     /// Places in a row with its border.
-    fn line(self) -> usize {
+    #[inline(always)]
+    pub fn line(self) -> usize {
         self.width + 2 * self.border
     }
 

@@ -6,15 +6,13 @@
 use crate::detect::{Kernel, dispatch};
 use crate::gelu::{gelu, slope};
 use crate::grid::Map;
-use crate::pack::{Weights, vectors};
+use crate::multiply::{CHUNK, GRANULE, Product, Rows, multiply};
+use crate::pack::Weights;
 use crate::parallel::for_ranges;
 use crate::scratch::Scratch;
 use crate::simd::Simd;
-use crate::tile::{Segment, Start, rows_times_panel};
+use crate::tile::Segment;
 use std::ops::Range;
-
-/// Pixels worked on at a time: a multiple of every tile's rows.
-const CHUNK: usize = 24;
 
 /// What a convolution reads.
 #[derive(Clone, Copy)]
@@ -79,7 +77,7 @@ impl Layer<'_> {
             assert!(bias.len() >= self.outputs);
         }
         let operations = 2 * pixels * rows * self.outputs;
-        for_ranges(pixels, CHUNK, operations, |range| {
+        for_ranges(pixels, GRANULE, operations, |range| {
             dispatch(Part { layer: self, range });
         });
     }
@@ -89,14 +87,6 @@ impl Layer<'_> {
 struct Part<'a> {
     layer: &'a Layer<'a>,
     range: Range<usize>,
-}
-
-/// Input and output rows of the pixels of a chunk.
-struct Rows {
-    input: [*const f32; CHUNK],
-    output: [*mut f32; CHUNK],
-    add: Option<[*const f32; CHUNK]>,
-    count: usize,
 }
 
 impl Kernel for Part<'_> {
@@ -121,7 +111,7 @@ impl Kernel for Part<'_> {
             // SAFETY: `Layer::run` requires valid buffers, and its ranges are disjoint.
             unsafe {
                 let rows = layer.rows(s, first, count, &mut input, &mut output);
-                layer.multiply(s, &rows);
+                multiply(s, &layer.product(), &rows);
                 layer.finish(s, first, count, &output);
             }
             first += count;
@@ -130,6 +120,15 @@ impl Kernel for Part<'_> {
 }
 
 impl Layer<'_> {
+    fn product(&self) -> Product<'_> {
+        Product {
+            segments: &self.segments,
+            weights: &self.weights,
+            bias: self.bias,
+            outputs: self.outputs,
+        }
+    }
+
     /// Finds, or makes, the rows of a chunk.
     #[inline(always)]
     unsafe fn rows<S: Simd>(
@@ -186,122 +185,56 @@ impl Layer<'_> {
         rows
     }
 
-    /// Rows times weights, one panel after the other.
-    #[inline(always)]
-    unsafe fn multiply<S: Simd>(&self, s: S, rows: &Rows) {
-        let mut start = 0;
-        while start < self.outputs {
-            let v = vectors::<S>((self.outputs - start).div_ceil(S::LANES));
-            // SAFETY: promised by the caller.
-            unsafe {
-                match (S::REGISTERS, v) {
-                    (32, 1) => self.panel::<S, 8, 1>(s, rows, start),
-                    (32, 2) => self.panel::<S, 8, 2>(s, rows, start),
-                    (32, 3) => self.panel::<S, 8, 3>(s, rows, start),
-                    (32, 4) => self.panel::<S, 6, 4>(s, rows, start),
-                    (32, _) => self.panel::<S, 4, 6>(s, rows, start),
-                    (16, 1) => self.panel::<S, 8, 1>(s, rows, start),
-                    (16, 2) => self.panel::<S, 6, 2>(s, rows, start),
-                    (16, _) => self.panel::<S, 4, 3>(s, rows, start),
-                    (_, 1) => self.panel::<S, 4, 1>(s, rows, start),
-                    (_, _) => self.panel::<S, 2, 2>(s, rows, start),
-                }
-            }
-            start += v * S::LANES;
-        }
-    }
-
-    /// All rows times one panel of `V` vectors, by tiles of `R` rows.
-    #[inline(always)]
-    unsafe fn panel<S: Simd, const R: usize, const V: usize>(
-        &self,
-        s: S,
-        rows: &Rows,
-        start: usize,
-    ) {
-        let panel = self.weights.panel(start, V * S::LANES);
-        let last = S::LANES.min(self.outputs - start - (V - 1) * S::LANES);
-        let bias = match self.bias {
-            Some(bias) => Start::Bias(bias[start..].as_ptr()),
-            None => Start::Zero,
-        };
-        let mut row = 0;
-        while row < rows.count {
-            // SAFETY: promised by the caller; the last tile repeats its last row.
-            unsafe {
-                if R <= 4 || rows.count - row > R - 4 {
-                    let at = |i: usize| (row + i).min(rows.count - 1);
-                    rows_times_panel::<S, R, V>(
-                        s,
-                        std::array::from_fn(|i| rows.input[at(i)]),
-                        &self.segments,
-                        panel,
-                        bias,
-                        std::array::from_fn(|i| rows.output[at(i)].add(start)),
-                        rows.add
-                            .map(|add| std::array::from_fn(|i| add[at(i)].add(start))),
-                        last,
-                    );
-                    row += R;
-                } else {
-                    let at = |i: usize| (row + i).min(rows.count - 1);
-                    rows_times_panel::<S, 4, V>(
-                        s,
-                        std::array::from_fn(|i| rows.input[at(i)]),
-                        &self.segments,
-                        panel,
-                        bias,
-                        std::array::from_fn(|i| rows.output[at(i)].add(start)),
-                        rows.add
-                            .map(|add| std::array::from_fn(|i| add[at(i)].add(start))),
-                        last,
-                    );
-                    row += 4;
-                }
-            }
-        }
-    }
-
     /// What follows the multiplication.
     #[inline(always)]
     unsafe fn finish<S: Simd>(&self, s: S, first: usize, count: usize, output: &[f32]) {
-        let n = self.outputs;
-        let row = |i: usize| output.as_ptr().wrapping_add(i * n);
-        // SAFETY: pixels within their buffers, scratch rows within the scratch.
-        unsafe {
-            match self.finish {
-                Finish::Store { .. } => {}
-                Finish::Gelu { to, save } => {
-                    let mut places = to.grid.places_from(first);
-                    for i in 0..count {
-                        let save = save.map(|map| map.pixel(first + i));
-                        gelu_row(s, row(i), save, to.at_place(places.next()), n);
-                    }
-                }
-                Finish::TimesSlope { to, of } => {
-                    let mut places = to.grid.places_from(first);
-                    for i in 0..count {
-                        let of = of.pixel(first + i);
-                        slope_row(s, row(i), of, None, to.at_place(places.next()), n);
-                    }
-                }
-                Finish::InputGradient { to, of, add, rest } => {
-                    for i in 0..count {
-                        let pixel = first + i;
-                        let add = add.map(|map| map.pixel(pixel).cast_const());
-                        slope_row(
-                            s,
-                            row(i),
-                            of.pixel(pixel),
-                            add,
-                            to.pixel(pixel),
-                            to.channels,
-                        );
-                        if let Some((to, of)) = rest {
-                            let h = row(i).add(n - to.channels);
-                            slope_row(s, h, of.pixel(pixel), None, to.pixel(pixel), to.channels);
-                        }
-                    }
+        let grid = match self.finish {
+            Finish::Store { .. } => return,
+            Finish::Gelu { to, .. }
+            | Finish::TimesSlope { to, .. }
+            | Finish::InputGradient { to, .. } => to.grid,
+        };
+        let mut places = grid.places_from(first);
+        for i in 0..count {
+            // SAFETY: pixels within their buffers, scratch rows within the scratch.
+            unsafe {
+                let h = output.as_ptr().add(i * self.outputs);
+                finish_row(s, &self.finish, h, self.outputs, first + i, places.next());
+            }
+        }
+    }
+}
+
+/// What becomes of the `n` outputs `h` of a pixel, whose place in `to` is given.
+///
+/// # Safety
+/// The pixel must be one of the buffers', and `h` readable for `n` numbers.
+#[inline(always)]
+pub(crate) unsafe fn finish_row<S: Simd>(
+    s: S,
+    finish: &Finish,
+    h: *const f32,
+    n: usize,
+    pixel: usize,
+    place: usize,
+) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        match *finish {
+            Finish::Store { .. } => {}
+            Finish::Gelu { to, save } => {
+                let save = save.map(|map| map.pixel(pixel));
+                gelu_row(s, h, save, to.at_place(place), n);
+            }
+            Finish::TimesSlope { to, of } => {
+                slope_row(s, h, of.pixel(pixel), None, to.at_place(place), n);
+            }
+            Finish::InputGradient { to, of, add, rest } => {
+                let add = add.map(|map| map.pixel(pixel).cast_const());
+                slope_row(s, h, of.pixel(pixel), add, to.at_place(place), to.channels);
+                if let Some((to, of)) = rest {
+                    let h = h.add(n - to.channels);
+                    slope_row(s, h, of.pixel(pixel), None, to.pixel(pixel), to.channels);
                 }
             }
         }
@@ -319,9 +252,14 @@ pub(crate) unsafe fn activate(from: Map, to: Map) {
     let pixels = to.grid.pixels();
     // SAFETY: promised by the caller; the ranges are disjoint.
     unsafe { to.clear_border() };
-    for_ranges(pixels, CHUNK, pixels * to.channels * OPERATIONS, |range| {
-        dispatch(Activate { from, to, range });
-    });
+    for_ranges(
+        pixels,
+        GRANULE,
+        pixels * to.channels * OPERATIONS,
+        |range| {
+            dispatch(Activate { from, to, range });
+        },
+    );
 }
 
 struct Activate {
@@ -403,8 +341,12 @@ unsafe fn slope_row<S: Simd>(
     }
 }
 
+/// The first `n` numbers, at most a vector.
+///
+/// # Safety
+/// `from` must be readable for `n` numbers.
 #[inline(always)]
-unsafe fn load<S: Simd>(s: S, from: *const f32, n: usize) -> S::F {
+pub(crate) unsafe fn load<S: Simd>(s: S, from: *const f32, n: usize) -> S::F {
     // SAFETY: promised by the caller.
     unsafe {
         if n == S::LANES {
@@ -415,8 +357,12 @@ unsafe fn load<S: Simd>(s: S, from: *const f32, n: usize) -> S::F {
     }
 }
 
+/// Stores the first `n` lanes.
+///
+/// # Safety
+/// `to` must be writable for `n` numbers.
 #[inline(always)]
-unsafe fn store<S: Simd>(s: S, to: *mut f32, a: S::F, n: usize) {
+pub(crate) unsafe fn store<S: Simd>(s: S, to: *mut f32, a: S::F, n: usize) {
     // SAFETY: promised by the caller.
     unsafe {
         if n == S::LANES {

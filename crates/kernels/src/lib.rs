@@ -6,6 +6,9 @@
 //! in. The instruction set is chosen once, in [`detect`]; all of the project's `unsafe` code
 //! lives in this crate.
 
+// Tiles of registers are indexed by row and vector in step with pointers.
+#![allow(clippy::needless_range_loop)]
+
 pub mod arch;
 pub mod bottleneck;
 pub mod conv;
@@ -15,6 +18,7 @@ pub mod gelu;
 mod grid;
 mod layer;
 pub mod math;
+mod multiply;
 pub mod naive;
 mod pack;
 pub mod parallel;
@@ -22,3 +26,4 @@ pub mod scratch;
 pub mod simd;
 mod tile;
 mod weight_gradient;
+mod winograd;

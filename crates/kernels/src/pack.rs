@@ -1,9 +1,11 @@
 //! Weights laid out for the innermost loops: panels of a few vectors of outputs, contiguous.
 
 use crate::detect::{Kernel, dispatch};
+use crate::parallel::{Shared, for_ranges};
 use crate::scratch::Scratch;
 use crate::simd::Simd;
 use crate::tile::Panel;
+use std::ops::Range;
 
 /// How many vectors of outputs the next tile takes when `left` are left.
 #[inline(always)]
@@ -52,13 +54,24 @@ impl<'a> Weights<'a> {
         c_out: usize,
         columns: usize,
     ) -> Self {
-        dispatch(Transpose {
-            weights,
-            taps,
-            c_in,
-            c_out,
-            columns,
-        })
+        /// Moving a number takes about as long as this many multiplications and additions.
+        const OPERATIONS: usize = 30;
+        let rows = taps * c_out;
+        let mut panels = room(rows, columns);
+        let to = Shared(panels.as_mut_ptr());
+        let blocks = taps * c_out.div_ceil(BLOCK);
+        for_ranges(blocks, 1, OPERATIONS * rows * columns, |blocks| {
+            dispatch(Transpose {
+                weights,
+                taps,
+                c_in,
+                c_out,
+                columns,
+                panels: to,
+                blocks,
+            });
+        });
+        Weights::Packed { panels, rows }
     }
 
     /// The panel of outputs `start .. start + width`.
@@ -122,61 +135,92 @@ impl<'a> Kernel for Forward<'a> {
     }
 }
 
+/// Lanes of the instruction set in use.
+struct Lanes;
+
+impl Kernel for Lanes {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> usize {
+        S::LANES
+    }
+}
+
+/// Room for panels of `rows` rows.
+pub(crate) fn room(rows: usize, columns: usize) -> Scratch {
+    let lanes = dispatch(Lanes);
+    Scratch::take(rows * columns.div_ceil(lanes) * lanes)
+}
+
+/// Output channels that are transposed at once: a unit of work.
+const BLOCK: usize = 32;
+/// Side of the squares that are transposed at once; divides all numbers of lanes.
+const SIDE: usize = 8;
+
+/// Some blocks of a transposition, counted over taps and then output channels.
 struct Transpose<'a> {
     weights: &'a [f32],
     taps: usize,
     c_in: usize,
     c_out: usize,
     columns: usize,
+    panels: Shared,
+    blocks: Range<usize>,
 }
 
 impl Kernel for Transpose<'_> {
-    type Output = Weights<'static>;
+    type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> Weights<'static> {
+    fn run<S: Simd>(self, _: S) {
         let rows = self.taps * self.c_out;
-        let mut panels = Scratch::take(rows * self.columns.div_ceil(S::LANES) * S::LANES);
-        let mut start = 0;
-        while start < self.columns {
-            let width = vectors::<S>((self.columns - start).div_ceil(S::LANES)) * S::LANES;
-            let panel = &mut panels[rows * start..][..rows * width];
-            for tap in 0..self.taps {
-                let from = &self.weights[(self.taps - 1 - tap) * self.c_in * self.c_out..];
-                let to = &mut panel[tap * self.c_out * width..][..self.c_out * width];
-                self.transpose_panel(from, to, start, width);
+        let per_tap = self.c_out.div_ceil(BLOCK);
+        for block in self.blocks.clone() {
+            let (tap, first) = (block / per_tap, block % per_tap * BLOCK);
+            let last = self.c_out.min(first + BLOCK);
+            let from = &self.weights[(self.taps - 1 - tap) * self.c_in * self.c_out..];
+            let mut start = 0;
+            while start < self.columns {
+                let width = vectors::<S>((self.columns - start).div_ceil(S::LANES)) * S::LANES;
+                let at = rows * start + (tap * self.c_out + first) * width;
+                // SAFETY: rows of a panel in the room made for it, which no other block writes.
+                let to = unsafe {
+                    std::slice::from_raw_parts_mut(self.panels.0.add(at), (last - first) * width)
+                };
+                self.transpose_block(from, first..last, to, start, width);
+                start += width;
             }
-            start += width;
         }
-        Weights::Packed { panels, rows }
     }
 }
 
-/// Side of the squares that are transposed at once.
-const SIDE: usize = 8;
-
 impl Transpose<'_> {
-    /// `to[co][j] = from[start + j][co]`, zero beyond the last column.
+    /// `to[co][j] = from[start + j][co]` for a range of `co`, zero beyond the last column.
     #[inline(always)]
-    fn transpose_panel(&self, from: &[f32], to: &mut [f32], start: usize, width: usize) {
+    fn transpose_block(
+        &self,
+        from: &[f32],
+        range: Range<usize>,
+        to: &mut [f32],
+        start: usize,
+        width: usize,
+    ) {
         let c_out = self.c_out;
         for j in (0..width).step_by(SIDE) {
-            let mut co = 0;
+            let mut co = range.start;
             if start + j + SIDE <= self.columns {
-                while co + SIDE <= c_out {
-                    transpose_square(
-                        &from[(start + j) * c_out + co..],
-                        c_out,
-                        &mut to[co * width + j..],
-                        width,
-                    );
+                while co + SIDE <= range.end {
+                    let from = &from[(start + j) * c_out + co..];
+                    let to = &mut to[(co - range.start) * width + j..];
+                    transpose_square(from, c_out, to, width);
                     co += SIDE;
                 }
             }
-            for co in co..c_out {
+            for co in co..range.end {
                 for i in j..j + SIDE {
                     let inside = start + i < self.columns;
-                    to[co * width + i] = if inside {
+                    to[(co - range.start) * width + i] = if inside {
                         from[(start + i) * c_out + co]
                     } else {
                         0.0

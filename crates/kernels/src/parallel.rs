@@ -4,7 +4,7 @@ use std::ops::Range;
 
 /// Operations (multiplications and additions) below which a second thread costs more than it
 /// saves.
-const WORTH_A_THREAD: usize = 1_500_000;
+const WORTH_A_THREAD: usize = 100_000;
 
 /// Calls `body` with ranges that cover `0..count` once, on as many threads as the work
 /// (`operations` in total) is worth; all ranges but the last are multiples of `granule` long.
@@ -76,7 +76,7 @@ mod tests {
             for task in 0..tasks {
                 let range = share(count, granule, task, tasks);
                 assert_eq!(range.start, next);
-                assert!(task + 1 == tasks || range.len() % granule == 0);
+                assert!(task + 1 == tasks || range.len().is_multiple_of(granule));
                 next = range.end;
             }
             assert_eq!(next, count);

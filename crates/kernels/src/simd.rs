@@ -90,6 +90,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// The bits of each number.
     fn to_bits(self, a: Self::F) -> Self::I;
     /// The numbers with these bits.
+    #[allow(clippy::wrong_self_convention)]
     fn from_bits(self, a: Self::I) -> Self::F;
     /// Nearest integer, ties to even; any value outside of i32 or for NaN.
     fn round_to_int(self, a: Self::F) -> Self::I;

@@ -23,8 +23,6 @@ pub(crate) enum Start {
     Zero,
     /// These numbers, one per output channel of the tile.
     Bias(*const f32),
-    /// What the output holds.
-    Output,
 }
 
 /// Weights as a matrix of rows, each readable up to a multiple of the lanes.
@@ -43,6 +41,7 @@ pub(crate) struct Panel {
 /// wide; bias, output and `add` must be valid for `(V - 1) * LANES + last` numbers; `output`
 /// rows must be written by nobody else.
 #[inline(always)]
+#[allow(clippy::too_many_arguments)]
 pub(crate) unsafe fn rows_times_panel<S: Simd, const R: usize, const V: usize>(
     s: S,
     input: [*const f32; R],
@@ -62,11 +61,6 @@ pub(crate) unsafe fn rows_times_panel<S: Simd, const R: usize, const V: usize>(
             Start::Bias(bias) => {
                 let first = load::<S, V>(s, bias, last, full);
                 sum = [first; R];
-            }
-            Start::Output => {
-                for r in 0..R {
-                    sum[r] = load::<S, V>(s, output[r], last, full);
-                }
             }
         }
         for segment in segments {
@@ -108,6 +102,7 @@ pub(crate) unsafe fn rows_times_panel<S: Simd, const R: usize, const V: usize>(
 /// For each of `pixels` steps, `input` must be readable for `R` numbers and `slope` for
 /// `(V - 1) * LANES + last`.
 #[inline(always)]
+#[allow(clippy::too_many_arguments)]
 pub(crate) unsafe fn outer_products<S: Simd, const R: usize, const V: usize>(
     s: S,
     mut input: *const f32,

@@ -59,12 +59,12 @@ struct Part<'a> {
     pixels: usize,
 }
 
-/// Pixels at consecutive places.
+/// Pixels, or tiles, whose inputs and slopes lie at regular distances.
 #[derive(Clone, Copy)]
-struct Run {
-    input: *const f32,
-    slope: *const f32,
-    count: usize,
+pub(crate) struct Run {
+    pub input: *const f32,
+    pub slope: *const f32,
+    pub count: usize,
 }
 
 /// The pixels of a chunk.
@@ -73,8 +73,6 @@ struct Runs {
     count: usize,
     /// Distance between pixels of the input.
     stride: usize,
-    /// Whether these are the first pixels: their sums replace what the gradient holds.
-    first: bool,
 }
 
 impl Kernel for Part<'_> {
@@ -82,7 +80,13 @@ impl Kernel for Part<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let width = match self.gradient.source {
+        let WeightGradient {
+            source,
+            slope,
+            bias,
+            ..
+        } = *self.gradient;
+        let width = match source {
             Source::Map(_) => 0,
             Source::Gelu(..) => self.rows.len(),
         };
@@ -93,9 +97,9 @@ impl Kernel for Part<'_> {
             // SAFETY: `WeightGradient::run` requires valid buffers, its row ranges are disjoint.
             unsafe {
                 let runs = self.runs(s, first, count, &mut input);
-                self.add_rows(s, &runs);
+                self.add_rows(s, &runs, first == 0);
                 if self.rows.start == 0 {
-                    self.add_bias(s, &runs);
+                    add_bias(s, slope, first..first + count, bias);
                 }
             }
             first += count;
@@ -118,7 +122,6 @@ impl Part<'_> {
             runs: [nowhere; CHUNK],
             count: 0,
             stride: 0,
-            first: first == 0,
         };
         // SAFETY: pixels within their buffers, scratch rows within the scratch.
         unsafe {
@@ -186,123 +189,175 @@ impl Part<'_> {
         }
     }
 
-    /// Adds a chunk to the rows, one panel of outputs after the other.
+    /// Adds a chunk to the rows, one tap after the other.
     #[inline(always)]
-    unsafe fn add_rows<S: Simd>(&self, s: S, runs: &Runs) {
+    unsafe fn add_rows<S: Simd>(&self, s: S, runs: &Runs, first: bool) {
         let outputs = self.gradient.slope.channels;
+        // Rows are counted over the segments, of which there may be fewer than taps.
+        let mut taps_start = 0;
+        for segment in &self.gradient.segments {
+            let from = self.rows.start.max(taps_start);
+            let end = self.rows.end.min(taps_start + segment.rows);
+            if from < end {
+                let offset = match self.gradient.source {
+                    Source::Map(_) => segment.input + (from - taps_start) as isize,
+                    Source::Gelu(..) => (from - self.rows.start) as isize,
+                };
+                let row = segment.row + from - taps_start;
+                let block = Block {
+                    runs: &runs.runs[..runs.count],
+                    offset,
+                    stride: runs.stride,
+                    rows: end - from,
+                    outputs,
+                    // SAFETY: a row of the gradient.
+                    to: unsafe { self.gradient.weights.0.add(row * outputs) },
+                    first,
+                };
+                // SAFETY: promised by the caller.
+                unsafe { block.add(s) };
+            }
+            taps_start += segment.rows;
+        }
+    }
+}
+
+/// Rows of a gradient to which a chunk of pixels or tiles is added.
+pub(crate) struct Block<'a> {
+    pub runs: &'a [Run],
+    /// Where the first row's input lies from each run's input pointer.
+    pub offset: isize,
+    /// Distance between a run's inputs.
+    pub stride: usize,
+    /// Rows: consecutive input channels.
+    pub rows: usize,
+    pub outputs: usize,
+    /// The first row of the gradient.
+    pub to: *mut f32,
+    /// Whether these are the first pixels: their sums replace what the gradient holds.
+    pub first: bool,
+}
+
+impl Block<'_> {
+    /// Adds the chunk, one panel of outputs after the other.
+    ///
+    /// # Safety
+    /// Inputs must be readable for `rows` numbers at each step of a run, slopes for `outputs`;
+    /// the rows of the gradient must be valid and used by nobody else.
+    #[inline(always)]
+    pub unsafe fn add<S: Simd>(&self, s: S) {
         let mut start = 0;
-        while start < outputs {
-            let v = vectors::<S>((outputs - start).div_ceil(S::LANES));
+        while start < self.outputs {
+            let v = vectors::<S>((self.outputs - start).div_ceil(S::LANES));
             // SAFETY: promised by the caller.
             unsafe {
                 match (S::REGISTERS, v) {
-                    (32, 1) => self.panel::<S, 16, 1>(s, runs, start),
-                    (32, 2) => self.panel::<S, 12, 2>(s, runs, start),
-                    (32, 3) => self.panel::<S, 8, 3>(s, runs, start),
-                    (32, 4) => self.panel::<S, 6, 4>(s, runs, start),
-                    (32, _) => self.panel::<S, 4, 6>(s, runs, start),
-                    (16, 1) => self.panel::<S, 8, 1>(s, runs, start),
-                    (16, 2) => self.panel::<S, 6, 2>(s, runs, start),
-                    (16, _) => self.panel::<S, 4, 3>(s, runs, start),
-                    (_, 1) => self.panel::<S, 4, 1>(s, runs, start),
-                    (_, _) => self.panel::<S, 2, 2>(s, runs, start),
+                    (32, 1) => self.panel::<S, 16, 1>(s, start),
+                    (32, 2) => self.panel::<S, 12, 2>(s, start),
+                    (32, 3) => self.panel::<S, 8, 3>(s, start),
+                    (32, 4) => self.panel::<S, 6, 4>(s, start),
+                    (32, _) => self.panel::<S, 4, 6>(s, start),
+                    (16, 1) => self.panel::<S, 8, 1>(s, start),
+                    (16, 2) => self.panel::<S, 6, 2>(s, start),
+                    (16, _) => self.panel::<S, 4, 3>(s, start),
+                    (_, 1) => self.panel::<S, 4, 1>(s, start),
+                    (_, _) => self.panel::<S, 2, 2>(s, start),
                 }
             }
             start += v * S::LANES;
         }
     }
 
-    /// Adds a chunk to `V` vectors of all rows, by tiles of `R` rows.
+    /// Adds the chunk to `V` vectors of all rows, by tiles of `R` rows.
     #[inline(always)]
-    unsafe fn panel<S: Simd, const R: usize, const V: usize>(
-        &self,
-        s: S,
-        runs: &Runs,
-        start: usize,
-    ) {
-        let mut taps_start = 0;
-        for segment in &self.gradient.segments {
-            // Rows are counted over the segments, of which there may be fewer than taps.
-            let from = self.rows.start.max(taps_start);
-            let end = self.rows.end.min(taps_start + segment.rows);
-            let mut row = from;
-            while row < end {
-                let channel = match self.gradient.source {
-                    Source::Map(_) => segment.input + (row - taps_start) as isize,
-                    Source::Gelu(..) => (row - self.rows.start) as isize,
+    unsafe fn panel<S: Simd, const R: usize, const V: usize>(&self, s: S, start: usize) {
+        let mut row = 0;
+        while row < self.rows {
+            // SAFETY: promised by the caller; tiles stay within the rows.
+            unsafe {
+                row += match self.rows - row {
+                    left if left >= R => self.tile::<S, R, V>(s, row, start),
+                    left if left >= 4 => self.tile::<S, 4, V>(s, row, start),
+                    _ => self.tile::<S, 1, V>(s, row, start),
                 };
-                let at = segment.row + row - taps_start;
-                // SAFETY: promised by the caller; tiles stay within the segment.
-                unsafe {
-                    row += match end - row {
-                        left if left >= R => self.tile::<S, R, V>(s, runs, channel, at, start),
-                        left if left >= 4 => self.tile::<S, 4, V>(s, runs, channel, at, start),
-                        _ => self.tile::<S, 1, V>(s, runs, channel, at, start),
-                    };
-                }
             }
-            taps_start += segment.rows;
         }
     }
 
-    /// Adds a chunk to `R` rows of `V` vectors; returns `R`.
+    /// Adds the chunk to `R` rows of `V` vectors; returns `R`.
     #[inline(always)]
     unsafe fn tile<S: Simd, const R: usize, const V: usize>(
         &self,
         s: S,
-        runs: &Runs,
-        channel: isize,
         row: usize,
         start: usize,
     ) -> usize {
-        let outputs = self.gradient.slope.channels;
-        let last = S::LANES.min(outputs - start - (V - 1) * S::LANES);
+        let last = S::LANES.min(self.outputs - start - (V - 1) * S::LANES);
         let full = last == S::LANES;
         let mut sum = [[s.splat(0.0); V]; R];
         // SAFETY: promised by the caller.
         unsafe {
-            for run in &runs.runs[..runs.count] {
+            for run in self.runs {
                 outer_products::<S, R, V>(
                     s,
-                    run.input.offset(channel),
-                    runs.stride,
+                    run.input.offset(self.offset).add(row),
+                    self.stride,
                     run.slope.add(start),
-                    outputs,
+                    self.outputs,
                     run.count,
                     last,
                     &mut sum,
                 );
             }
             for (r, sum) in sum.into_iter().enumerate() {
-                let to = self.gradient.weights.0.add((row + r) * outputs + start);
-                add_to::<S, V>(s, to, sum, last, full, runs.first);
+                let to = self.to.add((row + r) * self.outputs + start);
+                add_to::<S, V>(s, to, sum, last, full, self.first);
             }
         }
         R
     }
+}
 
-    /// Adds a chunk to the gradient of the bias.
+/// The gradient of a bias: the sums of a buffer's channels over all pixels.
+pub(crate) struct ColumnSums {
+    pub of: Map,
+    pub to: Shared,
+}
+
+impl Kernel for ColumnSums {
+    type Output = ();
+
     #[inline(always)]
-    unsafe fn add_bias<S: Simd>(&self, s: S, runs: &Runs) {
-        let outputs = self.gradient.slope.channels;
-        let mut start = 0;
-        while start < outputs {
-            let last = S::LANES.min(outputs - start);
-            let full = last == S::LANES;
-            let mut sum = [s.splat(0.0)];
-            // SAFETY: promised by the caller.
-            unsafe {
-                for run in &runs.runs[..runs.count] {
-                    for i in 0..run.count {
-                        let row = load::<S, 1>(s, run.slope.add(i * outputs + start), last, full);
-                        sum[0] = s.add(sum[0], row[0]);
-                    }
-                }
-                let to = self.gradient.bias.0.add(start);
-                add_to::<S, 1>(s, to, sum, last, full, runs.first);
-            }
-            start += S::LANES;
+    fn run<S: Simd>(self, s: S) {
+        let pixels = self.of.grid.pixels();
+        for first in (0..pixels).step_by(CHUNK) {
+            let chunk = first..pixels.min(first + CHUNK);
+            // SAFETY: whoever makes a `ColumnSums` promises that both buffers are valid.
+            unsafe { add_bias(s, self.of, chunk, self.to) };
         }
+    }
+}
+
+/// Adds a chunk of pixels to the gradient of the bias.
+#[inline(always)]
+unsafe fn add_bias<S: Simd>(s: S, slope: Map, pixels: Range<usize>, bias: Shared) {
+    let outputs = slope.channels;
+    let mut start = 0;
+    while start < outputs {
+        let last = S::LANES.min(outputs - start);
+        let full = last == S::LANES;
+        let mut sum = [s.splat(0.0)];
+        let mut places = slope.grid.places_from(pixels.start);
+        // SAFETY: promised by the caller.
+        unsafe {
+            for _ in pixels.clone() {
+                let from = slope.at_place(places.next()).add(start);
+                sum[0] = s.add(sum[0], load::<S, 1>(s, from, last, full)[0]);
+            }
+            let to = bias.0.add(start);
+            add_to::<S, 1>(s, to, sum, last, full, pixels.start == 0);
+        }
+        start += S::LANES;
     }
 }
 

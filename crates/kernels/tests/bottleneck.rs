@@ -155,6 +155,9 @@ fn block(
 
 fn shapes() -> Vec<Bottleneck> {
     let mut shapes = Vec::new();
+    // More tiles of 2x2 than fit a chunk, and as many channels as the widest models have.
+    shapes.push(block((3, 14, 14), (8, 0, 20, 8), 3, true));
+    shapes.push(block((1, 2, 4), (8, 0, 128, 8), 3, true));
     for kernel in [1, 3] {
         for size in [
             (1, 1, 1),
@@ -170,6 +173,7 @@ fn shapes() -> Vec<Bottleneck> {
         }
         for mid in [1, 3, 8, 16, 17, 24, 32, 33, 48, 50, 64, 80, 96, 97] {
             shapes.push(block((1, 5, 6), (7, 2, mid, 9), kernel, false));
+            shapes.push(block((2, 6, 8), (9, 0, mid, 9), kernel, true));
         }
         for (c_x, c_act) in [(1, 0), (3, 1), (1, 30), (33, 15), (64, 0), (50, 51)] {
             shapes.push(block((2, 3, 3), (c_x, c_act, 12, 37), kernel, false));

@@ -5,7 +5,9 @@ mod common;
 
 use common::{assert_close, bits, numbers, on_every_path, poisoned, with_threads};
 use vdvae_kernels::elementwise::features::{add_features, add_features_backward};
-use vdvae_kernels::elementwise::latents::{draw, draw_backward, kl, kl_backward, kl_per_element};
+use vdvae_kernels::elementwise::latents::{
+    Returning, draw, draw_backward, kl, kl_backward, kl_per_element, layer_backward,
+};
 use vdvae_kernels::elementwise::naive;
 use vdvae_kernels::elementwise::optimizer::{AdamW, AdamWTensor, adamw, sum_of_squares};
 use vdvae_kernels::elementwise::pool::{PoolShape, avg_pool, avg_pool_backward};
@@ -110,6 +112,40 @@ fn divergence_and_its_gradient() {
                 assert_close(&format!("{path} dp {z}"), &dp, expected);
             }
             assert!(dq.iter().chain(&dp).all(|g| g.is_finite()));
+        }
+    });
+}
+
+#[test]
+fn a_layer_gives_back_the_sum_of_its_parts() {
+    on_every_path(|path| {
+        for (batch, pixels, z, more) in LATENTS {
+            let (n, stride) = (batch * pixels, 2 * z + more);
+            let (q, p) = (numbers(n * 2 * z, 4, 1.5), numbers(n * stride, 5, 1.5));
+            let (eps, dlatents) = (numbers(n * z, 6, 2.0), numbers(n * z, 7, 1.0));
+            let (dfeatures, dkl) = (numbers(n * more, 8, 1.0), numbers(batch, 9, 1.0));
+            let (mut dq, mut dp) = (poisoned(q.len()), poisoned(p.len()));
+            let returning = Returning {
+                eps: &eps,
+                dlatents: &dlatents,
+                dfeatures: &dfeatures,
+            };
+            layer_backward(z, (&q, &p), &dkl, returning, (&mut dq, &mut dp));
+
+            let (mut dq_kl, mut dp_kl) = (poisoned(q.len()), poisoned(p.len()));
+            kl_backward(z, &q, &p, &dkl, &mut dq_kl, &mut dp_kl);
+            let (mut dq_draw, mut dp_features) = (poisoned(q.len()), vec![0.0; p.len()]);
+            draw_backward(z, &q, &eps, &dlatents, &mut dq_draw);
+            if more > 0 {
+                add_features_backward(more, 2 * z, &dfeatures, &mut dp_features);
+            }
+            let sum = |a: &[f32], b: &[f32]| -> Vec<f64> {
+                let pairs = a.iter().zip(b);
+                pairs.map(|(&a, &b)| f64::from(a) + f64::from(b)).collect()
+            };
+            assert_close(&format!("{path} dq {z}"), &dq, sum(&dq_kl, &dq_draw));
+            let expected = sum(&dp_kl, &dp_features);
+            assert_close(&format!("{path} dp {z}"), &dp, expected);
         }
     });
 }

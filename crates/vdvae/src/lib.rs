@@ -4,12 +4,26 @@
 //! Images" (Child, ICLR 2021). Tensors are channels-last, [B, H, W, C]; losses are in nats until
 //! [`likelihood::units`] turns them into bits.
 
+#![deny(unsafe_code)]
+
 pub mod architecture;
+pub mod checkpoint;
+pub mod cli;
+pub mod commands;
 pub mod config;
+pub mod device;
+pub mod error;
+pub mod evaluate;
+pub mod files;
 pub mod likelihood;
+pub mod memory;
 pub mod models;
 pub mod ops;
 pub mod parameters;
 pub mod preprocess;
 pub mod random;
+pub mod reconstruct;
+pub mod report;
+pub mod run_dir;
+pub mod sample;
 pub mod train;

@@ -9,10 +9,9 @@ use burn::tensor::{Device, Tensor};
 use golden_file::Golden;
 use vdvae::config::TrainConfig;
 use vdvae::models::vdvae::{Latents, Noise, Source, Vdvae};
-use vdvae::models::{Elbo, Model};
+use vdvae::models::{Elbo, Model, PosteriorLatents};
 use vdvae::parameters::{self, VisitParameter};
 use vdvae::preprocess::Prepared;
-use vdvae::random::Keys;
 use vdvae::train::{TrainState, train_step};
 
 const MODELS: [&str; 3] = ["plain32", "widths32", "lowbit16"];
@@ -240,7 +239,7 @@ struct GivenNoise {
 }
 
 impl Model for GivenNoise {
-    fn elbo(&self, batch: Prepared, _: Keys) -> Elbo {
+    fn elbo(&self, batch: Prepared, _: PosteriorLatents) -> Elbo {
         let latents = Latents::posterior(Noise::Given(self.noise.clone()));
         self.model.elbo(batch.input, batch.target, &latents)
     }

@@ -244,6 +244,53 @@ impl Kernel for Kl<'_> {
 /// # Panics
 /// If the lengths do not agree.
 pub fn kl_backward(z: usize, q: &[f32], p: &[f32], dkl: &[f32], dq: &mut [f32], dp: &mut [f32]) {
+    backward(z, (q, p), dkl, None, (dq, dp));
+}
+
+/// What comes back to a posterior and its prior besides the gradient of their KL.
+#[derive(Clone, Copy, Debug)]
+pub struct Returning<'a> {
+    /// The noise that the latents were drawn with, `[.., z]`.
+    pub eps: &'a [f32],
+    /// Gradient of the latents, `[.., z]`.
+    pub dlatents: &'a [f32],
+    /// Gradient of the features, which are the channels of `p` after its Gaussian.
+    pub dfeatures: &'a [f32],
+}
+
+/// [`kl_backward`], [`draw_backward`] for `q` and
+/// [`add_features_backward`](super::features::add_features_backward) for `p` in one pass: all
+/// that a stochastic layer gives back.
+///
+/// # Panics
+/// If the lengths do not agree.
+pub fn layer_backward(
+    z: usize,
+    (q, p): (&[f32], &[f32]),
+    dkl: &[f32],
+    returning: Returning,
+    (dq, dp): (&mut [f32], &mut [f32]),
+) {
+    let latents = q.len() / 2;
+    expect_len("eps", returning.eps.len(), latents);
+    expect_len("gradient of the latents", returning.dlatents.len(), latents);
+    let features = p.len().saturating_sub(q.len());
+    expect_len(
+        "gradient of the features",
+        returning.dfeatures.len(),
+        features,
+    );
+    backward(z, (q, p), dkl, Some(returning), (dq, dp));
+}
+
+#[track_caller]
+fn backward(
+    z: usize,
+    (q, p): (&[f32], &[f32]),
+    dkl: &[f32],
+    returning: Option<Returning>,
+    (dq, dp): (&mut [f32], &mut [f32]),
+) {
     let pixels = positions("q", q.len(), 2 * z);
     let stride = gaussian_channels("p", p.len(), pixels, z);
     let per_image = pixels.checked_div(dkl.len()).unwrap_or(0);
@@ -253,19 +300,25 @@ pub fn kl_backward(z: usize, q: &[f32], p: &[f32], dkl: &[f32], dq: &mut [f32], 
     let rows = rows_per_task(stride);
     for_chunk_pairs((dq, dp), (2 * z, stride), rows, |i, dq, dp| {
         let first = i * rows;
-        dispatch(KlBackward {
+        let returning = returning.map(|r| Returning {
+            eps: &r.eps[first * z..],
+            dlatents: &r.dlatents[first * z..],
+            dfeatures: &r.dfeatures[first * (stride - 2 * z)..],
+        });
+        dispatch(Backward {
             sizes: (z, stride),
             q: &q[first * 2 * z..],
             p: &p[first * stride..],
             image: (first, per_image),
             dkl,
+            returning,
             dq,
             dp,
         });
     });
 }
 
-struct KlBackward<'a> {
+struct Backward<'a> {
     /// Latent channels, channels of the prior.
     sizes: (usize, usize),
     q: &'a [f32],
@@ -274,17 +327,18 @@ struct KlBackward<'a> {
     image: (usize, usize),
     /// Of the whole batch.
     dkl: &'a [f32],
+    returning: Option<Returning<'a>>,
     dq: &'a mut [f32],
     dp: &'a mut [f32],
 }
 
-impl Kernel for KlBackward<'_> {
+impl Kernel for Backward<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let (z, stride) = self.sizes;
         let (first, per_image) = self.image;
-        let one = s.splat(1.0);
+        let more = stride - 2 * z;
         let pixels = self.q.chunks_exact(2 * z).zip(self.p.chunks_exact(stride));
         let gradients = self.dq.chunks_exact_mut(2 * z);
         let gradients = gradients.zip(self.dp.chunks_exact_mut(stride));
@@ -292,15 +346,26 @@ impl Kernel for KlBackward<'_> {
             let scale = s.splat(self.dkl[(first + pixel) / per_image]);
             for i in (0..z).step_by(S::LANES) {
                 let r = ratios(s, q, p, z, i);
-                let dmean = s.mul(scale, s.mul(r.distance, r.inverse));
-                let dsigma = s.mul(scale, s.sub(r.variances, one));
+                let mut dmean = s.mul(scale, s.mul(r.distance, r.inverse));
+                let mut dsigma = s.mul(scale, s.sub(r.variances, s.splat(1.0)));
                 let squares = s.mul(s.mul(r.distance, r.distance), scale);
-                s.store_partial(&mut dq[i..z], dmean);
-                s.store_partial(&mut dq[z + i..], dsigma);
                 s.store_partial(&mut dp[i..z], s.neg(dmean));
                 s.store_partial(&mut dp[z + i..2 * z], s.neg(s.add(dsigma, squares)));
+                if let Some(r) = self.returning {
+                    let at = pixel * z + i..(pixel + 1) * z;
+                    let d = s.load_partial(&r.dlatents[at.clone()]);
+                    let noise = s.mul(d, s.load_partial(&r.eps[at]));
+                    let sigma = exp(s, s.load_partial(&q[z + i..2 * z]));
+                    dmean = s.add(dmean, d);
+                    dsigma = s.fma(noise, sigma, dsigma);
+                }
+                s.store_partial(&mut dq[i..z], dmean);
+                s.store_partial(&mut dq[z + i..], dsigma);
             }
-            dp[2 * z..].fill(0.0);
+            match self.returning {
+                Some(r) => dp[2 * z..].copy_from_slice(&r.dfeatures[pixel * more..][..more]),
+                None => dp[2 * z..].fill(0.0),
+            }
         }
     }
 }

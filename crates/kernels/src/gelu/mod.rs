@@ -1,7 +1,7 @@
 //! The exact gelu, `x * Phi(x)` with the normal distribution function Phi, and its slope.
 //!
 //! Where a vector of table entries is as cheap as an addition (AVX-512), polynomials on sixteen
-//! intervals, see [`tables`]. Elsewhere `1/2 + x P(x^2) / Q(x^2)` up to the factor `x`: Phi and
+//! intervals, see `tables.rs`. Elsewhere `1/2 + x P(x^2) / Q(x^2)` up to the factor `x`: Phi and
 //! the slope `Phi(x) + x phi(x)` minus a half are odd functions that reach +-1/2 near
 //! |x| = 5.6. All coefficients are fits made for this crate, 1e-8 to 6e-8 from the exact
 //! functions, so that rounding (about 1e-7) is most of what remains.
@@ -15,43 +15,43 @@ use tables::{GELU, SLOPE, WIDTH};
 const PHI_LIMIT: f32 = 5.6;
 /// Numerator of `(Phi(x) - 1/2) / x` in powers of `x^2`.
 const PHI_P: [f32; 6] = [
-    0.398_942_221_842_499_2,
-    0.034_375_876_816_979_095,
-    0.004_707_219_692_143_085,
-    0.000_173_844_592_950_914_1,
-    6.356_138_661_292_085e-6,
-    2.214_333_844_025_314_7e-8,
+    3.9894223e-1,
+    3.4375876e-2,
+    4.7072195e-3,
+    1.7384459e-4,
+    6.356139e-6,
+    2.2143338e-8,
 ];
 /// Its denominator.
 const PHI_Q: [f32; 6] = [
     1.0,
-    0.252_833_260_794_696_8,
-    0.028_939_888_671_622_477,
-    0.001_912_946_296_529_617_3,
-    7.509_807_000_568_078e-5,
-    1.180_124_828_958_372e-6,
+    2.5283325e-1,
+    2.8939888e-2,
+    1.9129463e-3,
+    7.509807e-5,
+    1.1801249e-6,
 ];
 /// The slope is 0 or 1 to single precision beyond this.
 const SLOPE_LIMIT: f32 = 5.8;
 /// Numerator of `(gelu'(x) - 1/2) / x` in powers of `x^2`.
 const SLOPE_P: [f32; 8] = [
-    0.797_884_713_908_487_4,
-    -0.043_712_409_533_007_81,
-    0.014_608_587_710_189_59,
-    -0.000_183_994_104_434_522_03,
-    3.267_145_728_463_19e-5,
-    -1.596_242_112_430_067_4e-7,
-    3.397_617_249_125_1e-9,
-    -1.893_984_079_658_349_8e-11,
+    7.978847e-1,
+    -4.371241e-2,
+    1.4608588e-2,
+    -1.8399411e-4,
+    3.2671458e-5,
+    -1.5962421e-7,
+    3.3976173e-9,
+    -1.8939841e-11,
 ];
 /// Its denominator.
 const SLOPE_Q: [f32; 6] = [
     1.0,
-    0.278_549_628_740_300_26,
-    0.036_154_800_916_110_62,
-    0.002_839_435_257_679_879,
-    0.000_141_909_730_036_192_2,
-    4.957_815_485_927_291e-6,
+    2.7854964e-1,
+    3.61548e-2,
+    2.8394354e-3,
+    1.4190972e-4,
+    4.9578157e-6,
 ];
 
 /// `c[0] + c[1] u + c[2] u^2 + ...`

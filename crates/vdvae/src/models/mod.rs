@@ -10,9 +10,17 @@ use crate::random::Keys;
 
 /// A hierarchical latent variable model of images that can be trained on its evidence lower bound.
 pub trait Model: Module {
-    /// The bound for each image of a batch, the latents drawn from the posterior with noise that is a
-    /// function of `keys`.
-    fn elbo(&self, batch: Prepared, keys: Keys) -> Elbo;
+    /// The bound for each image of a batch.
+    fn elbo(&self, batch: Prepared, latents: PosteriorLatents) -> Elbo;
+}
+
+/// Which latents of the posterior the bound is measured with.
+#[derive(Clone, Debug)]
+pub enum PosteriorLatents {
+    /// Drawn, with noise that is a function of the keys.
+    Drawn(Keys),
+    /// The posterior's means.
+    Mean,
 }
 
 /// The negative evidence lower bound of each image, in its parts. Nats per dimension; a dimension is

@@ -1,8 +1,9 @@
 //! The discretized mixture of logistics (PixelCNN++, section 2.1; reference likelihood of VDVAE).
 
 use burn::tensor::Tensor;
+use vdvae_kernels::elementwise::dmol;
 
-pub use composed::dmol_nll;
+use super::fused::{CpuOperation, apply, is_cpu};
 
 /// What a discretized mixture of logistics models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,9 +24,77 @@ impl DmolShape {
         self.mixtures * (1 + per_channel * self.channels)
     }
 
+    fn kernel(&self, batch: usize, pixels: usize) -> dmol::DmolShape {
+        let &Self { mixtures, channels, bits } = self;
+        dmol::DmolShape { batch, pixels, mixtures, colours: channels, bits }
+    }
+
     /// Half the number of bins less one, so that values in [-1, 1] are 1 / this apart.
     pub fn half_bins(&self) -> f32 {
         ((1_u32 << self.bits) - 1) as f32 / 2.0
+    }
+}
+
+/// Negative log-likelihood in nats per image, [B], of `target` [B, S, S, channels] in [-1, 1], a
+/// constant, under `parameters` [B, S, S, [`DmolShape::parameters`]].
+pub fn dmol_nll(shape: &DmolShape, parameters: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
+    if !is_cpu(&parameters.device()) {
+        return composed::dmol_nll(shape, parameters, target);
+    }
+    let [batch, height, width, _] = parameters.dims();
+    let operation = shape.kernel(batch, height * width);
+    apply(operation, [parameters.into_dispatch(), target.into_dispatch()])
+}
+
+/// Draws values in [-1, 1], [B, S, S, channels], from parameters [B, S, S, P] on the host, given
+/// uniform noise in (0, 1): `u_mixture` [B, S, S, K] chooses the component (Gumbel-max), `u_logistic`
+/// [B, S, S, channels] the value.
+pub fn dmol_sample(
+    shape: &DmolShape,
+    parameters: &[f32],
+    u_mixture: &[f32],
+    u_logistic: &[f32],
+) -> Vec<f32> {
+    let mut values = vec![0.0; u_logistic.len()];
+    let shape = shape.kernel(1, u_logistic.len() / shape.channels);
+    dmol::sample(&shape, parameters, u_mixture, u_logistic, &mut values);
+    values
+}
+
+impl CpuOperation<2> for dmol::DmolShape {
+    /// The gradient of each image's own loss.
+    type Saved = Vec<f32>;
+
+    fn output_shape(&self) -> Vec<usize> {
+        vec![self.batch]
+    }
+
+    fn forward(
+        &self,
+        [parameters, target]: [&[f32]; 2],
+        saved: Option<&mut Option<Vec<f32>>>,
+    ) -> Vec<f32> {
+        let mut nll = vec![0.0; self.batch];
+        match saved {
+            None => dmol::nll(self, parameters, target, &mut nll),
+            Some(saved) => {
+                let gradient = saved.insert(vec![0.0; parameters.len()]);
+                dmol::nll_with_gradient(self, parameters, target, &mut nll, gradient);
+            }
+        }
+        nll
+    }
+
+    fn backward(
+        &self,
+        _: [&[f32]; 2],
+        own: &Vec<f32>,
+        gradient: &[f32],
+        _: [bool; 2],
+    ) -> [Option<Vec<f32>>; 2] {
+        let images = own.chunks_exact(own.len() / self.batch).zip(gradient);
+        let scaled = images.flat_map(|(image, &factor)| image.iter().map(move |&own| factor * own));
+        [Some(scaled.collect()), None]
     }
 }
 
@@ -33,8 +102,7 @@ pub(super) mod composed {
     use super::*;
     use burn::tensor::activation::{log_softmax, sigmoid};
 
-    /// Negative log-likelihood in nats per image, [B], of `target` [B, S, S, channels] in [-1, 1] under
-    /// `parameters` [B, S, S, [`DmolShape::parameters`]].
+    /// [`super::dmol_nll`] of Burn's operations.
     pub fn dmol_nll(shape: &DmolShape, parameters: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
         let [batch, height, width, _] = parameters.dims();
         let (k, colours) = (shape.mixtures, shape.channels);
@@ -89,4 +157,3 @@ pub(super) mod composed {
         x.clone().clamp_min(0.0) + x.abs().neg().exp().log1p()
     }
 }
-pub fn dmol_sample(_: &DmolShape, _: &[f32], _: &[f32], _: &[f32]) -> Vec<f32> { vec![] }

@@ -33,7 +33,7 @@ pub fn adamw(
     }
     // Taking the only handle lets the update happen in place.
     let nothing = || Tensor::<1>::empty([0], &burn::tensor::Device::flex());
-    let mut take = |tensor: &mut Tensor<1>| primitive(std::mem::replace(tensor, nothing()));
+    let take = |tensor: &mut Tensor<1>| primitive(std::mem::replace(tensor, nothing()));
     let mut first = take(&mut moments.first);
     let mut second = take(&mut moments.second);
     let mut average = take(&mut moments.average);

@@ -6,7 +6,7 @@ use super::schedule::learning_rate;
 use super::state::{TrainState, flat};
 use crate::config::{ADAM_EPS, TrainConfig};
 use crate::likelihood::values;
-use crate::models::{Elbo, Model};
+use crate::models::{Elbo, Model, PosteriorLatents};
 use crate::ops::{self, AdamW, Moments};
 use crate::parameters::{self, MapParameter, VisitParameter};
 use crate::preprocess::Prepared;
@@ -48,7 +48,7 @@ pub fn train_step<M: Model>(
     let mut gradient: Option<Vec<Tensor<1>>> = None;
     let (mut distortion, mut rate) = (0.0, 0.0);
     for (batch, keys) in micro_batches {
-        let elbo = state.model.elbo(batch, keys);
+        let elbo = state.model.elbo(batch, PosteriorLatents::Drawn(keys));
         distortion += share * mean(elbo.distortion.clone());
         rate += share * mean(elbo.rate());
         let gradients = backward(&state.model, elbo, share);

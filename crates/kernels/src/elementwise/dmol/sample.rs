@@ -1,11 +1,11 @@
 //! Drawing pixels from the mixture.
 
-use super::super::for_chunks;
 use super::{DmolShape, LEAST_LOG_SCALE, expect_len, lanes};
 use crate::detect::{Kernel, dispatch};
 use crate::math::{exp, ln, tanh};
 use crate::scratch::Scratch;
 use crate::simd::Simd;
+use rayon::prelude::*;
 
 /// Pixels that one task draws.
 const PIXELS_PER_TASK: usize = 64;
@@ -33,7 +33,8 @@ pub fn sample(
     expect_len("mixture noise", u_mixture.len(), pixels * k);
     expect_len("logistic noise", u_logistic.len(), pixels * colours);
     expect_len("out", out.len(), pixels * colours);
-    for_chunks(out, PIXELS_PER_TASK * colours, |i, out| {
+    let tasks = out.par_chunks_mut(PIXELS_PER_TASK * colours).enumerate();
+    tasks.for_each(|(i, out)| {
         let first = i * PIXELS_PER_TASK;
         let end = first + out.len() / colours;
         let mut scratch = Scratch::take(2 * k * lanes::MOST);

@@ -60,7 +60,7 @@ impl Latents {
     /// 0): reconstructions from k layers, decoding.
     pub fn first(mut sources: Vec<Source>, temperatures: &[f32], noise: Noise) -> Self {
         let last = temperatures.len().saturating_sub(1);
-        for layer in sources.len().min(last)..=last.max(sources.len()) {
+        for layer in sources.len()..=last.max(sources.len()) {
             let temperature = temperatures.get(layer.min(last)).copied().unwrap_or(1.0);
             sources.push(Source::Prior { temperature });
         }

@@ -15,9 +15,9 @@ pub use latents::{Latents, Noise, Source};
 
 use crate::architecture::Architecture;
 use crate::likelihood::Likelihood;
-use crate::models::{Elbo, Model};
+use crate::models::{Elbo, Model, PosteriorLatents};
 use crate::preprocess::Prepared;
-use crate::random::{Keys, Purpose, generator};
+use crate::random::{Purpose, generator};
 
 /// Encoder, decoder and likelihood. The names of the fields are those of the published weights.
 #[derive(Module, Debug)]
@@ -29,8 +29,12 @@ pub struct Vdvae {
 }
 
 impl Model for Vdvae {
-    fn elbo(&self, batch: Prepared, keys: Keys) -> Elbo {
-        self.elbo(batch.input, batch.target, &Latents::posterior(Noise::Keyed(keys)))
+    fn elbo(&self, batch: Prepared, latents: PosteriorLatents) -> Elbo {
+        let latents = match latents {
+            PosteriorLatents::Drawn(keys) => Latents::posterior(Noise::Keyed(keys)),
+            PosteriorLatents::Mean => Latents::posterior_mean(),
+        };
+        self.elbo(batch.input, batch.target, &latents)
     }
 }
 

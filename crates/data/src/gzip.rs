@@ -1,0 +1,29 @@
+//! Files that may be compressed with gzip.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Seek};
+use std::path::Path;
+
+use flate2::read::MultiGzDecoder;
+
+use crate::error::DataError;
+
+/// Opens a file to be read from its start, unpacked if its first bytes are those of gzip.
+///
+/// # Errors
+/// [`DataError::Io`] if it cannot be read.
+pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>, DataError> {
+    let mut file = BufReader::new(File::open(path).map_err(DataError::io("open", path))?);
+    let mut magic = Vec::new();
+    file.by_ref()
+        .take(2)
+        .read_to_end(&mut magic)
+        .map_err(DataError::io("read", path))?;
+    file.rewind().map_err(DataError::io("read", path))?;
+    let is_gzip = magic == [0x1F, 0x8B];
+    Ok(if is_gzip {
+        Box::new(MultiGzDecoder::new(file))
+    } else {
+        Box::new(file)
+    })
+}

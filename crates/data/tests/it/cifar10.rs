@@ -1,0 +1,241 @@
+//! CIFAR-10 in its four forms.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::LazyLock;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use tempfile::tempdir;
+use vdvae_data::{Source, Split, legacy_permutation};
+
+use crate::files::*;
+
+const IMAGES: usize = 10_000;
+const BATCHES: [&str; 6] = [
+    "data_batch_1",
+    "data_batch_2",
+    "data_batch_3",
+    "data_batch_4",
+    "data_batch_5",
+    "test_batch",
+];
+
+/// The values of an image but for the first three: pixel and channel numbers, mixed.
+static PLANES: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    (0..3072)
+        .map(|value| (value % 1024) as u8 ^ (value / 1024) as u8)
+        .collect()
+});
+
+/// Image `index` of batch `batch`, channel by channel. It starts with these numbers.
+fn planes(batch: usize, index: usize) -> Vec<u8> {
+    let mut planes = PLANES.clone();
+    planes[..3].copy_from_slice(&[batch as u8, (index / 256) as u8, index as u8]);
+    planes
+}
+
+fn binary(batch: usize) -> Vec<u8> {
+    let mut records = Vec::with_capacity(IMAGES * 3073);
+    for index in 0..IMAGES {
+        records.push((index % 10) as u8);
+        records.extend_from_slice(&planes(batch, index));
+    }
+    records
+}
+
+/// A batch as Python 2 pickled it, which is how CIFAR-10 is distributed.
+fn python(batch: usize, images: usize, width: usize) -> Vec<u8> {
+    let mut pickle = b"\x80\x02}q\x01(U\x0bbatch_labelq\x02U\x05batchq\x03U\x04dataq\x04".to_vec();
+    pickle.extend_from_slice(b"cnumpy.core.multiarray\n_reconstruct\nq\x05cnumpy\nndarray\nq\x06K\x00\x85U\x01b\x87Rq\x07(K\x01");
+    for side in [images, width] {
+        pickle.push(b'J');
+        pickle.extend_from_slice(&(side as u32).to_le_bytes());
+    }
+    pickle.extend_from_slice(b"\x86cnumpy\ndtype\nq\x08U\x02u1K\x00K\x01\x87Rq\x09(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89T");
+    pickle.extend_from_slice(&((images * width) as u32).to_le_bytes());
+    for index in 0..images {
+        pickle.extend_from_slice(&planes(batch, index)[..width]);
+    }
+    pickle.extend_from_slice(b"tbU\x06labelsq\x0a]q\x0b(K\x06K\x09eu.");
+    pickle
+}
+
+fn write_folder(
+    folder: &Path,
+    batches: &[usize],
+    suffix: &str,
+    contents: impl Fn(usize) -> Vec<u8>,
+) {
+    for &batch in batches {
+        write(
+            &folder.join(format!("{}{suffix}", BATCHES[batch])),
+            &contents(batch),
+        );
+    }
+}
+
+fn write_archive(path: &Path, inner: &str, suffix: &str, contents: impl Fn(usize) -> Vec<u8>) {
+    let gz = GzEncoder::new(File::create(path).unwrap(), Compression::fast());
+    let mut archive = tar::Builder::new(gz);
+    let mut add = |name: String, bytes: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, name, bytes).unwrap();
+    };
+    add(format!("{inner}/readme.html"), b"hello");
+    for batch in [3, 5, 0, 1, 4, 2] {
+        add(
+            format!("{inner}/{}{suffix}", BATCHES[batch]),
+            &contents(batch),
+        );
+    }
+    archive.into_inner().unwrap().finish().unwrap();
+}
+
+/// Checks all splits of a source whose images come from `planes`.
+fn check(path: &Path) {
+    let open = |split| opened(Source::Cifar10(path.to_owned()), split, rgb(32)).unwrap();
+    let test = open(Split::Test);
+    assert_eq!(test.len(), IMAGES);
+    let image = item(&*test, 4321);
+    let expected = planes(5, 4321);
+    for pixel in 0..1024 {
+        let channels = [0, 1, 2].map(|channel| expected[channel * 1024 + pixel]);
+        assert_eq!(image[pixel * 3..pixel * 3 + 3], channels, "pixel {pixel}");
+    }
+    let order = legacy_permutation(11_172_018, 50_000);
+    for (split, part) in [
+        (Split::Valid, &order[..5000]),
+        (Split::Train, &order[5000..]),
+    ] {
+        let dataset = open(split);
+        assert_eq!(dataset.len(), part.len());
+        for index in [0, 1, 2, part.len() - 1] {
+            let number = part[index] as usize;
+            let image = item(&*dataset, index);
+            let batch = number / IMAGES;
+            assert_eq!(
+                [image[0], image[3], image[6]],
+                planes(batch, number % IMAGES)[..3]
+            );
+        }
+    }
+}
+
+#[test]
+fn a_folder_of_python_batches() {
+    let folder = tempdir().unwrap();
+    write_folder(folder.path(), &[0, 1, 2, 3, 4, 5], "", |batch| {
+        python(batch, IMAGES, 3072)
+    });
+    check(folder.path());
+    let all = opened(
+        Source::Cifar10(folder.path().to_owned()),
+        Split::All,
+        gray(32),
+    )
+    .unwrap();
+    assert_eq!((all.len(), item(&*all, 0).len()), (60_000, 1024));
+}
+
+#[test]
+fn the_folder_above_binary_batches() {
+    let folder = tempdir().unwrap();
+    write_folder(
+        &folder.path().join("cifar-10-batches-bin"),
+        &[0, 1, 2, 3, 4, 5],
+        ".bin",
+        binary,
+    );
+    check(folder.path());
+}
+
+#[test]
+fn the_archives_as_downloaded() {
+    let folder = tempdir().unwrap();
+    let archive = folder.path().join("cifar-10-python.tar.gz");
+    write_archive(&archive, "cifar-10-batches-py", "", |batch| {
+        python(batch, IMAGES, 3072)
+    });
+    check(&archive);
+    let binary_archive = folder.path().join("b.tar.gz");
+    write_archive(&binary_archive, "cifar-10-batches-bin", ".bin", binary);
+    check(&binary_archive);
+    let test = opened(
+        Source::Cifar10(folder.path().to_owned()),
+        Split::Test,
+        rgb(32),
+    );
+    assert_eq!(test.unwrap().len(), IMAGES);
+
+    let mut bytes = fs::read(&archive).unwrap();
+    bytes.truncate(bytes.len() / 2);
+    fs::write(&archive, bytes).unwrap();
+    let error = open_error(Source::Cifar10(archive), Split::Train, rgb(32));
+    assert_says(&error, &["cifar-10-python.tar.gz"]);
+}
+
+#[test]
+fn bad_batches_are_named() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("test_batch");
+    let error = || {
+        open_error(
+            Source::Cifar10(folder.path().to_owned()),
+            Split::Test,
+            rgb(32),
+        )
+    };
+    assert_says(&error(), &["expected data_batch_1 to data_batch_5"]);
+    let whole = python(5, IMAGES, 3072);
+    for (bytes, says) in [
+        (
+            &python(5, 100, 3072)[..],
+            "expected uint8 of shape [10000, 3072], found u1 of shape [100, 3072]",
+        ),
+        (&python(5, IMAGES, 1024), "found u1 of shape [10000, 1024]"),
+        (&whole[..whole.len() - 1000], "truncated"),
+        (b"\x80\x02}.", "a dictionary with an entry 'data'"),
+        (
+            b"cos\nsystem\n(S'rm -rf /'\ntR.",
+            "`os.system`, which is not plain data",
+        ),
+        (b"", "truncated"),
+    ] {
+        fs::write(&path, bytes).unwrap();
+        assert_says(&error(), &["test_batch: ", says]);
+    }
+    let missing = open_error(
+        Source::Cifar10(folder.path().to_owned()),
+        Split::All,
+        rgb(32),
+    );
+    assert_says(&missing, &["data_batch_1"]);
+    let size = open_error(
+        Source::Cifar10(folder.path().to_owned()),
+        Split::Test,
+        rgb(64),
+    );
+    assert_says(&size, &["model.image_size = 32"]);
+    fs::remove_file(path).unwrap();
+    fs::write(folder.path().join("test_batch.bin"), [0; 30_000]).unwrap();
+    assert_says(
+        &error(),
+        &["test_batch.bin: size: expected 30730000 bytes, found 30000"],
+    );
+}
+
+#[test]
+fn a_file_that_is_no_archive_is_named() {
+    let folder = tempdir().unwrap();
+    for bytes in [&b"hello"[..], b"\x1f\x8bhello", b"", &[b'x'; 2000]] {
+        let path = folder.path().join("c.tar.gz");
+        fs::write(&path, bytes).unwrap();
+        assert_says(
+            &open_error(Source::Cifar10(path), Split::Test, rgb(32)),
+            &["c.tar.gz"],
+        );
+    }
+}

@@ -1,0 +1,12 @@
+//! Every source, and every kind of bad input, on files made for the purpose.
+
+mod archives;
+mod arrays;
+mod batches;
+mod cifar10;
+mod crops;
+mod files;
+mod folders;
+mod idx;
+mod pickles;
+mod statistics;

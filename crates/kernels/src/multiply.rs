@@ -1,0 +1,113 @@
+//! Rows of inputs times panels of weights: what all convolutions come down to.
+
+use crate::pack::{Weights, vectors};
+use crate::simd::Simd;
+use crate::tile::{Panel, Segment, Start, rows_times_panel};
+
+/// Rows worked on at a time: a multiple of every tile's rows.
+pub(crate) const CHUNK: usize = 24;
+/// Rows that may make a task of their own.
+pub(crate) const GRANULE: usize = 8;
+
+/// The right-hand side of a product.
+pub(crate) struct Product<'a> {
+    pub segments: &'a [Segment],
+    pub weights: &'a Weights<'a>,
+    /// One number per output, if any.
+    pub bias: Option<&'a [f32]>,
+    pub outputs: usize,
+}
+
+/// Input and output rows of a chunk.
+pub(crate) struct Rows {
+    pub input: [*const f32; CHUNK],
+    pub output: [*mut f32; CHUNK],
+    /// Added to the outputs, if anything.
+    pub add: Option<[*const f32; CHUNK]>,
+    pub count: usize,
+}
+
+/// Rows times weights, one panel after the other.
+///
+/// # Safety
+/// The rows must be valid: inputs at all segments, outputs and additions for all outputs.
+#[inline(always)]
+pub(crate) unsafe fn multiply<S: Simd>(s: S, product: &Product, rows: &Rows) {
+    let mut start = 0;
+    while start < product.outputs {
+        let v = vectors::<S>((product.outputs - start).div_ceil(S::LANES));
+        // SAFETY: promised by the caller.
+        unsafe {
+            match (S::REGISTERS, v) {
+                (32, 1) => panel::<S, 8, 1>(s, product, rows, start),
+                (32, 2) => panel::<S, 8, 2>(s, product, rows, start),
+                (32, 3) => panel::<S, 8, 3>(s, product, rows, start),
+                (32, 4) => panel::<S, 6, 4>(s, product, rows, start),
+                (32, _) => panel::<S, 4, 6>(s, product, rows, start),
+                (16, 1) => panel::<S, 8, 1>(s, product, rows, start),
+                (16, 2) => panel::<S, 6, 2>(s, product, rows, start),
+                (16, _) => panel::<S, 4, 3>(s, product, rows, start),
+                (_, 1) => panel::<S, 4, 1>(s, product, rows, start),
+                (_, _) => panel::<S, 2, 2>(s, product, rows, start),
+            }
+        }
+        start += v * S::LANES;
+    }
+}
+
+/// All rows times one panel of `V` vectors, by tiles of `R` rows.
+#[inline(always)]
+unsafe fn panel<S: Simd, const R: usize, const V: usize>(
+    s: S,
+    product: &Product,
+    rows: &Rows,
+    start: usize,
+) {
+    let weights = product.weights.panel(start, V * S::LANES);
+    let last = S::LANES.min(product.outputs - start - (V - 1) * S::LANES);
+    let mut row = 0;
+    while row < rows.count {
+        // SAFETY: promised by the caller.
+        unsafe {
+            if R <= 4 || rows.count - row > R - 4 {
+                tile::<S, R, V>(s, product, rows, weights, row, start, last);
+                row += R;
+            } else {
+                tile::<S, 4, V>(s, product, rows, weights, row, start, last);
+                row += 4;
+            }
+        }
+    }
+}
+
+/// `R` rows times `V` vectors; beyond the last row, the last row again.
+#[inline(always)]
+unsafe fn tile<S: Simd, const R: usize, const V: usize>(
+    s: S,
+    product: &Product,
+    rows: &Rows,
+    weights: Panel,
+    row: usize,
+    start: usize,
+    last: usize,
+) {
+    let at = |i: usize| (row + i).min(rows.count - 1);
+    let bias = match product.bias {
+        Some(bias) => Start::Bias(bias[start..].as_ptr()),
+        None => Start::Zero,
+    };
+    // SAFETY: promised by the caller.
+    unsafe {
+        rows_times_panel::<S, R, V>(
+            s,
+            std::array::from_fn(|i| rows.input[at(i)]),
+            product.segments,
+            weights,
+            bias,
+            std::array::from_fn(|i| rows.output[at(i)].add(start)),
+            rows.add
+                .map(|add| std::array::from_fn(|i| add[at(i)].add(start))),
+            last,
+        );
+    }
+}

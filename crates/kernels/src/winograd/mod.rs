@@ -1,0 +1,268 @@
+//! 3x3 convolutions by Winograd's minimal filtering F(2x2, 3x3): 16 multiplications where the
+//! direct way takes 36.
+//!
+//! A tile of 2x2 outputs needs a patch `d` of 4x4 inputs. With the transforms of
+//! [`transform`], `y = A'((G g G') * (B' d B))A`, where `*` is elementwise: for each of the 16
+//! positions one matrix product over tiles and channels. A. Lavin, S. Gray, "Fast Algorithms for
+//! Convolutional Neural Networks" (2016); S. Winograd, "Arithmetic Complexity of Computations"
+//! (1980).
+
+mod gradient;
+mod transform;
+
+pub(crate) use gradient::WinogradGradient;
+
+use crate::detect::{Kernel, dispatch};
+use crate::grid::{Grid, Map};
+use crate::layer::{Finish, finish_row};
+use crate::multiply::{CHUNK, GRANULE, Product, Rows, multiply};
+use crate::pack::Weights;
+use crate::parallel::for_ranges;
+use crate::scratch::Scratch;
+use crate::simd::Simd;
+use crate::tile::Segment;
+use std::ops::Range;
+use transform::{tile_outputs, transform_patch};
+
+/// Positions in a transformed tile.
+const POSITIONS: usize = 16;
+
+/// Numbers between positions beyond what they need: without them, sixteen positions of 128
+/// channels would all fall into the same few lines of the first cache.
+const GAP: usize = 16;
+
+/// Whether 3x3 convolutions over such images go this way. The images alone decide, so that the
+/// batch changes no result.
+pub(crate) fn suits(grid: Grid) -> bool {
+    grid.border == 1 && grid.height.is_multiple_of(2) && grid.width.is_multiple_of(2)
+}
+
+/// Goes through the tiles of a bordered grid, row by row, image by image.
+#[derive(Clone, Copy)]
+struct Tiles {
+    grid: Grid,
+    column: usize,
+    row: usize,
+    /// The first of the four output pixels.
+    pixel: usize,
+    /// The place of the first of the sixteen input pixels.
+    corner: usize,
+}
+
+impl Tiles {
+    /// How many tiles there are.
+    fn count(grid: Grid) -> usize {
+        grid.pixels() / 4
+    }
+
+    /// From this tile on.
+    #[inline(always)]
+    fn starting_at(grid: Grid, tile: usize) -> Self {
+        let (row, column) = (tile / (grid.width / 2), tile % (grid.width / 2));
+        let pixel = 2 * (row * grid.width + column);
+        Self {
+            grid,
+            column,
+            row: row % (grid.height / 2),
+            pixel,
+            corner: grid.place(pixel) - grid.line() - 1,
+        }
+    }
+
+    #[inline(always)]
+    fn advance(&mut self) {
+        self.pixel += 2;
+        self.corner += 2;
+        self.column += 1;
+        if self.column == self.grid.width / 2 {
+            self.column = 0;
+            self.row += 1;
+            self.pixel += self.grid.width;
+            self.corner += 2 + self.grid.line();
+            if self.row == self.grid.height / 2 {
+                self.row = 0;
+                self.corner += 2 * self.grid.line();
+            }
+        }
+    }
+
+    /// The place of the first output pixel in a grid with or without border.
+    #[inline(always)]
+    fn place(&self, to: Grid) -> usize {
+        if to.border == 0 {
+            self.pixel
+        } else {
+            self.corner + self.grid.line() + 1
+        }
+    }
+}
+
+/// An inner convolution with what comes after it.
+pub(crate) struct Winograd<'a> {
+    /// Bordered, the border clear.
+    pub from: Map,
+    /// As [`Weights::winograd`] makes them.
+    pub weights: Weights<'a>,
+    /// One number per output, if any.
+    pub bias: Option<&'a [f32]>,
+    /// Output channels.
+    pub outputs: usize,
+    pub finish: Finish,
+}
+
+impl Winograd<'_> {
+    /// Computes all pixels.
+    ///
+    /// # Safety
+    /// All buffers must be alive and of the same pixels; those written must be used by nobody
+    /// else.
+    pub unsafe fn run(&self) {
+        let tiles = Tiles::count(self.from.grid);
+        if let Some(bias) = self.bias {
+            assert!(bias.len() >= self.outputs);
+        }
+        let operations = 2 * POSITIONS * tiles * self.from.channels * self.outputs;
+        for_ranges(tiles, GRANULE, operations, |range| {
+            dispatch(Part { layer: self, range });
+        });
+    }
+}
+
+/// A convolution over some of its tiles.
+struct Part<'a> {
+    layer: &'a Winograd<'a>,
+    range: Range<usize>,
+}
+
+impl Kernel for Part<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let layer = self.layer;
+        let mut patches = Scratch::take(POSITIONS * (CHUNK * layer.from.channels + GAP));
+        let mut products = Scratch::take(POSITIONS * (CHUNK * layer.outputs + GAP));
+        let mut outputs = Scratch::take(4 * layer.outputs);
+        let mut first = self.range.start;
+        while first < self.range.end {
+            let count = CHUNK.min(self.range.end - first);
+            let tiles = Tiles::starting_at(layer.from.grid, first);
+            // SAFETY: `Winograd::run` requires valid buffers, and its ranges are disjoint.
+            unsafe {
+                layer.transform(s, tiles, count, &mut patches);
+                layer.multiply(s, count, &patches, &mut products);
+                layer.finish(s, tiles, count, &products, &mut outputs);
+            }
+            first += count;
+        }
+    }
+}
+
+impl Winograd<'_> {
+    /// Transforms the patches of a chunk: `[16, CHUNK, channels]` with gaps.
+    #[inline(always)]
+    unsafe fn transform<S: Simd>(&self, s: S, mut tiles: Tiles, count: usize, to: &mut [f32]) {
+        let channels = self.from.channels;
+        let line = self.from.grid.line() * channels;
+        for i in 0..count {
+            // SAFETY: the patch lies within the bordered image, the result within `to`.
+            unsafe {
+                let from = self.from.at_place(tiles.corner);
+                let to = to.as_mut_ptr().add(i * channels);
+                transform_patch(s, from, line, channels, to, CHUNK * channels + GAP);
+            }
+            tiles.advance();
+        }
+    }
+
+    /// One product for each position: `[16, CHUNK, outputs]` with gaps.
+    #[inline(always)]
+    unsafe fn multiply<S: Simd>(&self, s: S, count: usize, from: &[f32], to: &mut [f32]) {
+        let (channels, outputs) = (self.from.channels, self.outputs);
+        for position in 0..POSITIONS {
+            let segments = [Segment {
+                input: 0,
+                row: position * channels,
+                rows: channels,
+            }];
+            let from = &from[position * (CHUNK * channels + GAP)..][..CHUNK * channels];
+            let to = &mut to[position * (CHUNK * outputs + GAP)..][..CHUNK * outputs];
+            let product = Product {
+                segments: &segments,
+                weights: &self.weights,
+                bias: None,
+                outputs,
+            };
+            let (from, to) = (from.as_ptr(), to.as_mut_ptr());
+            let rows = Rows {
+                input: std::array::from_fn(|i| from.wrapping_add(i * channels)),
+                output: std::array::from_fn(|i| to.wrapping_add(i * outputs)),
+                add: None,
+                count,
+            };
+            // SAFETY: rows within the slices.
+            unsafe { multiply(s, &product, &rows) };
+        }
+    }
+
+    /// Transforms the products back and passes the four pixels of each tile on.
+    #[inline(always)]
+    unsafe fn finish<S: Simd>(
+        &self,
+        s: S,
+        mut tiles: Tiles,
+        count: usize,
+        products: &[f32],
+        pixels: &mut [f32],
+    ) {
+        let n = self.outputs;
+        let width = self.from.grid.width;
+        let to = match self.finish {
+            Finish::Store { to, .. }
+            | Finish::Gelu { to, .. }
+            | Finish::TimesSlope { to, .. }
+            | Finish::InputGradient { to, .. } => to.grid,
+        };
+        let bias = self.bias.map(<[f32]>::as_ptr);
+        for i in 0..count {
+            // SAFETY: the four pixels of a tile are pixels of the image.
+            unsafe {
+                let from = products.as_ptr().add(i * n);
+                let h = pixels.as_mut_ptr();
+                tile_outputs(s, from, CHUNK * n + GAP, bias, n, h);
+                let place = tiles.place(to);
+                for (j, (dy, dx)) in [(0, 0), (0, 1), (1, 0), (1, 1)].into_iter().enumerate() {
+                    let pixel = tiles.pixel + dy * width + dx;
+                    let place = place + dy * to.line() + dx;
+                    finish_row(s, &self.finish, h.add(j * n), n, pixel, place);
+                }
+            }
+            tiles.advance();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_follow_one_another() {
+        let grid = Grid {
+            batch: 3,
+            height: 4,
+            width: 6,
+            border: 1,
+        };
+        let mut tiles = Tiles::starting_at(grid, 0);
+        for tile in 0..Tiles::count(grid) {
+            let expected = Tiles::starting_at(grid, tile);
+            assert_eq!(
+                (tiles.pixel, tiles.corner),
+                (expected.pixel, expected.corner)
+            );
+            assert_eq!(tiles.place(grid), grid.place(tiles.pixel));
+            tiles.advance();
+        }
+    }
+}

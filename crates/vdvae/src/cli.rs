@@ -1,0 +1,277 @@
+//! The command line, as clap reads it and `--help` shows it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use vdvae_data::{Source, Split};
+
+/// Very deep VAEs on images: train, evaluate, sample, reconstruct.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, after_help = "\
+Start here:
+  vdvae train                     learns the photographs that come with the program, in minutes
+  vdvae eval runs/photos32        bits per dimension on the test split
+  vdvae sample runs/photos32      new images, runs/photos32/samples/...png")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a model; with no arguments, the default one on the embedded photographs.
+    Train(TrainArgs),
+    /// Measure bits per dimension over a whole split.
+    Eval(EvalArgs),
+    /// Draw new images from the model; needs no data set.
+    Sample(SampleArgs),
+    /// Show images beside what the model keeps of them.
+    Reconstruct(ReconstructArgs),
+    /// Count parameters, layers, latents, operations and memory.
+    Info(InfoArgs),
+}
+
+/// Options of the machine.
+#[derive(Debug, Args)]
+pub struct Machine {
+    /// Where to compute: cpu (others are built with cargo features).
+    #[arg(long, default_value = "cpu", value_name = "NAME")]
+    pub device: String,
+    /// Threads; 0: one per processor. Changes no result.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub threads: usize,
+}
+
+/// Which configuration.
+#[derive(Debug, Args)]
+pub struct Configuration {
+    /// A configuration that comes with the program: photos32 (default), fashion32, cifar10,
+    /// imagenet32, imagenet64, ffhq256, ffhq1024.
+    #[arg(long, value_name = "NAME", conflicts_with = "config")]
+    pub preset: Option<String>,
+    /// A configuration file; `vdvae info PRESET --toml` prints one to start from.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Changes one value, such as train.lr=1e-3 or model.width=96. May be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// `vdvae train`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  vdvae train                                            photos32 into runs/photos32
+  vdvae train --data folder:~/pictures --out runs/mine   your own images
+  vdvae train --preset cifar10 --data cifar10:cifar-10-python.tar.gz --set train.n_batch=4 --set train.accumulate=8
+  vdvae train --set train.lr=1e-3 --steps 5000 --out runs/slow
+  vdvae train --resume --out runs/slow                   after Ctrl-C, a crash or a power cut
+  vdvae train --resume --out runs/slow --steps 10000     longer
+
+Sources for --data: photos, crops:DIR, folder:DIR, npy:FILE, cifar10:PATH, imagenet32:DIR,
+imagenet64:DIR, ffhq256:DIR, ffhq1024:DIR, idx:DIR.")]
+pub struct TrainArgs {
+    /// Which configuration.
+    #[command(flatten)]
+    pub configuration: Configuration,
+    /// Images to learn, in place of the configuration's data.source.
+    #[arg(long, value_name = "SOURCE")]
+    pub data: Option<Source>,
+    /// The run's folder [default: runs/NAME of the preset or configuration].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Updates until training ends, in place of train.steps.
+    #[arg(long, value_name = "N")]
+    pub steps: Option<u64>,
+    /// Images at once, in place of train.n_batch.
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+    /// Of all random choices, in place of train.seed.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Continue the run in --out, bit for bit.
+    #[arg(long)]
+    pub resume: bool,
+    /// Go on without images that cannot be read.
+    #[arg(long)]
+    pub skip_bad_images: bool,
+    /// Print the result as one line of JSON on standard output.
+    #[arg(long)]
+    pub json: bool,
+    /// Options of the machine.
+    #[command(flatten)]
+    pub machine: Machine,
+}
+
+/// Which trained model.
+#[derive(Debug, Args)]
+pub struct Trained {
+    /// The run's folder, as `vdvae train` made it.
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    /// A checkpoint file in place of the run's best (or latest, where nothing was validated).
+    #[arg(long, value_name = "FILE")]
+    pub checkpoint: Option<PathBuf>,
+    /// Options of the machine.
+    #[command(flatten)]
+    pub machine: Machine,
+}
+
+/// How latents are taken from the posterior.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum PosteriorKind {
+    /// Drawn.
+    #[default]
+    Sample,
+    /// The mean.
+    Mean,
+}
+
+/// `vdvae eval`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  vdvae eval runs/photos32                       the test split of the run's data
+  vdvae eval runs/photos32 --split valid --json  one line of JSON
+  vdvae eval runs/photos32 --samples 16          also the importance-weighted bound
+  vdvae eval runs/photos32 --data folder:DIR     other images, all of them
+
+bits_per_dim is (distortion + rate) / ln 2, a mean over images; the rest of the JSON is in nats per
+dimension where it says nats.")]
+pub struct EvalArgs {
+    /// Which model.
+    #[command(flatten)]
+    pub trained: Trained,
+    /// Images to evaluate, in place of the run's own.
+    #[arg(long, value_name = "SOURCE")]
+    pub data: Option<Source>,
+    /// train, valid, test or all [default: test of the run's data, all of --data].
+    #[arg(long, value_name = "SPLIT")]
+    pub split: Option<Split>,
+    /// Latents of the posterior: drawn, or its mean.
+    #[arg(long, value_enum, default_value_t)]
+    pub latents: PosteriorKind,
+    /// Draws per image; more than 1 also gives the importance-weighted bound.
+    #[arg(long, default_value_t = 1, value_name = "K", value_parser = clap::value_parser!(u64).range(1..))]
+    pub samples: u64,
+    /// Images at once [default: the run's]. Changes no result.
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+    /// Of the latents' noise.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+    /// Go on without images that cannot be read.
+    #[arg(long)]
+    pub skip_bad_images: bool,
+    /// Print the result as one line of JSON on standard output.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `vdvae sample`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  vdvae sample runs/photos32                            64 images in one picture
+  vdvae sample runs/photos32 -n 8 --temperature 0.7     more typical, less varied
+  vdvae sample runs/photos32 --temperature 1,1,1,0.8    by layer from the top, the last for the rest
+  vdvae sample runs/photos32 -n 1000 --out samples/     single PNG files
+  vdvae sample runs/photos32 -n 50000 --out x.npy       an array [n, S, S, C] of bytes")]
+pub struct SampleArgs {
+    /// Which model.
+    #[command(flatten)]
+    pub trained: Trained,
+    /// Number of images.
+    #[arg(short, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub n: u64,
+    /// Factor on the prior's standard deviations: one, or one per layer from the top.
+    #[arg(long, value_delimiter = ',', default_value = "1.0", value_name = "T[,T...]")]
+    pub temperature: Vec<f32>,
+    /// FILE.png (one picture), FILE.npy, or a folder for single images
+    /// [default: RUN/samples/sample-tT-seedN.png].
+    #[arg(long, value_name = "PATH")]
+    pub out: Option<PathBuf>,
+    /// Images at once [default: the run's]. Changes no result.
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+    /// Another seed, other images.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+    /// Print the result as one line of JSON on standard output.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `vdvae reconstruct`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  vdvae reconstruct runs/photos32                      8 test images from several depths
+  vdvae reconstruct runs/photos32 cat.jpg dog.png      your own
+  vdvae reconstruct runs/photos32 --layers 5           the first 5 layers from the image, the rest
+                                                       from the prior
+  vdvae reconstruct runs/photos32 --resolution 8       all layers up to 8x8 from the image")]
+pub struct ReconstructArgs {
+    /// Which model.
+    #[command(flatten)]
+    pub trained: Trained,
+    /// Image files: PNG, JPEG, WebP; centre-cropped and resized.
+    #[arg(value_name = "IMAGE", conflicts_with = "data")]
+    pub images: Vec<PathBuf>,
+    /// Images of a data set in place of files [default: the run's own].
+    #[arg(long, value_name = "SOURCE")]
+    pub data: Option<Source>,
+    /// Which split of the data set: train, valid, test, all.
+    #[arg(long, value_name = "SPLIT")]
+    pub split: Option<Split>,
+    /// Number of images of the data set.
+    #[arg(short, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub n: u64,
+    /// Only this many layers, from the top, from the image.
+    #[arg(long, value_name = "K", conflicts_with = "resolution")]
+    pub layers: Option<usize>,
+    /// Only the layers up to this resolution from the image.
+    #[arg(long, value_name = "R")]
+    pub resolution: Option<usize>,
+    /// Factor on the prior's standard deviations, for the layers that are not from the image.
+    #[arg(long, value_delimiter = ',', default_value = "0.1", value_name = "T[,T...]")]
+    pub temperature: Vec<f32>,
+    /// Latents of the posterior: drawn, or its mean.
+    #[arg(long, value_enum, default_value_t)]
+    pub latents: PosteriorKind,
+    /// The picture [default: RUN/samples/reconstruct.png].
+    #[arg(long, value_name = "FILE.png")]
+    pub out: Option<PathBuf>,
+    /// Of all noise.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+    /// Print the result as one line of JSON on standard output.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `vdvae info`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  vdvae info                     the presets
+  vdvae info cifar10             one of them
+  vdvae info runs/photos32       a run
+  vdvae info my.toml --json      a configuration file, for a program
+  vdvae info photos32 --toml     the configuration itself, to start one's own from")]
+pub struct InfoArgs {
+    /// A preset, a configuration file or a run's folder; nothing: a list of the presets.
+    #[arg(value_name = "PRESET|CONFIG|RUN")]
+    pub subject: Option<String>,
+    /// Changes one value first, such as model.width=96. May be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Print the configuration as TOML instead.
+    #[arg(long, conflicts_with = "json")]
+    pub toml: bool,
+    /// Print the result as one line of JSON on standard output.
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,74 @@
+//! `vdvae eval`.
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::{batch_size, load, open_data, print_json, progress_bar, reading_threads};
+use crate::architecture::Architecture;
+use crate::cli::{EvalArgs, PosteriorKind};
+use crate::evaluate::{EvaluateOptions, Evaluation, evaluate};
+use crate::likelihood::units::bits;
+
+#[derive(Serialize)]
+struct Report<'a> {
+    data: String,
+    split: String,
+    step: u64,
+    #[serde(flatten)]
+    evaluation: &'a Evaluation,
+}
+
+pub fn run(arguments: &EvalArgs) -> Result<()> {
+    let (_, model) = load(&arguments.trained)?;
+    let (source, split, dataset) = open_data(
+        &model.config,
+        arguments.data.as_ref(),
+        arguments.split,
+        arguments.skip_bad_images,
+    )?;
+    let options = EvaluateOptions {
+        batch: batch_size(arguments.batch, &model.config)?,
+        seed: arguments.seed,
+        mean_latents: arguments.latents == PosteriorKind::Mean,
+        samples: arguments.samples,
+        threads: reading_threads(),
+        limit: usize::MAX,
+    };
+    let bar = progress_bar(dataset.len() as u64, "images");
+    let evaluation =
+        evaluate(&model.model, &model.preprocess, dataset, &options, &model.device, |done| {
+            bar.set_position(done as u64);
+        })?;
+    bar.finish_and_clear();
+    if arguments.json {
+        let (data, split) = (source.to_string(), split.to_string());
+        return print_json(&Report { data, split, step: model.step, evaluation: &evaluation });
+    }
+    let architecture = Architecture::try_from(&model.config.model)?;
+    println!("{source}, {split} split: {} images, weights of step {}", evaluation.images, model.step);
+    println!(
+        "{:.4} +- {:.4} bits/dim = distortion {:.4} + rate {:.4}",
+        evaluation.bits_per_dim,
+        evaluation.stderr_bits_per_dim,
+        bits(evaluation.distortion_nats_per_dim),
+        bits(evaluation.rate_nats_per_dim),
+    );
+    if let Some(bound) = evaluation.iw_bits_per_dim {
+        println!("{bound:.4} bits/dim, importance-weighted over {} draws", arguments.samples);
+    }
+    print_rates(&architecture, &evaluation);
+    Ok(())
+}
+
+/// A bar per layer: how much each stochastic layer tells.
+fn print_rates(architecture: &Architecture, evaluation: &Evaluation) {
+    const WIDTH: f64 = 40.0;
+    let rates = &evaluation.rate_nats_per_dim_per_layer;
+    let most = rates.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+    println!("\nrate per layer, bits/dim, top to bottom");
+    for (layer, (block, &rate)) in architecture.dec_blocks.iter().zip(rates).enumerate() {
+        let side = block.resolution;
+        let bar = "#".repeat((WIDTH * rate / most).round().max(0.0) as usize);
+        println!("{:>4}  {:>9}  {:.5}  {bar}", layer + 1, format!("{side}x{side}"), bits(rate));
+    }
+}

@@ -1,0 +1,147 @@
+//! One file per command: from arguments to results.
+
+mod eval;
+mod info;
+mod reconstruct;
+mod sample;
+mod train;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use vdvae_data::{Dataset, ImageShape, OpenOptions, Source, Split};
+
+use crate::architecture::Architecture;
+use crate::cli::{Command, Machine, Trained};
+use crate::config::Config;
+use crate::error::usage;
+use crate::run_dir::{RunDir, TrainedModel};
+use crate::{device, run_dir};
+
+/// Runs a command; the exit code of one that ended well.
+///
+/// # Errors
+/// With a message for a person; [`crate::error::exit_code`] tells its exit code.
+pub fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Train(arguments) => return train::run(arguments),
+        Command::Eval(arguments) => eval::run(&arguments),
+        Command::Sample(arguments) => sample::run(&arguments),
+        Command::Reconstruct(arguments) => reconstruct::run(&arguments),
+        Command::Info(arguments) => info::run(&arguments),
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Sets up threads and device.
+fn machine(machine: &Machine) -> Result<burn::tensor::Device> {
+    device::set_threads(machine.threads)?;
+    device::parse(&machine.device)
+}
+
+fn load(trained: &Trained) -> Result<(RunDir, TrainedModel)> {
+    let device = machine(&trained.machine)?;
+    let run = RunDir::new(&trained.run);
+    let model = TrainedModel::load(&run, trained.checkpoint.as_deref(), device)?;
+    Ok((run, model))
+}
+
+/// Threads that read images ahead of their use.
+fn reading_threads() -> usize {
+    rayon::current_num_threads().clamp(1, 8)
+}
+
+/// What a configuration's model wants images to be.
+fn image_shape(config: &Config) -> ImageShape {
+    ImageShape { size: config.model.image_size, channels: config.model.image_channels }
+}
+
+/// Opens the images for a trained model: `data` (all of it), or the run's own (its test split).
+fn open_data(
+    config: &Config,
+    data: Option<&Source>,
+    split: Option<Split>,
+    skip_bad_images: bool,
+) -> Result<(Source, Split, Arc<dyn Dataset>)> {
+    let own = config.data.source.parse::<Source>();
+    let (source, default) = match data {
+        Some(source) => (source.clone(), Split::All),
+        None => (own.context("data.source")?, Split::Test),
+    };
+    let split = split.unwrap_or(default);
+    let options = OpenOptions {
+        seed: config.train.seed,
+        skip_bad_images,
+        ..OpenOptions::new(image_shape(config))
+    };
+    let dataset = vdvae_data::open(&source, split, &options)?;
+    Ok((source, split, dataset))
+}
+
+/// One temperature, or one per layer, all above 0.
+fn check_temperatures(temperatures: &[f32], depth: usize) -> Result<()> {
+    for &temperature in temperatures {
+        if !(temperature.is_finite() && temperature > 0.0) {
+            return Err(usage(format!(
+                "--temperature: expected numbers above 0 (1 is the model itself, lower is more typical), found {temperature}"
+            )));
+        }
+    }
+    if temperatures.len() > depth {
+        return Err(usage(format!(
+            "--temperature: expected at most {depth} numbers, one per layer, found {}",
+            temperatures.len()
+        )));
+    }
+    Ok(())
+}
+
+/// At least one image at once.
+fn batch_size(given: Option<usize>, config: &Config) -> Result<usize> {
+    match given {
+        Some(0) => Err(usage("--batch: expected at least 1, found 0")),
+        Some(batch) => Ok(batch),
+        None => Ok(config.train.n_batch),
+    }
+}
+
+/// The structure of a checked configuration.
+fn architecture(config: &Config) -> Result<Architecture> {
+    config.validate()?;
+    Ok(Architecture::try_from(&config.model)?)
+}
+
+/// One line of JSON on standard output.
+fn print_json(result: &impl Serialize) -> Result<()> {
+    println!("{}", serde_json::to_string(result)?);
+    Ok(())
+}
+
+/// Makes the folder that `path` is to be written into.
+fn make_parent(path: &Path) -> Result<()> {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => make_folder(parent),
+        _ => Ok(()),
+    }
+}
+
+fn make_folder(path: &Path) -> Result<()> {
+    std::fs::create_dir_all(path).with_context(|| {
+        format!("{}: cannot make this folder; choose another place with --out", path.display())
+    })
+}
+
+/// A bar for work whose amount is known, on standard error; nothing where that is no terminal.
+fn progress_bar(count: u64, unit: &str) -> indicatif::ProgressBar {
+    let bar = indicatif::ProgressBar::new(count);
+    let template = format!("{{bar:30}} {{pos}}/{{len}} {unit}  {{per_sec}}  {{eta}} left");
+    if let Ok(style) = indicatif::ProgressStyle::with_template(&template) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+pub(crate) use run_dir::build;

@@ -1,0 +1,168 @@
+//! `vdvae sample`.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use super::{batch_size, check_temperatures, load, make_folder, make_parent, print_json, progress_bar};
+use crate::cli::SampleArgs;
+use crate::error::usage;
+use crate::files::write_atomically;
+use crate::report::{Grid, save_png_image};
+use crate::run_dir::{RunDir, TrainedModel};
+use crate::sample::sample;
+
+#[derive(Serialize)]
+struct Report {
+    out: PathBuf,
+    images: u64,
+    seconds: f64,
+    images_per_second: f64,
+}
+
+/// How the images are kept.
+enum Destination {
+    Picture,
+    Array,
+    Folder,
+}
+
+impl Destination {
+    fn of(path: &Path) -> Result<Self> {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("png") => Ok(Self::Picture),
+            Some("npy") => Ok(Self::Array),
+            None => Ok(Self::Folder),
+            Some(_) if path.is_dir() => Ok(Self::Folder),
+            Some(other) => Err(usage(format!(
+                "--out {}: expected FILE.png, FILE.npy or a folder, found .{other}",
+                path.display()
+            ))),
+        }
+    }
+}
+
+pub fn run(arguments: &SampleArgs) -> Result<()> {
+    let (run, model) = load(&arguments.trained)?;
+    check_temperatures(&arguments.temperature, model.model.decoder().depth())?;
+    let out = arguments.out.clone().unwrap_or_else(|| default_out(&run, arguments));
+    let destination = Destination::of(&out)?;
+    let mut source = Source {
+        model: &model,
+        arguments,
+        batch: batch_size(arguments.batch, &model.config)?,
+        bar: progress_bar(arguments.n, "images"),
+    };
+    let started = Instant::now();
+    make_parent(&out)?;
+    match destination {
+        Destination::Picture => source.picture(&out),
+        Destination::Array => source.array(&out),
+        Destination::Folder => source.folder(&out),
+    }
+    .with_context(|| format!("{}: cannot save the samples", out.display()))?;
+    source.bar.finish_and_clear();
+    let seconds = started.elapsed().as_secs_f64();
+    let images_per_second = arguments.n as f64 / seconds;
+    if arguments.json {
+        return print_json(&Report { out, images: arguments.n, seconds, images_per_second });
+    }
+    println!(
+        "{} samples at temperature {} in {seconds:.2} s ({images_per_second:.1} images/s): {}",
+        arguments.n,
+        temperatures(arguments),
+        out.display()
+    );
+    Ok(())
+}
+
+fn temperatures(arguments: &SampleArgs) -> String {
+    let temperatures: Vec<String> = arguments.temperature.iter().map(f32::to_string).collect();
+    temperatures.join(",")
+}
+
+fn default_out(run: &RunDir, arguments: &SampleArgs) -> PathBuf {
+    let name = format!("sample-t{}-seed{}.png", temperatures(arguments), arguments.seed);
+    run.samples().join(name)
+}
+
+/// Draws batch after batch.
+struct Source<'a> {
+    model: &'a TrainedModel,
+    arguments: &'a SampleArgs,
+    batch: usize,
+    bar: indicatif::ProgressBar,
+}
+
+impl Source<'_> {
+    /// Calls `each` with the first image's number and the images of each batch.
+    fn for_each_batch(&mut self, mut each: impl FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
+        let SampleArgs { n, seed, temperature, .. } = self.arguments;
+        let mut first = 0;
+        while first < *n {
+            let count = (self.batch as u64).min(n - first);
+            let images = sample(self.model, *seed, first, count as usize, temperature);
+            each(first, &images)?;
+            first += count;
+            self.bar.set_position(first);
+        }
+        Ok(())
+    }
+
+    fn shape(&self) -> (usize, usize) {
+        let config = &self.model.config.model;
+        (config.image_size, config.image_channels)
+    }
+
+    fn picture(&mut self, out: &Path) -> Result<()> {
+        let (size, channels) = self.shape();
+        let mut all = Vec::new();
+        self.for_each_batch(|_, images| {
+            all.extend_from_slice(images);
+            Ok(())
+        })?;
+        Grid::near_square(size, channels, &all).save_png(out)?;
+        Ok(())
+    }
+
+    fn folder(&mut self, out: &Path) -> Result<()> {
+        make_folder(out)?;
+        let (size, channels) = self.shape();
+        self.for_each_batch(|first, images| {
+            for (index, image) in images.chunks_exact(size * size * channels).enumerate() {
+                let path = out.join(format!("sample-{:06}.png", first + index as u64));
+                save_png_image(&path, image, size, channels)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn array(&mut self, out: &Path) -> Result<()> {
+        let (size, channels) = self.shape();
+        let header = npy_header(&[self.arguments.n as usize, size, size, channels]);
+        write_atomically(out, |writer| {
+            writer.write_all(&header)?;
+            self.for_each_batch(|_, images| Ok(writer.write_all(images)?))
+                .map_err(|error| std::io::Error::other(format!("{error:#}")))
+        })?;
+        Ok(())
+    }
+}
+
+/// The header of a .npy file (format 1.0) of bytes in C order.
+fn npy_header(shape: &[usize]) -> Vec<u8> {
+    let shape: Vec<String> = shape.iter().map(usize::to_string).collect();
+    let shape = shape.join(", ");
+    let mut text = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({shape}), }}");
+    // The data starts at a multiple of 64 bytes, after a line end.
+    let prefix = 10;
+    text.extend(std::iter::repeat_n(' ', (64 - (prefix + text.len() + 1) % 64) % 64));
+    text.push('\n');
+    let mut header = b"\x93NUMPY\x01\x00".to_vec();
+    header.extend((text.len() as u16).to_le_bytes());
+    header.extend(text.bytes());
+    header
+}

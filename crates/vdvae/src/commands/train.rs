@@ -1,0 +1,278 @@
+//! `vdvae train`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use vdvae_data::{Batch, Dataset, OpenOptions, Source, Split, pixel_statistics};
+
+use super::reconstruct::{picture, several_depths};
+use super::{architecture, build, image_shape, machine, make_folder, print_json, reading_threads};
+use crate::checkpoint::{self, Progress};
+use crate::cli::TrainArgs;
+use crate::config::Config;
+use crate::error::usage;
+use crate::files::write_atomically;
+use crate::models::vdvae::Vdvae;
+use crate::reconstruct::ReconstructOptions;
+use crate::report::{Grid, log};
+use crate::run_dir::{RunDir, TrainedModel, preprocess};
+use crate::sample::sample;
+use crate::train::{Outcome, TrainState, Training};
+
+/// The preset of `vdvae train` without arguments.
+const DEFAULT_PRESET: &str = "photos32";
+/// Images in a row of the sample picture.
+const PICTURE_COLUMNS: usize = 8;
+/// Exit code after Ctrl-C, as shells have it.
+const INTERRUPTED: u8 = 130;
+
+#[derive(Serialize)]
+struct Report<'a> {
+    run: &'a Path,
+    step: u64,
+    finished: bool,
+    best_valid_bits_per_dim: Option<f64>,
+    seconds: f64,
+}
+
+pub fn run(arguments: TrainArgs) -> Result<ExitCode> {
+    let device = machine(&arguments.machine)?;
+    let run = RunDir::new(out(&arguments));
+    let mut config = if arguments.resume { resumed(&arguments, &run)? } else { fresh(&arguments, &run)? };
+    let parameters = architecture(&config)?.parameters();
+    let (train, valid) = open(&arguments, &mut config)?;
+    prepare_folder(&run, &config)?;
+    let preprocess = preprocess(&config)?;
+    let device = device.autodiff();
+    let model = build(&config, config.train.seed, &device)?;
+    let (state, progress) = if arguments.resume && run.latest().exists() {
+        let (state, progress) = checkpoint::load_state(&run.latest(), &config, model)?;
+        log::truncate_after(&run.log(), progress.step)?;
+        (state, progress)
+    } else {
+        (TrainState::new(model), Progress { step: 0, updates: 0, seconds: 0.0, best_bits_per_dim: None })
+    };
+    eprintln!(
+        "{}: {parameters} parameters, {} training and {} validation images, step {} of {}",
+        run.path().display(),
+        train.len(),
+        valid.len(),
+        progress.step,
+        config.train.steps,
+    );
+    let shown = shown_images(&*valid)?;
+    let training = Training {
+        config: config.clone(),
+        run: run.clone(),
+        state,
+        progress,
+        train,
+        valid,
+        preprocess,
+        device: device.clone(),
+        threads: reading_threads(),
+        stop: stop_on_ctrl_c()?,
+    };
+    let outcome = training.run(|average: &Vdvae, path| {
+        let model = TrainedModel {
+            model: average.clone(),
+            config: config.clone(),
+            preprocess,
+            step: 0,
+            device: device.clone().inner(),
+        };
+        sample_picture(&model, &shown).save_png(&path).map_err(Into::into)
+    })?;
+    report(&arguments, &run, &outcome)
+}
+
+fn report(arguments: &TrainArgs, run: &RunDir, outcome: &Outcome) -> Result<ExitCode> {
+    if arguments.json {
+        print_json(&Report {
+            run: run.path(),
+            step: outcome.step,
+            finished: outcome.finished,
+            best_valid_bits_per_dim: outcome.best_bits_per_dim,
+            seconds: outcome.seconds,
+        })?;
+    }
+    let folder = run.path().display();
+    let best = outcome.best_bits_per_dim.map_or(String::new(), |best| format!(", best validation {best:.3} bits/dim"));
+    if outcome.finished {
+        eprintln!("{} steps in {:.0} s{best}", outcome.step, outcome.seconds);
+        eprintln!("  vdvae eval {folder}          bits/dim on the test split");
+        eprintln!("  vdvae sample {folder}        new images");
+        eprintln!("  {}    the losses", run.curve().display());
+        Ok(ExitCode::SUCCESS)
+    } else {
+        eprintln!("stopped and saved at step {}{best}; continue with: vdvae train --resume --out {folder}", outcome.step);
+        Ok(ExitCode::from(INTERRUPTED))
+    }
+}
+
+/// The run's folder: --out, or runs/ and the name of what is trained.
+fn out(arguments: &TrainArgs) -> PathBuf {
+    let configuration = &arguments.configuration;
+    arguments.out.clone().unwrap_or_else(|| {
+        let stem = configuration.config.as_deref().and_then(Path::file_stem).map(PathBuf::from);
+        let preset = configuration.preset.as_deref().unwrap_or(DEFAULT_PRESET);
+        Path::new("runs").join(stem.unwrap_or_else(|| preset.into()))
+    })
+}
+
+/// The configuration that the arguments describe.
+fn described(arguments: &TrainArgs) -> Result<Config> {
+    let configuration = &arguments.configuration;
+    match (&configuration.config, &configuration.preset) {
+        (Some(path), _) => Ok(Config::from_file(path)?),
+        (None, preset) => Ok(Config::preset(preset.as_deref().unwrap_or(DEFAULT_PRESET))?),
+    }
+}
+
+/// Applies --set and the shorter ways of saying the same.
+fn overridden(arguments: &TrainArgs, mut config: Config) -> Result<Config> {
+    config.apply_overrides(&arguments.configuration.set)?;
+    if let Some(source) = &arguments.data {
+        let source = source.to_string();
+        if config.data.source != source {
+            // Another data set has other statistics, unless they were asked for.
+            let asked = |key: &str| arguments.configuration.set.iter().any(|set| set.trim_start().starts_with(key));
+            if !asked("data.shift") && !asked("data.scale") && !arguments.resume {
+                (config.data.shift, config.data.scale) = (None, None);
+            }
+            config.data.source = source;
+        }
+    }
+    config.train.steps = arguments.steps.unwrap_or(config.train.steps);
+    config.train.n_batch = arguments.batch.unwrap_or(config.train.n_batch);
+    config.train.seed = arguments.seed.unwrap_or(config.train.seed);
+    config.validate()?;
+    Ok(config)
+}
+
+fn fresh(arguments: &TrainArgs, run: &RunDir) -> Result<Config> {
+    let config = overridden(arguments, described(arguments)?)?;
+    let folder = run.path().display();
+    if run.config().exists() {
+        let existing = run.load_config()?;
+        let difference = asked_difference(&config, &existing);
+        return Err(usage(if difference.is_empty() {
+            format!("--out {folder}: this run exists; continue it with --resume, or choose another --out")
+        } else {
+            format!(
+                "--out {folder}: another run is kept there, with {} (asked for, other: there). Choose another --out, or continue that one with --resume alone",
+                difference.join(", ")
+            )
+        }));
+    }
+    let mut entries = std::fs::read_dir(run.path()).into_iter().flatten();
+    if entries.next().is_some() {
+        return Err(usage(format!(
+            "--out {folder}: this folder is not empty and holds no run (no config.toml); choose another --out"
+        )));
+    }
+    Ok(config)
+}
+
+fn resumed(arguments: &TrainArgs, run: &RunDir) -> Result<Config> {
+    let existing = run.load_config()?;
+    let configuration = &arguments.configuration;
+    if configuration.config.is_some() || configuration.preset.is_some() {
+        let difference = asked_difference(&overridden(arguments, described(arguments)?)?, &existing);
+        let difference: Vec<_> =
+            difference.into_iter().filter(|field| !field.starts_with("train.steps")).collect();
+        if !difference.is_empty() {
+            return Err(usage(format!(
+                "--resume: the run in {} has {} (asked for, other: there). Leave out --preset and --config to continue it as it is",
+                run.path().display(),
+                difference.join(", ")
+            )));
+        }
+    }
+    let config = overridden(arguments, existing.clone())?;
+    let fixed: Vec<_> = existing
+        .difference(&config)
+        .into_iter()
+        .filter(|field| field.starts_with("model.") || field.starts_with("data.s") && !field.starts_with("data.source"))
+        .collect();
+    if !fixed.is_empty() {
+        return Err(usage(format!(
+            "--resume: {} cannot change in the middle of a run; train anew with another --out",
+            fixed.join(", ")
+        )));
+    }
+    Ok(config)
+}
+
+/// Where `asked` differs from what a run holds, the normalisation that was computed for it aside.
+fn asked_difference(asked: &Config, existing: &Config) -> Vec<String> {
+    let mut asked = asked.clone();
+    if asked.data.shift.is_none() {
+        (asked.data.shift, asked.data.scale) = (existing.data.shift, existing.data.scale);
+    }
+    asked.difference(existing)
+}
+
+/// Opens training and validation images; computes the normalisation where none is given.
+fn open(arguments: &TrainArgs, config: &mut Config) -> Result<(Arc<dyn Dataset>, Arc<dyn Dataset>)> {
+    let source: Source = config.data.source.parse().context("data.source")?;
+    let plain = OpenOptions {
+        seed: config.train.seed,
+        skip_bad_images: arguments.skip_bad_images,
+        ..OpenOptions::new(image_shape(config))
+    };
+    let augmented = OpenOptions { augment: true, flip: config.data.flip, ..plain };
+    let train = vdvae_data::open(&source, Split::Train, &augmented)?;
+    let valid = vdvae_data::open(&source, Split::Valid, &plain)?;
+    if config.data.shift.is_none() {
+        let statistics = pixel_statistics(&*vdvae_data::open(&source, Split::Train, &plain)?)?;
+        config.data.shift = Some(statistics.shift());
+        config.data.scale = Some(statistics.scale());
+    }
+    Ok((train, valid))
+}
+
+fn prepare_folder(run: &RunDir, config: &Config) -> Result<()> {
+    make_folder(&run.path().join("checkpoints"))?;
+    make_folder(&run.samples())?;
+    let text = config.to_toml();
+    write_atomically(&run.config(), |writer| std::io::Write::write_all(writer, text.as_bytes()))
+        .with_context(|| format!("{}: cannot save the configuration", run.config().display()))
+}
+
+fn stop_on_ctrl_c() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(INTERRUPTED));
+        }
+        eprintln!("saving after this step; once more to stop at once");
+    })
+    .context("cannot watch for Ctrl-C")?;
+    Ok(stop)
+}
+
+/// Evenly spaced validation images for the sample picture.
+fn shown_images(valid: &dyn Dataset) -> Result<Batch> {
+    let count = valid.len().min(PICTURE_COLUMNS);
+    let indices: Vec<usize> = (0..count).map(|i| i * valid.len() / count).collect();
+    Ok(Batch::read(valid, &indices)?)
+}
+
+/// Originals, reconstructions from several depths with the rest at t = 0.1, samples at four
+/// temperatures.
+fn sample_picture(model: &TrainedModel, shown: &Batch) -> Grid {
+    let depth = model.model.decoder().depth();
+    let options =
+        ReconstructOptions { layers: depth, mean_latents: false, temperatures: &[0.1], seed: 0 };
+    let grid = picture(model, shown, &several_depths(depth), &options);
+    [1.0, 0.9, 0.8, 0.7].into_iter().fold(grid, |grid, temperature| {
+        let images = sample(model, 0, 0, shown.len(), &[temperature]);
+        grid.row(format!("samples, t = {temperature:.1}"), &images)
+    })
+}

@@ -1,0 +1,43 @@
+//! Exit codes: 2 for a command that cannot mean anything, 1 for one that failed.
+
+use crate::architecture::ArchitectureError;
+use crate::config::ConfigError;
+
+/// What was typed cannot be done, whatever the state of the machine.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+/// An error that exits with code 2.
+pub fn usage(message: impl Into<String>) -> anyhow::Error {
+    Usage(message.into()).into()
+}
+
+/// The exit code for an error.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    let mut causes = error.chain();
+    let is_usage = causes.any(|cause| {
+        cause.is::<Usage>()
+            || cause.is::<ConfigError>()
+            || cause.is::<ArchitectureError>()
+            || cause.is::<vdvae_data::DataError>() && is_argument(cause)
+    });
+    if is_usage { 2 } else { 1 }
+}
+
+fn is_argument(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let error = cause.downcast_ref::<vdvae_data::DataError>();
+    matches!(error, Some(vdvae_data::DataError::Argument { .. }))
+}
+
+/// The message of an error with its causes, each once.
+pub fn message(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text = if text.is_empty() { cause } else { format!("{text}: {cause}") };
+        }
+    }
+    text
+}

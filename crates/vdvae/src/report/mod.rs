@@ -1,0 +1,15 @@
+//! What a run leaves for people and programs to look at: the log, picture grids, curves.
+
+mod axis;
+mod curve;
+mod grid;
+mod interval;
+pub mod log;
+mod rates;
+mod svg;
+mod text;
+
+pub use curve::loss_curve_svg;
+pub use grid::{Grid, save_png_image};
+pub use interval::IntervalStats;
+pub use rates::rate_per_layer_svg;

@@ -1,0 +1,144 @@
+//! A run: the directory that training writes and every other command reads.
+//!
+//! `config.toml` (the complete configuration, with the normalisation that was computed), `log.jsonl`,
+//! `checkpoints/{latest,best}.safetensors`, `samples/`, `curve.svg`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use burn::tensor::Device;
+
+use crate::architecture::Architecture;
+use crate::checkpoint;
+use crate::config::Config;
+use crate::error::usage;
+use crate::likelihood::Likelihood;
+use crate::models::vdvae::Vdvae;
+use crate::preprocess::Preprocess;
+
+/// The places in a run's directory.
+#[derive(Clone, Debug)]
+pub struct RunDir(PathBuf);
+
+impl RunDir {
+    /// The directory, which need not exist yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The complete configuration.
+    pub fn config(&self) -> PathBuf {
+        self.0.join("config.toml")
+    }
+
+    /// One JSON object per line.
+    pub fn log(&self) -> PathBuf {
+        self.0.join("log.jsonl")
+    }
+
+    /// What training continues from.
+    pub fn latest(&self) -> PathBuf {
+        self.0.join("checkpoints/latest.safetensors")
+    }
+
+    /// The averaged weights with the lowest validation loss.
+    pub fn best(&self) -> PathBuf {
+        self.0.join("checkpoints/best.safetensors")
+    }
+
+    /// Pictures made while training.
+    pub fn samples(&self) -> PathBuf {
+        self.0.join("samples")
+    }
+
+    /// The picture of the losses.
+    pub fn curve(&self) -> PathBuf {
+        self.0.join("curve.svg")
+    }
+
+    /// The configuration of an existing run.
+    ///
+    /// # Errors
+    /// If there is no run, or its configuration is not valid.
+    pub fn load_config(&self) -> Result<Config> {
+        let path = self.config();
+        if !path.is_file() {
+            return Err(usage(format!(
+                "{}: not a run: expected a folder with config.toml in it, as `vdvae train --out {}` makes",
+                self.0.display(),
+                self.0.display()
+            )));
+        }
+        let config = Config::from_file(&path)?;
+        config.validate().with_context(|| path.display().to_string())?;
+        Ok(config)
+    }
+
+    /// The checkpoint to use when none is named: the best, or the latest where no validation was made.
+    pub fn default_checkpoint(&self) -> PathBuf {
+        let best = self.best();
+        if best.exists() { best } else { self.latest() }
+    }
+}
+
+/// A trained model, ready to be used.
+#[derive(Debug)]
+pub struct TrainedModel {
+    /// With the averaged weights.
+    pub model: Vdvae,
+    /// The run's configuration.
+    pub config: Config,
+    /// How images become the model's input.
+    pub preprocess: Preprocess,
+    /// The step that the weights are of.
+    pub step: u64,
+    /// Where it computes.
+    pub device: Device,
+}
+
+impl TrainedModel {
+    /// Loads the averaged weights of a run.
+    ///
+    /// # Errors
+    /// If the run or the checkpoint is missing, damaged or of another configuration.
+    pub fn load(run: &RunDir, checkpoint: Option<&Path>, device: Device) -> Result<Self> {
+        let config = run.load_config()?;
+        let path = checkpoint.map_or_else(|| run.default_checkpoint(), Path::to_owned);
+        let model = build(&config, config.train.seed, &device)?;
+        let (model, progress) = checkpoint::load_average(&path, &config, model)?;
+        let preprocess = preprocess(&config).with_context(|| run.config().display().to_string())?;
+        Ok(Self { model, config, preprocess, step: progress.step, device })
+    }
+}
+
+/// A model with fresh weights.
+///
+/// # Errors
+/// If the configuration describes no possible architecture.
+pub fn build(config: &Config, seed: u64, device: &Device) -> Result<Vdvae> {
+    let architecture = Architecture::try_from(&config.model)?;
+    Ok(Vdvae::new(&architecture, Likelihood::new(&config.model), seed, device))
+}
+
+/// The normalisation that a run's configuration holds.
+///
+/// # Errors
+/// If `data.shift` and `data.scale` were not computed yet.
+pub fn preprocess(config: &Config) -> Result<Preprocess> {
+    let (Some(shift), Some(scale)) = (config.data.shift, config.data.scale) else {
+        return Err(usage("data.shift, data.scale: expected numbers, found none; a run stores those of its training set"));
+    };
+    Ok(Preprocess {
+        shift,
+        scale,
+        bits: config.model.bits,
+        likelihood: config.model.likelihood,
+        image_size: config.model.image_size,
+        image_channels: config.model.image_channels,
+    })
+}

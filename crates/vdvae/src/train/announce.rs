@@ -1,0 +1,90 @@
+//! What a person sees of a run: a progress bar on a terminal, a line per interval elsewhere. All on
+//! standard error.
+
+use std::io::IsTerminal;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::step::StepReport;
+use crate::config::TrainConfig;
+use crate::likelihood::units::bits;
+use crate::report::log::{TrainEntry, ValidEntry};
+
+/// Tells how a run goes.
+pub struct Announcer {
+    bar: ProgressBar,
+    on_terminal: bool,
+}
+
+impl Announcer {
+    /// For a run that continues from `step`.
+    pub fn new(config: &TrainConfig, step: u64) -> Self {
+        let on_terminal = std::io::stderr().is_terminal();
+        let target = if on_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(Some(config.steps), target);
+        let template = "{bar:30} {pos}/{len} steps  {msg}  {per_sec}  {eta} left";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.set_position(step);
+        bar.reset_eta();
+        Self { bar, on_terminal }
+    }
+
+    /// After each step.
+    pub fn step(&self, step: u64, report: &StepReport) {
+        self.bar.set_position(step);
+        self.bar.set_message(format!("{:.3} bits/dim", bits(report.elbo())));
+    }
+
+    /// After each interval of the log: its losses, and whatever a person must know.
+    pub fn interval(&self, entry: &TrainEntry, config: &TrainConfig) {
+        let loss = entry.elbo_filtered_bits_per_dim.or(entry.elbo_bits_per_dim);
+        if !self.on_terminal {
+            let left = entry.seconds_per_step * (config.steps.saturating_sub(entry.step)) as f64;
+            self.line(&format!(
+                "step {}/{}  {} bits/dim  {:.2} steps/s  {} left",
+                entry.step,
+                config.steps,
+                loss.map_or("NaN".to_owned(), |loss| format!("{loss:.3}")),
+                1.0 / entry.seconds_per_step,
+                indicatif::HumanDuration(std::time::Duration::from_secs_f64(left)),
+            ));
+        }
+        let steps = config.log_every.min(entry.step);
+        if entry.skipped_updates >= steps && entry.nan_distortions + entry.nan_rates == 0 {
+            let norm = entry.max_gradient_norm.unwrap_or(f64::NAN);
+            self.line(&format!(
+                "warning: all {steps} updates up to step {} were skipped: the gradient's norm (up to {norm:.1}) was not below train.skip_threshold ({}). Raise it above that norm, or set it to -1 for no limit; a lower train.lr helps where the norm grew: vdvae train --resume --set train.skip_threshold={:.0} ...",
+                entry.step, config.skip_threshold, 2.0 * norm,
+            ));
+        } else if entry.nan_distortions + entry.nan_rates > 0 {
+            self.line(&format!(
+                "warning: {} distortions and {} rates were NaN up to step {}; those updates were skipped",
+                entry.nan_distortions, entry.nan_rates, entry.step,
+            ));
+        }
+    }
+
+    /// After each evaluation.
+    pub fn validation(&self, entry: &ValidEntry) {
+        self.line(&format!(
+            "step {}  validation {:.3} +- {:.3} bits/dim (distortion {:.3}, rate {:.3}; {} images)",
+            entry.step,
+            entry.bits_per_dim,
+            entry.stderr_bits_per_dim,
+            entry.distortion_bits_per_dim,
+            entry.rate_bits_per_dim,
+            entry.images,
+        ));
+    }
+
+    /// At the end.
+    pub fn close(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn line(&self, text: &str) {
+        if self.on_terminal { self.bar.println(text) } else { eprintln!("{text}") }
+    }
+}

@@ -1,0 +1,270 @@
+//! A training run: when what happens. What happens is elsewhere.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use burn::tensor::Device;
+use vdvae_data::{Batch, Batches, Dataset};
+
+use super::announce::Announcer;
+use super::state::TrainState;
+use super::step::{StepReport, train_step};
+use crate::checkpoint::{self, Progress};
+use crate::config::{Config, TrainConfig};
+use crate::evaluate::{EvaluateOptions, Evaluation, evaluate};
+use crate::likelihood::units::bits;
+use crate::models::Model;
+use crate::preprocess::Preprocess;
+use crate::random::{Keys, Purpose};
+use crate::report::log::{self, Entry, LogWriter, ValidEntry};
+use crate::report::{IntervalStats, loss_curve_svg};
+use crate::run_dir::RunDir;
+
+/// Steps without a finite loss in a row after which a run gives up.
+const HOPELESS: u64 = 100;
+/// Batches of an evaluation at an early power of two, when it only has to show that learning began.
+const EARLY_BATCHES: usize = 8;
+
+/// Everything a run needs.
+pub struct Training<M> {
+    /// The complete configuration.
+    pub config: Config,
+    /// Where the run is kept.
+    pub run: RunDir,
+    /// The state to start or continue from.
+    pub state: TrainState<M>,
+    /// Where that stands.
+    pub progress: Progress,
+    /// Images to learn.
+    pub train: Arc<dyn Dataset>,
+    /// Images to validate on.
+    pub valid: Arc<dyn Dataset>,
+    /// How images become input.
+    pub preprocess: Preprocess,
+    /// With autodiff.
+    pub device: Device,
+    /// Threads that read ahead.
+    pub threads: usize,
+    /// Set from outside to stop after the step under way.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// Steps made.
+    pub step: u64,
+    /// Whether all steps were made.
+    pub finished: bool,
+    /// The lowest validation loss.
+    pub best_bits_per_dim: Option<f64>,
+    /// Seconds of training in all.
+    pub seconds: f64,
+}
+
+impl<M: Model> Training<M> {
+    /// Trains to the last step, or until `stop`. `picture` draws the sample picture of a model at a
+    /// step into a file.
+    ///
+    /// # Errors
+    /// If data cannot be read, a file cannot be written (what was saved before stays), or the loss
+    /// stays NaN.
+    pub fn run(mut self, picture: impl Fn(&M, PathBuf) -> Result<()>) -> Result<Outcome> {
+        let config = self.config.train.clone();
+        let mut batches = Batches::training(
+            self.train.clone(),
+            config.n_batch,
+            config.seed,
+            self.state.step * self.images_per_step(),
+            self.threads,
+        )?;
+        let mut log = LogWriter::open(&self.run.log())?;
+        let announcer = Announcer::new(&config, self.state.step);
+        let clock = Clock { started: Instant::now(), before: self.progress.seconds };
+        let mut interval = IntervalStats::new(clock.seconds());
+        let mut without_loss = 0;
+        if self.state.step == 0 {
+            self.save(&clock)?;
+        }
+        while self.state.step < config.steps {
+            if self.stop.load(Ordering::Relaxed) {
+                self.save(&clock)?;
+                announcer.close();
+                return Ok(self.outcome(false, &clock));
+            }
+            let report;
+            (self, report) = self.step(&mut batches)?;
+            interval.add(&report, self.images_per_step());
+            without_loss = if report.elbo().is_nan() { without_loss + 1 } else { 0 };
+            let step = self.state.step;
+            let last = step == config.steps;
+            announcer.step(step, &report);
+            if step % config.log_every == 0 || last {
+                let entry = interval.finish(step, self.epoch(), clock.seconds());
+                announcer.interval(&entry, &config);
+                log.append(&Entry::Train(entry))?;
+            }
+            self.give_up_if_hopeless(without_loss, &report)?;
+            if is_due(step, config.eval_every, last) {
+                let early = !last && !step.is_multiple_of(config.eval_every.max(1));
+                let entry = self.validate(early, &clock)?;
+                announcer.validation(&entry);
+                log.append(&Entry::Valid(entry))?;
+                self.draw_curve()?;
+            }
+            if is_due(step, config.sample_every, last) {
+                let path = self.run.samples().join(format!("step-{step:07}.png"));
+                picture(&self.state.average(), path)?;
+            }
+            if last || config.save_every > 0 && step.is_multiple_of(config.save_every) {
+                self.save(&clock)?;
+            }
+        }
+        announcer.close();
+        Ok(self.outcome(true, &clock))
+    }
+
+    fn step(mut self, batches: &mut Batches) -> Result<(Self, StepReport)> {
+        let config = &self.config.train;
+        let micro_batches = batches.take(config.accumulate).collect::<Result<Vec<Batch>, _>>()?;
+        let (step, seed) = (self.state.step, config.seed);
+        let (preprocess, device) = (&self.preprocess, &self.device);
+        let prepared = micro_batches.iter().map(|batch| {
+            let positions = batch.first_position..batch.first_position + batch.len() as u64;
+            let keys = |purpose| Keys { seed, purpose, step, items: positions.clone().collect() };
+            let prepared = preprocess.apply(&batch.images, &keys(Purpose::Binarization), device);
+            (prepared, keys(Purpose::Training))
+        });
+        let report;
+        (self.state, report) = train_step(self.state, config, prepared);
+        Ok((self, report))
+    }
+
+    fn images_per_step(&self) -> u64 {
+        let TrainConfig { n_batch, accumulate, .. } = self.config.train;
+        (n_batch * accumulate) as u64
+    }
+
+    fn epoch(&self) -> f64 {
+        (self.state.step * self.images_per_step()) as f64 / self.train.len() as f64
+    }
+
+    fn give_up_if_hopeless(&self, without_loss: u64, report: &StepReport) -> Result<()> {
+        if without_loss < HOPELESS {
+            return Ok(());
+        }
+        bail!(
+            "step {}: the loss was NaN for {HOPELESS} steps in a row (distortion {}, rate {}), so no update was taken. The last checkpoint is {}. Lower train.lr (now {}), raise train.warmup_iters or lower train.grad_clip, and start again",
+            self.state.step,
+            report.distortion,
+            report.rate,
+            self.run.latest().display(),
+            self.config.train.lr,
+        )
+    }
+
+    /// Evaluates the averaged weights; keeps them if they are the best so far.
+    fn validate(&mut self, early: bool, clock: &Clock) -> Result<ValidEntry> {
+        let average = self.state.average();
+        let batch = self.config.train.n_batch;
+        let options = EvaluateOptions {
+            batch,
+            seed: self.config.train.seed,
+            mean_latents: false,
+            samples: 1,
+            threads: self.threads,
+            limit: if early { EARLY_BATCHES * batch } else { usize::MAX },
+        };
+        let device = self.device.clone().inner();
+        let evaluation =
+            evaluate(&average, &self.preprocess, self.valid.clone(), &options, &device, |_| ())?;
+        let best = self.progress.best_bits_per_dim.unwrap_or(f64::INFINITY);
+        if !early && evaluation.bits_per_dim < best {
+            self.progress = Progress {
+                best_bits_per_dim: Some(evaluation.bits_per_dim),
+                ..self.progress_at(clock)
+            };
+            checkpoint::save_average(&self.run.best(), &self.config, &self.progress, &average)?;
+        }
+        Ok(self.valid_entry(&evaluation, clock))
+    }
+
+    fn valid_entry(&self, evaluation: &Evaluation, clock: &Clock) -> ValidEntry {
+        ValidEntry {
+            step: self.state.step,
+            seconds: clock.seconds(),
+            images: evaluation.images as u64,
+            bits_per_dim: evaluation.bits_per_dim,
+            stderr_bits_per_dim: evaluation.stderr_bits_per_dim,
+            distortion_bits_per_dim: bits(evaluation.distortion_nats_per_dim),
+            rate_bits_per_dim: bits(evaluation.rate_nats_per_dim),
+        }
+    }
+
+    fn draw_curve(&self) -> Result<()> {
+        let entries = log::read(&self.run.log())?;
+        let name = self.run.path().file_name().map(|name| name.to_string_lossy().into_owned());
+        let picture = loss_curve_svg(&entries, &name.unwrap_or_default());
+        crate::files::write_atomically(&self.run.curve(), |writer| {
+            std::io::Write::write_all(writer, picture.as_bytes())
+        })?;
+        Ok(())
+    }
+
+    fn save(&mut self, clock: &Clock) -> Result<()> {
+        self.progress = self.progress_at(clock);
+        checkpoint::save_state(&self.run.latest(), &self.config, &self.progress, &self.state)?;
+        Ok(())
+    }
+
+    fn progress_at(&self, clock: &Clock) -> Progress {
+        Progress {
+            step: self.state.step,
+            updates: self.state.updates,
+            seconds: clock.seconds(),
+            best_bits_per_dim: self.progress.best_bits_per_dim,
+        }
+    }
+
+    fn outcome(&self, finished: bool, clock: &Clock) -> Outcome {
+        Outcome {
+            step: self.state.step,
+            finished,
+            best_bits_per_dim: self.progress.best_bits_per_dim,
+            seconds: clock.seconds(),
+        }
+    }
+}
+
+/// Wall time of training, across resumptions.
+struct Clock {
+    started: Instant,
+    before: f64,
+}
+
+impl Clock {
+    fn seconds(&self) -> f64 {
+        self.before + self.started.elapsed().as_secs_f64()
+    }
+}
+
+/// Every `every` steps, at early powers of two, and at the end; `every` 0: only at the end.
+fn is_due(step: u64, every: u64, last: bool) -> bool {
+    last || every > 0 && (step.is_multiple_of(every) || step < every && step.is_power_of_two())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cadence_with_early_powers_of_two() {
+        let due: Vec<u64> = (1..=60).filter(|&step| is_due(step, 25, step == 60)).collect();
+        assert_eq!(due, [1, 2, 4, 8, 16, 25, 50, 60]);
+        let due: Vec<u64> = (1..=60).filter(|&step| is_due(step, 0, step == 60)).collect();
+        assert_eq!(due, [60]);
+    }
+}
