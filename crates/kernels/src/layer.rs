@@ -126,6 +126,7 @@ impl Layer<'_> {
             weights: &self.weights,
             bias: self.bias,
             outputs: self.outputs,
+            offset: 0,
         }
     }
 
@@ -182,6 +183,7 @@ impl Layer<'_> {
                 }
             }
         }
+        rows.repeat_last();
         rows
     }
 

@@ -16,15 +16,51 @@ pub(crate) struct Product<'a> {
     /// One number per output, if any.
     pub bias: Option<&'a [f32]>,
     pub outputs: usize,
+    /// Added to the rows' output pointers, in numbers.
+    pub offset: usize,
 }
 
 /// Input and output rows of a chunk.
 pub(crate) struct Rows {
+    /// Beyond `count`, the last row again.
     pub input: [*const f32; CHUNK],
+    /// Beyond `count`, the last row again.
     pub output: [*mut f32; CHUNK],
     /// Added to the outputs, if anything.
     pub add: Option<[*const f32; CHUNK]>,
     pub count: usize,
+}
+
+impl Rows {
+    /// Rows at regular distances.
+    #[inline(always)]
+    pub fn regular(
+        input: *const f32,
+        input_stride: usize,
+        output: *mut f32,
+        output_stride: usize,
+        count: usize,
+    ) -> Self {
+        let at = |i: usize| i.min(count - 1);
+        Self {
+            input: std::array::from_fn(|i| input.wrapping_add(at(i) * input_stride)),
+            output: std::array::from_fn(|i| output.wrapping_add(at(i) * output_stride)),
+            add: None,
+            count,
+        }
+    }
+
+    /// Repeats the last row where there are no more.
+    #[inline(always)]
+    pub fn repeat_last(&mut self) {
+        for i in self.count..CHUNK {
+            self.input[i] = self.input[self.count - 1];
+            self.output[i] = self.output[self.count - 1];
+            if let Some(add) = &mut self.add {
+                add[i] = add[self.count - 1];
+            }
+        }
+    }
 }
 
 /// Rows times weights, one panel after the other.
@@ -80,7 +116,7 @@ unsafe fn panel<S: Simd, const R: usize, const V: usize>(
     }
 }
 
-/// `R` rows times `V` vectors; beyond the last row, the last row again.
+/// `R` rows times `V` vectors.
 #[inline(always)]
 unsafe fn tile<S: Simd, const R: usize, const V: usize>(
     s: S,
@@ -91,7 +127,7 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize>(
     start: usize,
     last: usize,
 ) {
-    let at = |i: usize| (row + i).min(rows.count - 1);
+    let to = product.offset + start;
     let bias = match product.bias {
         Some(bias) => Start::Bias(bias[start..].as_ptr()),
         None => Start::Zero,
@@ -100,13 +136,13 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize>(
     unsafe {
         rows_times_panel::<S, R, V>(
             s,
-            std::array::from_fn(|i| rows.input[at(i)]),
+            std::array::from_fn(|i| rows.input[row + i]),
             product.segments,
             weights,
             bias,
-            std::array::from_fn(|i| rows.output[at(i)].add(start)),
+            std::array::from_fn(|i| rows.output[row + i].add(to)),
             rows.add
-                .map(|add| std::array::from_fn(|i| add[at(i)].add(start))),
+                .map(|add| std::array::from_fn(|i| add[row + i].add(to))),
             last,
         );
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 /// Operations (multiplications and additions) below which a second thread costs more than it
 /// saves.
-const WORTH_A_THREAD: usize = 100_000;
+const WORTH_A_THREAD: usize = 250_000;
 
 /// Calls `body` with ranges that cover `0..count` once, on as many threads as the work
 /// (`operations` in total) is worth; all ranges but the last are multiples of `granule` long.

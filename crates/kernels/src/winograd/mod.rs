@@ -179,28 +179,21 @@ impl Winograd<'_> {
     #[inline(always)]
     unsafe fn multiply<S: Simd>(&self, s: S, count: usize, from: &[f32], to: &mut [f32]) {
         let (channels, outputs) = (self.from.channels, self.outputs);
+        let rows = Rows::regular(from.as_ptr(), channels, to.as_mut_ptr(), outputs, count);
         for position in 0..POSITIONS {
             let segments = [Segment {
-                input: 0,
+                input: (position * (CHUNK * channels + GAP)) as isize,
                 row: position * channels,
                 rows: channels,
             }];
-            let from = &from[position * (CHUNK * channels + GAP)..][..CHUNK * channels];
-            let to = &mut to[position * (CHUNK * outputs + GAP)..][..CHUNK * outputs];
             let product = Product {
                 segments: &segments,
                 weights: &self.weights,
                 bias: None,
                 outputs,
+                offset: position * (CHUNK * outputs + GAP),
             };
-            let (from, to) = (from.as_ptr(), to.as_mut_ptr());
-            let rows = Rows {
-                input: std::array::from_fn(|i| from.wrapping_add(i * channels)),
-                output: std::array::from_fn(|i| to.wrapping_add(i * outputs)),
-                add: None,
-                count,
-            };
-            // SAFETY: rows within the slices.
+            // SAFETY: rows within the scratch.
             unsafe { multiply(s, &product, &rows) };
         }
     }

@@ -77,11 +77,13 @@ impl Ticks {
 
 /// The least 1, 2 or 5 times a power of ten that is not below `least`, and its digits after the point.
 fn nice_step(least: f64) -> (f64, usize) {
-    // Below this no chart has anything to tell; it also catches 0 and NaN.
-    let least = least.max(1e-9);
+    // Finer marks have no room for their digits; it also catches 0 and NaN.
+    let least = least.max(1e-6);
     let exponent = least.log10().floor() as i32;
     let power = 10f64.powi(exponent);
-    let nice = [1.0, 2.0, 5.0].into_iter().find(|digit| digit * power >= least);
+    let nice = [1.0, 2.0, 5.0]
+        .into_iter()
+        .find(|digit| digit * power >= least);
     let (step, exponent) = match nice {
         Some(digit) => (digit * power, exponent),
         None => (10.0 * power, exponent + 1),
@@ -109,7 +111,11 @@ pub fn grouped(value: f64, decimals: usize) -> String {
 /// `low` to `high`; closer together only where these have no room for all. `wanted` ascends.
 pub fn spread(wanted: &[f64], gap: f64, low: f64, high: f64) -> Vec<f64> {
     let between = wanted.len().saturating_sub(1) as f64;
-    let gap = if between * gap > high - low { (high - low) / between } else { gap };
+    let gap = if between * gap > high - low {
+        (high - low) / between
+    } else {
+        gap
+    };
     // Labels that touch form a group, which stands where the mean of its members' wishes is fulfilled.
     let mut groups: Vec<(f64, Vec<f64>)> = Vec::new();
     for &wish in wanted {
@@ -151,7 +157,10 @@ mod tests {
     #[test]
     fn a_scale_is_linear_both_ways() {
         let scale = Scale::new((4.0, 8.0), (300.0, 100.0));
-        assert_eq!([4.0, 5.0, 8.0].map(|value| scale.at(value)), [300.0, 250.0, 100.0]);
+        assert_eq!(
+            [4.0, 5.0, 8.0].map(|value| scale.at(value)),
+            [300.0, 250.0, 100.0]
+        );
         assert_eq!(Scale::new((3.0, 3.0), (10.0, 20.0)).at(3.0), 10.0);
     }
 
@@ -160,16 +169,29 @@ mod tests {
         let ticks = Ticks::around(4.63, 6.9, 6);
         assert_eq!(texts(&ticks), ["4.5", "5.0", "5.5", "6.0", "6.5", "7.0"]);
         assert_eq!(ticks.range(), (4.5, 7.0));
-        assert_eq!(texts(&Ticks::around(0.0, 0.037, 5)), ["0.00", "0.01", "0.02", "0.03", "0.04"]);
-        assert_eq!(texts(&Ticks::around(3.0, 3.0, 5)).len(), 2, "one value still has an axis");
+        assert_eq!(
+            texts(&Ticks::around(0.0, 0.037, 5)),
+            ["0.00", "0.01", "0.02", "0.03", "0.04"]
+        );
+        assert_eq!(
+            texts(&Ticks::around(3.0, 3.0, 5)).len(),
+            2,
+            "one value still has an axis"
+        );
     }
 
     #[test]
     fn whole_ticks_stay_within() {
-        assert_eq!(texts(&Ticks::whole(2300.0, 6)), ["0", "500", "1,000", "1,500", "2,000"]);
+        assert_eq!(
+            texts(&Ticks::whole(2300.0, 6)),
+            ["0", "500", "1,000", "1,500", "2,000"]
+        );
         assert_eq!(texts(&Ticks::whole(3.0, 6)), ["0", "1", "2", "3"]);
         assert_eq!(texts(&Ticks::whole(0.0, 6)), ["0"]);
-        assert_eq!(texts(&Ticks::whole(1_500_000.0, 6)).last().expect("some"), "1,500,000");
+        assert_eq!(
+            texts(&Ticks::whole(1_500_000.0, 6)).last().expect("some"),
+            "1,500,000"
+        );
     }
 
     #[test]
@@ -192,8 +214,14 @@ mod tests {
         assert_eq!(spread(&[10.0, 50.0], 16.0, 0.0, 100.0), [10.0, 50.0]);
         assert_eq!(spread(&[50.0, 54.0], 16.0, 0.0, 100.0), [44.0, 60.0]);
         assert_eq!(spread(&[97.0, 99.0], 16.0, 0.0, 100.0), [84.0, 100.0]);
-        assert_eq!(spread(&[1.0, 2.0, 3.0], 10.0, 0.0, 100.0), [0.0, 10.0, 20.0]);
-        assert_eq!(spread(&[0.0, 0.0, 0.0], 80.0, 0.0, 100.0), [0.0, 50.0, 100.0]);
+        assert_eq!(
+            spread(&[1.0, 2.0, 3.0], 10.0, 0.0, 100.0),
+            [0.0, 10.0, 20.0]
+        );
+        assert_eq!(
+            spread(&[0.0, 0.0, 0.0], 80.0, 0.0, 100.0),
+            [0.0, 50.0, 100.0]
+        );
         assert_eq!(spread(&[7.0], 80.0, 0.0, 10.0), [7.0]);
         assert_eq!(spread(&[], 80.0, 0.0, 10.0), [0.0; 0]);
     }
@@ -202,7 +230,15 @@ mod tests {
     #[test]
     fn groups_of_labels_merge() {
         let places = spread(&[10.0, 12.0, 31.0, 32.0, 33.0], 10.0, 0.0, 100.0);
-        assert!(places.windows(2).all(|pair| pair[1] - pair[0] >= 10.0 - 1e-9), "{places:?}");
-        assert!((places[2] - 23.6).abs() < 1e-9, "centred on the mean wish: {places:?}");
+        assert!(
+            places
+                .windows(2)
+                .all(|pair| pair[1] - pair[0] >= 10.0 - 1e-9),
+            "{places:?}"
+        );
+        assert!(
+            (places[2] - 23.6).abs() < 1e-9,
+            "centred on the mean wish: {places:?}"
+        );
     }
 }

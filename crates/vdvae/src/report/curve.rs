@@ -19,6 +19,9 @@ const START: f64 = 0.05;
 /// The share of the later values that it has to show: a few wild ones do not squash the rest.
 const CALM: f64 = 0.95;
 
+/// Bits per dimension that the vertical axis spans at least.
+const LEAST_SPAN: f64 = 0.05;
+
 /// Blue and vermilion: told apart with every kind of colour vision.
 const TRAINING: &str = "#0072b2";
 const VALIDATION: &str = "#d55e00";
@@ -65,7 +68,9 @@ pub fn loss_curve_svg(entries: &[Entry], title: &str) -> String {
 fn series(entries: &[Entry]) -> Vec<Series> {
     let training = entries.iter().filter_map(|entry| match entry {
         Entry::Train(train) => {
-            let value = train.elbo_filtered_bits_per_dim.or(train.elbo_bits_per_dim)?;
+            let value = train
+                .elbo_filtered_bits_per_dim
+                .or(train.elbo_bits_per_dim)?;
             Some((train.step as f64, value))
         }
         Entry::Valid(_) => None,
@@ -118,7 +123,7 @@ fn averaged(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     means
 }
 
-/// The least and the highest value that the vertical axis shows.
+/// The least and the highest value that the vertical axis shows, some distance apart.
 fn shown(all: &[Series], last_step: f64) -> (f64, f64) {
     let points = || all.iter().flat_map(|series| &series.points);
     let low = points().map(|point| point.1).fold(f64::INFINITY, f64::min);
@@ -129,12 +134,16 @@ fn shown(all: &[Series], last_step: f64) -> (f64, f64) {
     let high = later.get(calm).copied().unwrap_or(low);
     // Every curve's end is labelled, so it has to be there.
     let ends = all.iter().filter_map(|series| series.points.last());
-    (low, ends.map(|point| point.1).fold(high, f64::max))
+    let high = ends.map(|point| point.1).fold(high, f64::max);
+    let missing = (LEAST_SPAN - (high - low)).max(0.0);
+    (low - missing / 2.0, high + missing / 2.0)
 }
 
 fn subtitle(all: &[Series], top: f64) -> String {
     let points = all.iter().flat_map(|series| &series.points);
-    let highest = points.map(|point| point.1).fold(f64::NEG_INFINITY, f64::max);
+    let highest = points
+        .map(|point| point.1)
+        .fold(f64::NEG_INFINITY, f64::max);
     let mut text = String::from("bits per dimension, lower is better");
     if highest > top {
         text.push_str(&format!("; values up to {highest:.2} lie above the chart"));
@@ -163,7 +172,9 @@ fn draw_step_axis(card: &mut Card, entries: &[Entry], last_step: f64, x: &Scale)
 
 /// (step, seconds of training), ascending, from (0, 0).
 fn times(entries: &[Entry]) -> Vec<(f64, f64)> {
-    let logged = entries.iter().map(|entry| (entry.step() as f64, entry.seconds()));
+    let logged = entries
+        .iter()
+        .map(|entry| (entry.step() as f64, entry.seconds()));
     let mut times: Vec<_> = std::iter::once((0.0, 0.0)).chain(logged).collect();
     times.sort_by(|a, b| a.0.total_cmp(&b.0));
     times
@@ -172,7 +183,10 @@ fn times(entries: &[Entry]) -> Vec<(f64, f64)> {
 /// Seconds of training at a step, on the straight line between the entries around it.
 fn time_at(times: &[(f64, f64)], step: f64) -> f64 {
     let after = times.partition_point(|&(earlier, _)| earlier < step);
-    match (after.checked_sub(1).map(|before| times[before]), times.get(after)) {
+    match (
+        after.checked_sub(1).map(|before| times[before]),
+        times.get(after),
+    ) {
         (Some(from), Some(&to)) => Scale::new((from.0, to.0), (from.1, to.1)).at(step),
         (None, Some(&(_, seconds))) | (Some((_, seconds)), None) => seconds,
         (None, None) => 0.0,
@@ -182,7 +196,9 @@ fn time_at(times: &[(f64, f64)], step: f64) -> f64 {
 /// The unit in which a duration is a handy number, and its seconds.
 fn unit(seconds: f64) -> (&'static str, f64) {
     const UNITS: [(&str, f64); 3] = [("seconds", 1.0), ("minutes", 60.0), ("hours", 3600.0)];
-    let handy = UNITS.into_iter().find(|(_, length)| seconds < 120.0 * length);
+    let handy = UNITS
+        .into_iter()
+        .find(|(_, length)| seconds < 120.0 * length);
     handy.unwrap_or(("days", 86400.0))
 }
 

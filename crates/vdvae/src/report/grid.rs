@@ -59,7 +59,9 @@ impl Grid {
         let grid = Self::new(size, channels);
         let columns = near_square_columns(images.len() / grid.bytes_per_image());
         let bytes_per_row = columns * grid.bytes_per_image();
-        images.chunks(bytes_per_row).fold(grid, |grid, row| grid.row("", row))
+        images
+            .chunks(bytes_per_row)
+            .fold(grid, |grid, row| grid.row("", row))
     }
 
     /// Adds a row below the others. `images`: [n, size, size, channels]; rows may differ in n, and an
@@ -108,10 +110,15 @@ impl Grid {
             None | Some(0) => MARGIN,
             Some(width) => MARGIN + width + MARGIN,
         };
-        let columns = self.rows.iter().map(|row| row.images.len() / self.bytes_per_image()).max();
+        let columns = self
+            .rows
+            .iter()
+            .map(|row| row.images.len() / self.bytes_per_image())
+            .max();
         let across = (columns.unwrap_or(0) as u32 * pitch).saturating_sub(GAP);
         let down = (self.rows.len() as u32 * pitch).saturating_sub(GAP);
-        let mut picture = RgbImage::from_pixel(left + across + MARGIN, down + 2 * MARGIN, BACKGROUND);
+        let mut picture =
+            RgbImage::from_pixel(left + across + MARGIN, down + 2 * MARGIN, BACKGROUND);
         for (top, row) in (MARGIN..).step_by(pitch as usize).zip(&self.rows) {
             let middle = top + (side - text::HEIGHT) / 2;
             text::draw(&mut picture, &row.caption, MARGIN, middle, INK);
@@ -129,7 +136,9 @@ impl Grid {
         for (y, row) in (0..).zip(image.chunks_exact(self.size * self.channels)) {
             for (x, pixel) in (0..).zip(row.chunks_exact(self.channels)) {
                 // A gray pixel is its value in all three colours.
-                let colour = Rgb(std::array::from_fn(|channel| pixel[channel % self.channels]));
+                let colour = Rgb(std::array::from_fn(|channel| {
+                    pixel[channel % self.channels]
+                }));
                 for dy in 0..factor {
                     for dx in 0..factor {
                         picture.put_pixel(left + x * factor + dx, top + y * factor + dy, colour);
@@ -177,7 +186,11 @@ fn save(
 /// The least number of columns with which n images need no more rows than columns.
 fn near_square_columns(n: usize) -> usize {
     let root = n.isqrt();
-    if root * root < n { root + 1 } else { root.max(1) }
+    if root * root < n {
+        root + 1
+    } else {
+        root.max(1)
+    }
 }
 
 #[cfg(test)]

@@ -131,7 +131,10 @@ mod tests {
 
     fn close(found: Option<f64>, expected: f64) {
         let found = found.expect("a number");
-        assert!((found - expected).abs() < 1e-12, "{found}, expected {expected}");
+        assert!(
+            (found - expected).abs() < 1e-12,
+            "{found}, expected {expected}"
+        );
     }
 
     #[test]
@@ -140,7 +143,10 @@ mod tests {
         assert!(stats.is_empty());
         stats.add(&step(4.0, 1.0, 30.0), 16);
         stats.add(&step(3.0, 2.0, 50.0), 16);
-        let last = StepReport { learning_rate: 0.002, ..step(2.0, 1.5, 40.0) };
+        let last = StepReport {
+            learning_rate: 0.002,
+            ..step(2.0, 1.5, 40.0)
+        };
         stats.add(&last, 8);
         assert!(!stats.is_empty());
         let entry = stats.finish(300, 1.5, 14.0);
@@ -153,7 +159,11 @@ mod tests {
         assert_eq!(entry.learning_rate, 0.002);
         close(Some(entry.seconds_per_step), 4.0 / 3.0);
         close(Some(entry.images_per_second), 10.0);
-        let troubles = (entry.skipped_updates, entry.nan_distortions, entry.nan_rates);
+        let troubles = (
+            entry.skipped_updates,
+            entry.nan_distortions,
+            entry.nan_rates,
+        );
         assert_eq!(troubles, (0, 0, 0));
     }
 
@@ -161,15 +171,40 @@ mod tests {
     fn troubled_steps_are_counted_and_kept_out_of_the_filtered_mean() {
         let mut stats = IntervalStats::new(0.0);
         stats.add(&step(4.0, 1.0, 30.0), 1);
-        stats.add(&StepReport { updated: false, ..step(8.0, 1.0, 900.0) }, 1);
-        stats.add(&StepReport { updated: false, ..step(f64::NAN, 1.0, f64::NAN) }, 1);
-        stats.add(&StepReport { updated: false, ..step(f64::NAN, f64::NAN, f64::INFINITY) }, 1);
+        stats.add(
+            &StepReport {
+                updated: false,
+                ..step(8.0, 1.0, 900.0)
+            },
+            1,
+        );
+        stats.add(
+            &StepReport {
+                updated: false,
+                ..step(f64::NAN, 1.0, f64::NAN)
+            },
+            1,
+        );
+        stats.add(
+            &StepReport {
+                updated: false,
+                ..step(f64::NAN, f64::NAN, f64::INFINITY)
+            },
+            1,
+        );
         let entry = stats.finish(4, 0.1, 1.0);
         close(entry.elbo_filtered_bits_per_dim, 5.0);
         assert_eq!(entry.elbo_bits_per_dim, None);
-        assert_eq!((entry.distortion_bits_per_dim, entry.rate_bits_per_dim), (None, None));
+        assert_eq!(
+            (entry.distortion_bits_per_dim, entry.rate_bits_per_dim),
+            (None, None)
+        );
         assert_eq!(entry.max_gradient_norm, Some(900.0), "skipped, but finite");
-        let troubles = (entry.skipped_updates, entry.nan_distortions, entry.nan_rates);
+        let troubles = (
+            entry.skipped_updates,
+            entry.nan_distortions,
+            entry.nan_rates,
+        );
         assert_eq!(troubles, (3, 2, 1));
     }
 
@@ -183,13 +218,22 @@ mod tests {
         let entry = stats.finish(2, 0.2, 2.5);
         close(entry.elbo_bits_per_dim, 4.5);
         assert_eq!(entry.max_gradient_norm, Some(9.0));
-        assert_eq!((entry.seconds_per_step, entry.images_per_second), (0.5, 8.0));
+        assert_eq!(
+            (entry.seconds_per_step, entry.images_per_second),
+            (0.5, 8.0)
+        );
     }
 
     #[test]
     fn an_interval_without_steps_or_time_has_no_strange_numbers() {
         let entry = IntervalStats::new(3.0).finish(0, 0.0, 3.0);
-        assert_eq!((entry.elbo_bits_per_dim, entry.max_gradient_norm), (None, None));
-        assert_eq!((entry.seconds_per_step, entry.images_per_second), (0.0, 0.0));
+        assert_eq!(
+            (entry.elbo_bits_per_dim, entry.max_gradient_norm),
+            (None, None)
+        );
+        assert_eq!(
+            (entry.seconds_per_step, entry.images_per_second),
+            (0.0, 0.0)
+        );
     }
 }

@@ -9,7 +9,7 @@ const RIGHT: f64 = WIDTH - 24.0;
 const TOP: f64 = 76.0;
 const BOTTOM: f64 = HEIGHT - 84.0;
 /// Between the centres of two labels under the bars.
-const LABEL_GAP: f64 = 62.0;
+const LABEL_GAP: f64 = 46.0;
 
 /// From dark to light, told apart by lightness alone: for the lowest to the highest resolution.
 const COLOURS: [[f64; 3]; 5] = [
@@ -34,15 +34,18 @@ struct Group {
 /// bar.
 pub fn rate_per_layer_svg(layers: &[(usize, f64)], title: &str) -> String {
     let groups = groups(layers);
-    let total: f64 = groups.iter().map(|group| group.rate).sum();
+    let total = groups.iter().fold(0.0, |sum, group| sum + group.rate);
     let title = format!("{title}: {total:.2} bits/dim in all");
     let count = layers.len();
     let plural = if count == 1 { "" } else { "s" };
     let subtitle =
-        format!("rate of each of {count} stochastic layer{plural}, top-down, in bits per dimension");
+        format!("{count} stochastic layer{plural}, top-down; rate of each in bits per dimension");
     let mut card = Card::new(&title, &subtitle, HEIGHT);
-    let highest = layers.iter().map(|&(_, rate)| bits(rate)).fold(0.0, f64::max);
-    let ticks = Ticks::around(0.0, highest, 5);
+    let highest = layers
+        .iter()
+        .map(|&(_, rate)| bits(rate))
+        .fold(0.0, f64::max);
+    let ticks = Ticks::around(0.0, if highest > 0.0 { highest } else { 1.0 }, 5);
     let y = Scale::new(ticks.range(), (BOTTOM, TOP));
     for (value, text) in ticks.marks() {
         card.line((LEFT, y.at(value)), (RIGHT, y.at(value)), "grid");
@@ -110,13 +113,22 @@ fn draw_bars(
         let (_, rate) = layers[layer];
         let left = x.at(layer as f64 + 0.5) - width / 2.0;
         let size = (width, BOTTOM - y.at(bits(rate)));
-        let hint = format!("layer {} at {}: {rate:.4} bits/dim", layer + 1, size_text(group));
+        let hint = format!(
+            "layer {} at {}: {rate:.4} bits/dim",
+            layer + 1,
+            size_text(group)
+        );
         card.bar((left, BOTTOM - size.1), size, colour, &hint);
     }
     let (begin, end) = (group.layers.start as f64, group.layers.end as f64);
     let inset = (pitch - width).min(pitch * 0.2) / 2.0;
     let (left, right) = (x.at(begin) + inset, x.at(end) - inset);
-    card.bar((left, BOTTOM + 6.0), (right - left, 3.0), colour, &size_text(group));
+    card.bar(
+        (left, BOTTOM + 6.0),
+        (right - left, 3.0),
+        colour,
+        &size_text(group),
+    );
 }
 
 fn size_text(group: &Group) -> String {
@@ -125,18 +137,46 @@ fn size_text(group: &Group) -> String {
 
 /// Below the bars: what resolution each group is, how many layers it has and how much of the rate.
 fn draw_labels(card: &mut Card, groups: &[Group], total: f64, x: &Scale) {
-    let centre = |group: &Group| (x.at(group.layers.start as f64) + x.at(group.layers.end as f64)) / 2.0;
+    let centre =
+        |group: &Group| (x.at(group.layers.start as f64) + x.at(group.layers.end as f64)) / 2.0;
     let wanted: Vec<f64> = groups.iter().map(centre).collect();
-    let places = spread(&wanted, LABEL_GAP, LEFT + LABEL_GAP / 2.0, RIGHT - LABEL_GAP / 2.0);
+    let places = spread(
+        &wanted,
+        LABEL_GAP,
+        LEFT + LABEL_GAP / 2.0,
+        RIGHT - LABEL_GAP / 2.0,
+    );
     for (row, heading) in [(0.0, "resolution"), (1.0, "layers"), (2.0, "share")] {
         card.text(LEFT - 8.0, BOTTOM + 34.0 + 17.0 * row, "end", heading);
     }
     for ((group, place), from) in groups.iter().zip(places).zip(wanted) {
-        let share = if total > 0.0 { 100.0 * group.rate / total } else { 0.0 };
+        let share = if total > 0.0 {
+            100.0 * group.rate / total
+        } else {
+            0.0
+        };
         let decimals = usize::from(share < 9.95);
         card.line((from, BOTTOM + 9.0), (place, BOTTOM + 21.0), "axis");
-        card.text(place, BOTTOM + 34.0, "label middle", &size_text(group));
-        card.text(place, BOTTOM + 51.0, "middle", &group.layers.len().to_string());
-        card.text(place, BOTTOM + 68.0, "middle", &format!("{} %", grouped(share, decimals)));
+        card.text(
+            place,
+            BOTTOM + 34.0,
+            "label middle",
+            &group.resolution.to_string(),
+        );
+        card.text(
+            place,
+            BOTTOM + 51.0,
+            "middle",
+            &group.layers.len().to_string(),
+        );
+        card.text(
+            place,
+            BOTTOM + 68.0,
+            "middle",
+            &format!("{} %", grouped(share, decimals)),
+        );
     }
 }
+
+#[cfg(test)]
+mod tests;

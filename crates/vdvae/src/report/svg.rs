@@ -83,7 +83,13 @@ impl Card {
     }
 
     /// A filled rectangle by its left upper corner and its size, with what a pointer over it is told.
-    pub fn bar(&mut self, (x, y): (f64, f64), (width, height): (f64, f64), colour: &str, hint: &str) {
+    pub fn bar(
+        &mut self,
+        (x, y): (f64, f64),
+        (width, height): (f64, f64),
+        colour: &str,
+        hint: &str,
+    ) {
         let hint = escape(hint);
         self.element(format_args!(
             "<rect x=\"{x:.2}\" y=\"{y:.2}\" width=\"{width:.2}\" height=\"{height:.2}\" \
@@ -103,7 +109,11 @@ impl Card {
 
     /// The whole document.
     pub fn finish(self) -> String {
-        let Self { title, height, body } = self;
+        let Self {
+            title,
+            height,
+            body,
+        } = self;
         let title = escape(&title);
         let (inner_width, inner_height) = (WIDTH - 1.0, height - 1.0);
         format!(
@@ -149,7 +159,10 @@ mod tests {
     #[test]
     fn what_a_user_named_cannot_break_the_picture() {
         let svg = Card::new("a < b & \"c\"\u{7}", "x > y", 100.0).finish();
-        assert!(svg.contains("aria-label=\"a &lt; b &amp; &quot;c&quot; \""), "{svg}");
+        assert!(
+            svg.contains("aria-label=\"a &lt; b &amp; &quot;c&quot; \""),
+            "{svg}"
+        );
         assert!(svg.contains(">x &gt; y</text>"), "{svg}");
     }
 
@@ -159,7 +172,13 @@ mod tests {
         let clip = card.clip([0.0, 10.0, 20.0, 30.0]);
         card.curve(&[(1.0, 2.0), (3.0, 4.25), (5.0, 6.0)], "#000", &clip);
         let svg = card.finish();
-        assert!(svg.contains("<path d=\"M1.0 2.0L3.0 4.2L5.0 6.0\""), "{svg}");
-        assert!(svg.contains("<rect x=\"0.0\" y=\"10.0\" width=\"20.0\" height=\"20.0\"/>"), "{svg}");
+        assert!(
+            svg.contains("<path d=\"M1.0 2.0L3.0 4.2L5.0 6.0\""),
+            "{svg}"
+        );
+        assert!(
+            svg.contains("<rect x=\"0.0\" y=\"10.0\" width=\"20.0\" height=\"20.0\"/>"),
+            "{svg}"
+        );
     }
 }

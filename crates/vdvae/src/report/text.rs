@@ -58,7 +58,9 @@ mod tests {
         let advance = picture.width() / 3;
         let ink = |columns: std::ops::Range<u32>| {
             let pixels = picture.enumerate_pixels();
-            pixels.filter(|(x, _, pixel)| columns.contains(x) && pixel.0[0] < 128).count()
+            pixels
+                .filter(|(x, _, pixel)| columns.contains(x) && pixel.0[0] < 128)
+                .count()
         };
         assert!(ink(0..advance) > 10, "a");
         assert_eq!(ink(advance..2 * advance), 0, "space");

@@ -10,7 +10,9 @@ fn directory_and(name: &str) -> (tempfile::TempDir, PathBuf) {
 
 /// n gray images of `size`, each of one value: 0, 10, 20, ..., 240, 0, ...
 fn flat_images(n: usize, size: usize) -> Vec<u8> {
-    (0..n).flat_map(|index| vec![(index % 25) as u8 * 10; size * size]).collect()
+    (0..n)
+        .flat_map(|index| vec![(index % 25) as u8 * 10; size * size])
+        .collect()
 }
 
 #[test]
@@ -34,7 +36,10 @@ fn pixels_become_squares_with_gaps_between_images() {
     images[at(0, 1, 2)..][..3].copy_from_slice(&[200, 0, 0]);
     images[at(1, 31, 31)..][..3].copy_from_slice(&[0, 0, 200]);
     let (_directory, path) = directory_and("grid.png");
-    Grid::new(32, 3).row("", &images).save_png(&path).expect("saved");
+    Grid::new(32, 3)
+        .row("", &images)
+        .save_png(&path)
+        .expect("saved");
     let picture = image::open(&path).expect("a PNG file").into_rgb8();
     assert_eq!(picture.dimensions(), (8 + 96 + 2 + 96 + 8, 8 + 96 + 8));
     for (x, y, pixel) in picture.enumerate_pixels() {
@@ -66,22 +71,38 @@ fn gray_images_stay_gray_and_large_ones_their_size() {
 fn captions_stand_left_of_their_rows() {
     let images = flat_images(2, 32);
     let caption = "layers 1-5 of 19";
-    let grid = Grid::new(32, 1).row("original", &images).row(caption, &images[..1024]).row("", &images);
+    let grid = Grid::new(32, 1)
+        .row("original", &images)
+        .row(caption, &images[..1024])
+        .row("", &images);
     let picture = grid.picture();
     let left = 8 + text::width(caption) + 8;
     assert_eq!(picture.dimensions(), (left + 194 + 8, 8 + 3 * 98 - 2 + 8));
     let ink = |row: u32| {
         let pixels = picture.enumerate_pixels();
-        pixels.filter(|(x, y, pixel)| *x < left && (y - y % 98) / 98 == row && pixel.0[0] < 128).count()
+        pixels
+            .filter(|(x, y, pixel)| *x < left && (y - y % 98) / 98 == row && pixel.0[0] < 128)
+            .count()
     };
     assert!(ink(0) > 50 && ink(1) > ink(0), "{} and {}", ink(0), ink(1));
     assert_eq!(ink(2), 0, "no caption");
-    assert_eq!(picture.get_pixel(left + 98, 8 + 98).0, [250; 3], "no second image in the second row");
+    assert_eq!(
+        picture.get_pixel(left + 98, 8 + 98).0,
+        [250; 3],
+        "no second image in the second row"
+    );
 }
 
 #[test]
 fn images_without_captions_are_nearly_square() {
-    for (n, columns, rows) in [(1, 1, 1), (2, 2, 1), (4, 2, 2), (5, 3, 2), (10, 4, 3), (64, 8, 8)] {
+    for (n, columns, rows) in [
+        (1, 1, 1),
+        (2, 2, 1),
+        (4, 2, 2),
+        (5, 3, 2),
+        (10, 4, 3),
+        (64, 8, 8),
+    ] {
         let picture = Grid::near_square(96, 1, &flat_images(n, 96)).picture();
         let expected = (14 + 98 * columns, 14 + 98 * rows);
         assert_eq!(picture.dimensions(), expected, "{n} images");
@@ -93,7 +114,11 @@ fn images_without_captions_are_nearly_square() {
 #[test]
 fn a_grid_without_images_is_still_a_picture() {
     let (_directory, path) = directory_and("grid.png");
-    for grid in [Grid::new(32, 3), Grid::near_square(32, 3, &[]), Grid::new(32, 3).row("none", &[])] {
+    for grid in [
+        Grid::new(32, 3),
+        Grid::near_square(32, 3, &[]),
+        Grid::new(32, 3).row("none", &[]),
+    ] {
         grid.save_png(&path).expect("saved");
         image::open(&path).expect("a PNG file");
     }
@@ -109,5 +134,8 @@ fn half_an_image_is_refused() {
 fn a_place_that_cannot_hold_the_picture() {
     let (_directory, path) = directory_and("missing");
     let error = Grid::new(32, 3).save_png(&path.join("grid.png"));
-    assert_eq!(error.expect_err("no such directory").kind(), io::ErrorKind::NotFound);
+    assert_eq!(
+        error.expect_err("no such directory").kind(),
+        io::ErrorKind::NotFound
+    );
 }

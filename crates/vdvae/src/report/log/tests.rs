@@ -88,7 +88,10 @@ fn what_is_not_a_number_is_null() {
     assert!(text.contains(r#""bits_per_dim":null"#), "{text}");
     match &read(&path).expect("a log")[..] {
         [Entry::Train(train), Entry::Valid(valid)] => {
-            assert_eq!((train.elbo_bits_per_dim, train.max_gradient_norm), (None, None));
+            assert_eq!(
+                (train.elbo_bits_per_dim, train.max_gradient_norm),
+                (None, None)
+            );
             assert!(valid.bits_per_dim.is_nan());
             assert_eq!(valid.rate_bits_per_dim, 0.75);
         }
@@ -101,14 +104,20 @@ fn what_is_not_a_number_is_null() {
 fn a_torn_last_line_is_left_out() {
     let (_directory, path) = log(&[train(100), valid(100)]);
     let whole = fs::read(&path).expect("bytes");
-    let first = 1 + whole.iter().position(|&byte| byte == b'\n').expect("two lines");
+    let first = 1 + whole
+        .iter()
+        .position(|&byte| byte == b'\n')
+        .expect("two lines");
     for cut in first..whole.len() - 1 {
         fs::write(&path, &whole[..cut]).expect("written");
         assert_eq!(read(&path).expect("a log"), [train(100)], "cut at {cut}");
     }
     truncate_after(&path, 100).expect("mended");
     assert_eq!(fs::read(&path).expect("bytes"), &whole[..first]);
-    LogWriter::open(&path).expect("opened").append(&valid(100)).expect("written");
+    LogWriter::open(&path)
+        .expect("opened")
+        .append(&valid(100))
+        .expect("written");
     assert_eq!(fs::read(&path).expect("bytes"), whole);
 }
 
@@ -136,7 +145,10 @@ fn zeros_and_half_characters_at_the_end_are_torn_too() {
 fn a_broken_line_elsewhere_is_named() {
     let (_directory, path) = log(&[train(100)]);
     append_raw(&path, b"{\"event\":\"train\",\"step\":20\n");
-    LogWriter::open(&path).expect("opened").append(&train(300)).expect("written");
+    LogWriter::open(&path)
+        .expect("opened")
+        .append(&train(300))
+        .expect("written");
     let before = fs::read(&path).expect("bytes");
     for error in [read(&path).err(), truncate_after(&path, 100).err()] {
         assert_eq!(
@@ -155,9 +167,18 @@ fn a_broken_line_elsewhere_is_named() {
 #[test]
 fn an_entry_of_another_kind_or_without_a_field_is_named() {
     for (line, said) in [
-        ("{\"event\":\"party\",\"step\":1}\n", "unknown variant `party`"),
-        ("{\"event\":\"valid\",\"step\":1}\n", "missing field `seconds`"),
-        ("{\"event\":\"valid\",\"step\":-1}\n", "invalid value: integer `-1`"),
+        (
+            "{\"event\":\"party\",\"step\":1}\n",
+            "unknown variant `party`",
+        ),
+        (
+            "{\"event\":\"valid\",\"step\":1}\n",
+            "missing field `seconds`",
+        ),
+        (
+            "{\"event\":\"valid\",\"step\":-1}\n",
+            "invalid value: integer `-1`",
+        ),
         ("[1, 2]\n", "(invalid"),
     ] {
         let (_directory, path) = log(&[]);
@@ -187,7 +208,10 @@ fn truncation_keeps_lines_byte_for_byte() {
     let (_directory, path) = log(&[]);
     append_raw(&path, format!("{line}\n\n{line}\r\n").as_bytes());
     truncate_after(&path, 7).expect("rewritten");
-    assert_eq!(fs::read_to_string(&path).expect("text"), format!("{line}\n{line}\n"));
+    assert_eq!(
+        fs::read_to_string(&path).expect("text"),
+        format!("{line}\n{line}\n")
+    );
 }
 
 #[test]
@@ -197,7 +221,10 @@ fn a_missing_log() {
     truncate_after(&path, 5).expect("nothing to do");
     assert!(!path.exists());
     let message = read(&path).expect_err("missing").to_string();
-    assert!(message.contains("log.jsonl: cannot read the log: "), "{message}");
+    assert!(
+        message.contains("log.jsonl: cannot read the log: "),
+        "{message}"
+    );
 }
 
 #[test]
