@@ -1,0 +1,206 @@
+//! The backward pass.
+
+use super::{Bottleneck, Gradients, Hidden, Inner, Weights, check_length};
+use crate::grid::Map;
+use crate::layer::{Finish, Layer, Source, activate};
+use crate::pack::Weights as Packed;
+use crate::parallel::{Shared, enter};
+use crate::scratch::Scratch;
+use crate::weight_gradient::WeightGradient;
+use crate::winograd::{self, WinogradGradient};
+
+/// Computes the gradients with respect to `x`, `act` (if asked), and all weights and biases,
+/// from the gradient `dy` with respect to the output and what [`forward`](super::forward()) kept. All results are
+/// overwritten, not added to.
+///
+/// # Panics
+/// If a slice does not have the length that the shape says.
+#[allow(clippy::too_many_arguments)]
+pub fn backward(
+    shape: &Bottleneck,
+    x: &[f32],
+    act: Option<&[f32]>,
+    weights: &Weights,
+    hidden: &Hidden,
+    dy: &[f32],
+    dx: &mut [f32],
+    dact: Option<&mut [f32]>,
+    gradients: &mut Gradients,
+) {
+    shape.check(x, act, weights);
+    shape.check_hidden(hidden);
+    check_length("dy", dy.len(), shape.pixels() * shape.c_out);
+    check_length("dx", dx.len(), shape.pixels() * shape.c_x);
+    if let Some(dact) = &dact {
+        check_length("dact", dact.len(), shape.pixels() * shape.c_act);
+    }
+    *gradients = std::mem::take(gradients).fitted(shape);
+    let backward = Backward {
+        shape,
+        weights,
+        x: shape.inputs(x, act),
+        hidden: [&hidden.h1, &hidden.h2, &hidden.h3].map(|h| Map::of(h, shape.plain(), shape.mid)),
+        dy: Map::of(dy, shape.plain(), shape.c_out),
+        dx: Map::new(dx, shape.plain(), shape.c_x),
+        dact: dact
+            .filter(|_| shape.c_act > 0)
+            .map(|dact| Map::new(dact, shape.plain(), shape.c_act)),
+    };
+    if shape.pixels() > 0 {
+        enter(2 * shape.operations(), || backward.run(gradients));
+    }
+}
+
+impl Gradients {
+    /// The same room if it is right for the shape, new room otherwise; zero where [`backward`]
+    /// does not write.
+    fn fitted(self, shape: &Bottleneck) -> Self {
+        let [w1, w2, w3, w4] = shape.weight_lengths();
+        let lengths = [&self.w1, &self.w2, &self.w3, &self.w4].map(Vec::len);
+        let biases = [&self.b1, &self.b2, &self.b3, &self.b4].map(Vec::len);
+        let fits =
+            lengths == [w1, w2, w3, w4] && biases == [shape.mid, shape.mid, shape.mid, shape.c_out];
+        let only_centres = shape.kernel == 3 && shape.bordered().border == 0;
+        if fits && !only_centres && shape.pixels() > 0 {
+            self
+        } else {
+            Self::new(shape)
+        }
+    }
+}
+
+/// The buffers of a backward pass.
+struct Backward<'a> {
+    shape: &'a Bottleneck,
+    weights: &'a Weights<'a>,
+    x: (Map, Option<Map>),
+    hidden: [Map; 3],
+    dy: Map,
+    dx: Map,
+    dact: Option<Map>,
+}
+
+impl Backward<'_> {
+    fn run(&self, gradients: &mut Gradients) {
+        let (plain, bordered) = (self.shape.plain(), self.shape.bordered());
+        let (mid, c_out) = (self.shape.mid, self.shape.c_out);
+        let [h1, h2, h3] = self.hidden;
+        let size = bordered.places() * mid;
+        let (mut d3, mut d2) = (Scratch::take(size), Scratch::take(size));
+        let [d3, d2] = [&mut d3, &mut d2].map(|d| Map::new(d, bordered, mid));
+        let d1 = Map { grid: plain, ..d3 };
+        let Gradients {
+            w1,
+            b1,
+            w2,
+            b2,
+            w3,
+            b3,
+            w4,
+            b4,
+        } = gradients;
+        // SAFETY: all buffers were checked, are distinct and live until the end of this
+        // function; `d1` takes the place of `d3` when that is no longer needed.
+        unsafe {
+            d3.clear_border();
+            Layer {
+                source: Source::Map(self.dy),
+                segments: plain.segments(1, c_out),
+                weights: Packed::transposed(self.weights.w4, 1, mid, c_out, mid),
+                bias: None,
+                outputs: mid,
+                finish: Finish::TimesSlope { to: d3, of: h3 },
+            }
+            .run(plain.pixels());
+            self.outer_gradient(Source::Gelu(h3, None), self.dy, w4, b4);
+            self.inner_gradient(h2, d3, w3, b3);
+            d2.clear_border();
+            self.inner(self.weights.w3, d3, h2, d2);
+            self.inner_gradient(h1, d2, w2, b2);
+            self.inner(self.weights.w2, d2, h1, d1);
+            self.outer_gradient(Source::Gelu(self.x.0, self.x.1), d1, w1, b1);
+            self.input(d1);
+        }
+    }
+
+    /// The data gradient through an inner convolution and the gelu before it.
+    unsafe fn inner(&self, weights: &[f32], from: Map, of: Map, to: Map) {
+        let (mid, kernel) = (self.shape.mid, self.shape.kernel);
+        let layer = Inner {
+            from,
+            kernel,
+            weights: Packed::transposed(weights, kernel * kernel, mid, mid, mid),
+            bias: None,
+            finish: Finish::TimesSlope { to, of },
+        };
+        // SAFETY: promised by the caller.
+        unsafe { layer.run() };
+    }
+
+    /// The data gradient through the first convolution and gelu, and around the block.
+    unsafe fn input(&self, from: Map) {
+        let shape = self.shape;
+        let (x, act) = self.x;
+        let rest = self.dact.zip(act);
+        let outputs = shape.c_x + rest.map_or(0, |_| shape.c_act);
+        let c_in = shape.c_x + shape.c_act;
+        let layer = Layer {
+            source: Source::Map(from),
+            segments: from.grid.segments(1, shape.mid),
+            weights: Packed::transposed(self.weights.w1, 1, c_in, shape.mid, outputs),
+            bias: None,
+            outputs,
+            finish: Finish::InputGradient {
+                to: self.dx,
+                of: x,
+                add: shape.residual.then_some(self.dy),
+                rest,
+            },
+        };
+        // SAFETY: promised by the caller.
+        unsafe { layer.run(shape.pixels()) };
+    }
+
+    /// Gradients of a 1x1 convolution.
+    unsafe fn outer_gradient(&self, source: Source, slope: Map, w: &mut [f32], b: &mut [f32]) {
+        let gradient = WeightGradient {
+            source,
+            segments: self.shape.plain().segments(1, source.channels()),
+            slope,
+            weights: Shared(w.as_mut_ptr()),
+            bias: Shared(b.as_mut_ptr()),
+        };
+        // SAFETY: promised by the caller.
+        unsafe { gradient.run(slope.grid) };
+    }
+
+    /// Gradients of an inner convolution that read `gelu(h)`.
+    unsafe fn inner_gradient(&self, h: Map, slope: Map, w: &mut [f32], b: &mut [f32]) {
+        let grid = self.shape.bordered();
+        let mut room = Scratch::take(grid.places() * self.shape.mid);
+        let source = Map::new(&mut room, grid, self.shape.mid);
+        // SAFETY: promised by the caller.
+        unsafe {
+            activate(h, source);
+            let (weights, bias) = (Shared(w.as_mut_ptr()), Shared(b.as_mut_ptr()));
+            if winograd::suits(grid) {
+                WinogradGradient {
+                    source,
+                    slope,
+                    weights,
+                    bias,
+                }
+                .run();
+            } else {
+                WeightGradient {
+                    source: Source::Map(source),
+                    segments: grid.segments(self.shape.kernel, self.shape.mid),
+                    slope,
+                    weights,
+                    bias,
+                }
+                .run(grid);
+            }
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! The bottleneck block, the unit that VDVAE is made of.
+//!
+//! `y = c4(gelu(c3(gelu(c2(gelu(c1(gelu(concat(x, act)))))))))`, plus `x` if residual. The outer
+//! convolutions are 1x1, the inner ones 1x1 or 3x3 with zero padding. All activations are
+//! `[batch, height, width, channels]`.
+
+mod backward;
+mod forward;
+
+pub use backward::backward;
+pub use forward::forward;
+
+use crate::grid::{Grid, Map};
+use crate::layer::{Finish, Layer, Source};
+use crate::pack::Weights as Packed;
+use crate::winograd::{self, Winograd};
+
+/// The shape of a bottleneck block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bottleneck {
+    pub batch: usize,
+    pub height: usize,
+    pub width: usize,
+    /// Channels of the first input.
+    pub c_x: usize,
+    /// Channels of the second input, 0 where there is none.
+    pub c_act: usize,
+    /// Channels between the convolutions.
+    pub mid: usize,
+    /// Channels of the output.
+    pub c_out: usize,
+    /// Size of the inner convolutions: 1 or 3.
+    pub kernel: usize,
+    /// Whether `x` is added to the output; then `c_out == c_x`.
+    pub residual: bool,
+}
+
+/// Weights `[kernel, kernel, c_in, c_out]` and biases `[c_out]` of the four convolutions.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct Weights<'a> {
+    pub w1: &'a [f32],
+    pub b1: &'a [f32],
+    pub w2: &'a [f32],
+    pub b2: &'a [f32],
+    pub w3: &'a [f32],
+    pub b3: &'a [f32],
+    pub w4: &'a [f32],
+    pub b4: &'a [f32],
+}
+
+/// Outputs of the first three convolutions before gelu, `[batch, height, width, mid]` each:
+/// what [`backward()`] needs from [`forward()`].
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct Hidden {
+    pub h1: Vec<f32>,
+    pub h2: Vec<f32>,
+    pub h3: Vec<f32>,
+}
+
+/// Gradients of the weights and biases, in their layout.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct Gradients {
+    pub w1: Vec<f32>,
+    pub b1: Vec<f32>,
+    pub w2: Vec<f32>,
+    pub b2: Vec<f32>,
+    pub w3: Vec<f32>,
+    pub b3: Vec<f32>,
+    pub w4: Vec<f32>,
+    pub b4: Vec<f32>,
+}
+
+impl Hidden {
+    /// Room for the hidden activations of a block.
+    pub fn new(shape: &Bottleneck) -> Self {
+        let room = || vec![0.0; shape.pixels() * shape.mid];
+        Self {
+            h1: room(),
+            h2: room(),
+            h3: room(),
+        }
+    }
+}
+
+impl Gradients {
+    /// Room for the gradients of a block.
+    pub fn new(shape: &Bottleneck) -> Self {
+        let [w1, w2, w3, w4] = shape.weight_lengths().map(|n| vec![0.0; n]);
+        let [b1, b2, b3] = [(); 3].map(|()| vec![0.0; shape.mid]);
+        let b4 = vec![0.0; shape.c_out];
+        Self {
+            w1,
+            b1,
+            w2,
+            b2,
+            w3,
+            b3,
+            w4,
+            b4,
+        }
+    }
+}
+
+impl Bottleneck {
+    /// Pixels of the batch.
+    pub fn pixels(&self) -> usize {
+        self.batch * self.height * self.width
+    }
+
+    /// Multiplications and additions of a forward pass (direct convolutions, borders included);
+    /// a backward pass takes twice as many.
+    pub fn operations(&self) -> usize {
+        2 * self.pixels() * self.weight_lengths().iter().sum::<usize>()
+    }
+
+    /// Lengths of the four weights.
+    pub fn weight_lengths(&self) -> [usize; 4] {
+        let inner = self.kernel * self.kernel * self.mid * self.mid;
+        [
+            (self.c_x + self.c_act) * self.mid,
+            inner,
+            inner,
+            self.mid * self.c_out,
+        ]
+    }
+
+    /// The pixels as they lie in inputs and outputs.
+    fn plain(&self) -> Grid {
+        Grid {
+            batch: self.batch,
+            height: self.height,
+            width: self.width,
+            border: 0,
+        }
+    }
+
+    /// The pixels as they lie in what the inner convolutions read.
+    fn bordered(&self) -> Grid {
+        Grid {
+            border: Grid::border_for(self.kernel, self.height, self.width),
+            ..self.plain()
+        }
+    }
+
+    fn check(&self, x: &[f32], act: Option<&[f32]>, weights: &Weights) {
+        assert!(
+            self.kernel == 1 || self.kernel == 3,
+            "kernel is 1 or 3, not {}",
+            self.kernel
+        );
+        assert!(
+            !self.residual || self.c_out == self.c_x,
+            "a residual block has as many outputs ({}) as inputs ({})",
+            self.c_out,
+            self.c_x
+        );
+        check_length("x", x.len(), self.pixels() * self.c_x);
+        let act = act.map_or(0, <[f32]>::len);
+        check_length("act", act, self.pixels() * self.c_act);
+        let [w1, w2, w3, w4] = self.weight_lengths();
+        check_length("w1", weights.w1.len(), w1);
+        check_length("w2", weights.w2.len(), w2);
+        check_length("w3", weights.w3.len(), w3);
+        check_length("w4", weights.w4.len(), w4);
+        check_length("b1", weights.b1.len(), self.mid);
+        check_length("b2", weights.b2.len(), self.mid);
+        check_length("b3", weights.b3.len(), self.mid);
+        check_length("b4", weights.b4.len(), self.c_out);
+    }
+
+    fn check_hidden(&self, hidden: &Hidden) {
+        for (name, h) in [("h1", &hidden.h1), ("h2", &hidden.h2), ("h3", &hidden.h3)] {
+            check_length(name, h.len(), self.pixels() * self.mid);
+        }
+    }
+
+    /// The two inputs as buffers.
+    fn inputs(&self, x: &[f32], act: Option<&[f32]>) -> (Map, Option<Map>) {
+        let act = act.filter(|_| self.c_act > 0);
+        (
+            Map::of(x, self.plain(), self.c_x),
+            act.map(|act| Map::of(act, self.plain(), self.c_act)),
+        )
+    }
+}
+
+/// # Panics
+/// If a length is not what the shape says.
+pub(crate) fn check_length(name: &str, found: usize, expected: usize) {
+    assert!(
+        found == expected,
+        "{name} has {found} numbers, the shape needs {expected}"
+    );
+}
+
+/// An inner convolution: as many outputs as inputs.
+struct Inner<'a> {
+    from: Map,
+    kernel: usize,
+    weights: Packed<'a>,
+    bias: Option<&'a [f32]>,
+    finish: Finish,
+}
+
+impl Inner<'_> {
+    /// Computes all pixels, the fastest way that these images allow.
+    ///
+    /// # Safety
+    /// See [`Layer::run`].
+    unsafe fn run(self) {
+        let Self {
+            from,
+            kernel,
+            weights,
+            bias,
+            finish,
+        } = self;
+        let Map { grid, channels, .. } = from;
+        // SAFETY: promised by the caller.
+        unsafe {
+            if winograd::suits(grid) {
+                Winograd {
+                    from,
+                    weights: weights.winograd(channels, channels),
+                    bias,
+                    outputs: channels,
+                    finish,
+                }
+                .run();
+            } else {
+                Layer {
+                    source: Source::Map(from),
+                    segments: grid.segments(kernel, channels),
+                    weights,
+                    bias,
+                    outputs: channels,
+                    finish,
+                }
+                .run(grid.pixels());
+            }
+        }
+    }
+}
