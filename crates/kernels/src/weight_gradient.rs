@@ -16,8 +16,8 @@ use std::ops::Range;
 
 /// Pixels summed before their sum is added to the gradient.
 const CHUNK: usize = 64;
-/// Rows of a gradient that are worth a task of their own.
-const GRANULE: usize = 48;
+/// Rows of a gradient that are worth a task of their own, and when there are few rows.
+const GRANULES: [usize; 2] = [16, 8];
 
 /// The gradient of one convolution's weights and bias.
 pub(crate) struct WeightGradient {
@@ -42,7 +42,8 @@ impl WeightGradient {
         let rows: usize = self.segments.iter().map(|s| s.rows).sum();
         let pixels = grid.pixels();
         let operations = 2 * pixels * rows * self.slope.channels;
-        for_ranges(rows, GRANULE, operations, |rows| {
+        let granule = GRANULES[usize::from(rows < 4 * GRANULES[0])];
+        for_ranges(rows, granule, operations, |rows| {
             dispatch(Part {
                 gradient: self,
                 rows,
@@ -276,7 +277,10 @@ impl Block<'_> {
             // SAFETY: promised by the caller; tiles stay within the rows.
             unsafe {
                 row += match self.rows - row {
-                    left if left >= R => self.tile::<S, R, V>(s, row, start),
+                    // Not where two or three single rows would remain.
+                    left if left >= R && !matches!(left - R, 2 | 3) => {
+                        self.tile::<S, R, V>(s, row, start)
+                    }
                     left if left >= 4 => self.tile::<S, 4, V>(s, row, start),
                     _ => self.tile::<S, 1, V>(s, row, start),
                 };

@@ -10,8 +10,8 @@ use crate::weight_gradient::WeightGradient;
 use crate::winograd::{self, WinogradGradient};
 
 /// Computes the gradients with respect to `x`, `act` (if asked), and all weights and biases,
-/// from the gradient `dy` with respect to the output and what [`forward`](super::forward()) kept. All results are
-/// overwritten, not added to.
+/// from the gradient `dy` with respect to the output and what [`super::forward()`] kept. All
+/// results are overwritten, not added to.
 ///
 /// # Panics
 /// If a slice does not have the length that the shape says.

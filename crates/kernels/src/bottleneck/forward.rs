@@ -8,7 +8,7 @@ use crate::parallel::enter;
 use crate::scratch::Scratch;
 
 /// Computes the block's output `y` `[batch, height, width, c_out]`; keeps in `hidden` what
-/// [`backward`](super::backward) needs, if asked.
+/// [`super::backward()`] needs, if asked.
 ///
 /// # Panics
 /// If a slice does not have the length that the shape says.

@@ -27,5 +27,6 @@ pub mod composed {
     pub use super::conv::composed::*;
     pub use super::dmol::composed::*;
     pub use super::latents::composed::*;
+    pub use super::optimizer::composed::*;
     pub use super::resample::composed::*;
 }

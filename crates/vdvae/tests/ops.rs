@@ -1,0 +1,246 @@
+//! Every fused operation against the same operation composed of Burn's: values and all gradients, at
+//! sizes that fit no vector.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use vdvae::ops::{self, DmolShape, composed};
+use vdvae::random::{Purpose, generator};
+
+/// Makes tracked inputs that are the same for both ways.
+struct Inputs {
+    generator: ChaCha8Rng,
+    device: Device,
+}
+
+impl Inputs {
+    fn new() -> Self {
+        Self { generator: generator(7, Purpose::Weights, 0, 0), device: Device::flex().autodiff() }
+    }
+
+    fn tensor<const D: usize>(&mut self, shape: [usize; D]) -> Tensor<D> {
+        let count = shape.iter().product::<usize>();
+        let values: Vec<f32> =
+            (0..count).map(|_| self.generator.random_range(-1.0..1.0)).collect();
+        Tensor::from_data(TensorData::new(values, shape), &self.device).require_grad()
+    }
+}
+
+fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().unwrap()
+}
+
+/// 1e-5 of the norm; where the composition subtracts nearly equal sigmoids, it is itself no better than
+/// 1e-4.
+fn assert_close(what: &str, fused: &[f32], composed: &[f32]) {
+    assert_eq!(fused.len(), composed.len(), "{what}");
+    let norm = |values: &mut dyn Iterator<Item = f32>| {
+        values.map(|value| f64::from(value).powi(2)).sum::<f64>().sqrt()
+    };
+    let difference = norm(&mut fused.iter().zip(composed).map(|(a, b)| a - b));
+    let scale = norm(&mut composed.iter().copied());
+    let tolerance = if what.starts_with("DmolShape") { 1e-4 } else { 1e-5 };
+    assert!(difference <= tolerance * scale + 1e-7, "{what}: {difference:.2e} of {scale:.2e}");
+}
+
+/// Compares outputs, and the gradients of a weighted sum of them for each of `inputs`.
+fn compare<const D: usize, const E: usize, const N: usize>(
+    what: &str,
+    inputs: [Tensor<E>; N],
+    fused: impl Fn([Tensor<E>; N]) -> Tensor<D>,
+    composed: impl Fn([Tensor<E>; N]) -> Tensor<D>,
+) {
+    let pass = |operation: &dyn Fn([Tensor<E>; N]) -> Tensor<D>| {
+        let inputs = inputs.clone().map(|input| input.detach().require_grad()); // leaves of one graph
+        let output = operation(inputs.clone());
+        let mut weights = Inputs::new();
+        let weights = weights.tensor(output.dims()).detach();
+        let gradients = (output.clone() * weights).sum().backward();
+        let gradients = inputs.each_ref().map(|input| input.grad(&gradients).map(host));
+        (host(output), gradients)
+    };
+    let (output, gradients) = pass(&fused);
+    let (expected, expected_gradients) = pass(&composed);
+    assert_close(what, &output, &expected);
+    for (index, pair) in gradients.into_iter().zip(expected_gradients).enumerate() {
+        match pair {
+            (Some(gradient), Some(expected)) => {
+                assert_close(&format!("{what}, gradient {index}"), &gradient, &expected);
+            }
+            (None, None) => {}
+            (fused, _) => panic!("{what}: gradient {index} is there only {}", if fused.is_some() { "fused" } else { "composed" }),
+        }
+    }
+    // Without autodiff, the same values.
+    let plain = fused(inputs.clone().map(Tensor::inner));
+    assert_eq!(host(plain), output, "{what}: with and without a graph");
+}
+
+#[test]
+fn convolutions() {
+    for (kernel, [batch, side, c_in, c_out]) in
+        [(1, [2, 5, 3, 7]), (3, [2, 5, 3, 17]), (3, [1, 4, 16, 16]), (1, [3, 1, 8, 33])]
+    {
+        let mut inputs = Inputs::new();
+        let x = inputs.tensor([batch, side, side, c_in]);
+        let weight = inputs.tensor([kernel, kernel, c_in, c_out]);
+        let bias: Tensor<1> = inputs.tensor([c_out]);
+        compare(
+            &format!("conv {kernel} of {side}x{side}, {c_in} to {c_out}"),
+            [x, weight, bias.reshape([1, 1, 1, c_out])],
+            |[x, weight, bias]| ops::conv(x, weight, bias.reshape([c_out])),
+            |[x, weight, bias]| composed::conv(x, weight, bias.reshape([c_out])),
+        );
+    }
+}
+
+#[test]
+fn bottlenecks_with_and_without_activation_and_residual() {
+    for (side, kernel, c, c_act, mid, c_out, residual) in [
+        (8, 3, 16, 0, 4, 16, true),
+        (5, 3, 7, 7, 3, 6, false),
+        (1, 1, 24, 24, 6, 32, false),
+        (4, 3, 32, 0, 16, 48, false),
+    ] {
+        let mut inputs = Inputs::new();
+        let mut conv = |kernel, c_in, c_out| {
+            let weight = inputs.tensor([kernel, kernel, c_in, c_out]);
+            let bias: Tensor<1> = inputs.tensor([c_out]);
+            [weight, bias.reshape([1, 1, 1, c_out])]
+        };
+        let [w1, b1] = conv(1, c + c_act, mid);
+        let [w2, b2] = conv(kernel, mid, mid);
+        let [w3, b3] = conv(kernel, mid, mid);
+        let [w4, b4] = conv(1, mid, c_out);
+        let x = inputs.tensor([2, side, side, c]);
+        let activation = inputs.tensor([2, side, side, c_act.max(1)]);
+        let split = |[x, act, w1, b1, w2, b2, w3, b3, w4, b4]: [Tensor<4>; 10]| {
+            let flat = |bias: Tensor<4>| {
+                let channels = bias.dims()[3];
+                bias.reshape([channels])
+            };
+            let weights = [(w1, flat(b1)), (w2, flat(b2)), (w3, flat(b3)), (w4, flat(b4))];
+            (x, (c_act > 0).then_some(act), weights)
+        };
+        compare(
+            &format!("bottleneck of {side}x{side}, {c}+{c_act} to {c_out}"),
+            [x, activation, w1, b1, w2, b2, w3, b3, w4, b4],
+            |inputs| {
+                let (x, activation, weights) = split(inputs);
+                ops::bottleneck(x, activation, weights, residual)
+            },
+            |inputs| {
+                let (x, activation, weights) = split(inputs);
+                composed::bottleneck(x, activation, weights, residual)
+            },
+        );
+    }
+}
+
+#[test]
+fn latents() {
+    let mut inputs = Inputs::new();
+    let (posterior, prior) = (inputs.tensor([3, 4, 4, 10]), inputs.tensor([3, 4, 4, 17]));
+    let eps = inputs.tensor([3, 4, 4, 5]).detach().inner();
+    let constant = |x: &Tensor<4>| if x.is_autodiff() { eps.clone().autodiff() } else { eps.clone() };
+    compare(
+        "draw",
+        [prior.clone()],
+        |[prior]| ops::draw(prior.clone(), 0.7, constant(&prior)),
+        |[prior]| composed::draw(prior.clone(), 0.7, constant(&prior)),
+    );
+    compare(
+        "kl",
+        [posterior, prior.clone()],
+        |[posterior, prior]| ops::gaussian_kl(posterior, prior),
+        |[posterior, prior]| composed::gaussian_kl(posterior, prior),
+    );
+    compare(
+        "features",
+        [inputs.tensor([3, 4, 4, 7]), prior],
+        |[x, prior]| ops::add_features(x, prior),
+        |[x, prior]| composed::add_features(x, prior),
+    );
+}
+
+#[test]
+fn between_resolutions() {
+    let mut inputs = Inputs::new();
+    for (rate, channels) in [(2, 5), (4, 9), (1, 6)] {
+        compare(
+            &format!("pool by {rate} to {channels} channels"),
+            [inputs.tensor([2, 4, 4, 5])],
+            |[x]| ops::average_pool(x, rate, channels),
+            |[x]| composed::average_pool(x, rate, channels),
+        );
+    }
+    for (batch, rate) in [(2, 2), (1, 4)] {
+        compare(
+            &format!("upsample by {rate}, state of {batch}"),
+            [inputs.tensor([batch, 2 * rate, 2 * rate, 5]), inputs.tensor([2, 2, 2, 7])],
+            |[x, lower]| ops::upsample_add(x, lower),
+            |[x, lower]| composed::upsample_add(x, lower),
+        );
+    }
+}
+
+#[test]
+fn mixtures_of_logistics() {
+    for shape in [
+        DmolShape { mixtures: 3, channels: 3, bits: 8 },
+        DmolShape { mixtures: 10, channels: 3, bits: 5 },
+        DmolShape { mixtures: 2, channels: 1, bits: 8 },
+    ] {
+        let mut inputs = Inputs::new();
+        let parameters = inputs.tensor([2, 3, 3, shape.parameters()]) * 3.0;
+        let levels: Vec<f32> = (0..2 * 9 * shape.channels)
+            .map(|index| [0_u8, 255, 128, 7, 200][index % 5])
+            .map(|value| if shape.bits == 5 { value / 8 * 8 } else { value })
+            .map(|value| (f32::from(value) - 127.5) / 127.5)
+            .collect();
+        let device = Device::flex();
+        let target = Tensor::from_data(TensorData::new(levels, [2, 3, 3, shape.channels]), &device);
+        let target = |x: &Tensor<4>| if x.is_autodiff() { target.clone().autodiff() } else { target.clone() };
+        compare(
+            &format!("{shape:?}"),
+            [parameters],
+            |[parameters]| ops::dmol_nll(&shape, parameters.clone(), target(&parameters)),
+            |[parameters]| composed::dmol_nll(&shape, parameters.clone(), target(&parameters)),
+        );
+    }
+}
+
+#[test]
+fn the_update_in_place_and_composed() {
+    let device = Device::flex();
+    let mut inputs = Inputs::new();
+    let mut plain = |count| -> Tensor<1> { inputs.tensor([count]).inner() };
+    let (weights, gradient) = (plain(37), plain(37));
+    let zeros = Tensor::<1>::zeros([37], &device);
+    let start = ops::Moments { first: zeros.clone(), second: zeros, average: weights.clone() };
+    let (mut fused, mut expected) = (start.clone(), start);
+    let before = host(weights.clone());
+    let (mut fused_weights, mut expected_weights) = (weights.clone(), weights.clone());
+    for step in 1..4 {
+        let rule = ops::AdamW {
+            learning_rate: 0.1,
+            beta1: 0.9,
+            beta2: 0.9,
+            epsilon: 1e-8,
+            weight_decay: 0.01,
+            step,
+            grad_scale: 0.5,
+            ema_rate: 0.9,
+        };
+        fused_weights = ops::adamw(&rule, fused_weights, gradient.clone(), &mut fused);
+        expected_weights = composed::adamw(&rule, expected_weights, gradient.clone(), &mut expected);
+    }
+    assert_close("weights", &host(fused_weights), &host(expected_weights));
+    assert_close("first moment", &host(fused.first), &host(expected.first));
+    assert_close("second moment", &host(fused.second), &host(expected.second));
+    assert_close("average", &host(fused.average), &host(expected.average));
+    let squares: f64 = host(gradient.clone()).iter().map(|&g| f64::from(g).powi(2)).sum();
+    assert!((ops::sum_of_squares(gradient) - squares).abs() < 1e-9 * squares);
+    // What others hold is not changed by an update in place.
+    assert_eq!(host(weights), before);
+}
