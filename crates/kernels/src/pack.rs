@@ -55,7 +55,7 @@ impl<'a> Weights<'a> {
         columns: usize,
     ) -> Self {
         /// Moving a number takes about as long as this many multiplications and additions.
-        const OPERATIONS: usize = 30;
+        const OPERATIONS: usize = 15;
         let rows = taps * c_out;
         let mut panels = room(rows, columns);
         let to = Shared(panels.as_mut_ptr());
@@ -153,10 +153,8 @@ pub(crate) fn room(rows: usize, columns: usize) -> Scratch {
     Scratch::take(rows * columns.div_ceil(lanes) * lanes)
 }
 
-/// Output channels that are transposed at once: a unit of work.
+/// Output channels that are a unit of work: a multiple of the lanes.
 const BLOCK: usize = 32;
-/// Side of the squares that are transposed at once; divides all numbers of lanes.
-const SIDE: usize = 8;
 
 /// Some blocks of a transposition, counted over taps and then output channels.
 struct Transpose<'a> {
@@ -173,7 +171,7 @@ impl Kernel for Transpose<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
+    fn run<S: Simd>(self, s: S) {
         let rows = self.taps * self.c_out;
         let per_tap = self.c_out.div_ceil(BLOCK);
         for block in self.blocks.clone() {
@@ -188,7 +186,7 @@ impl Kernel for Transpose<'_> {
                 let to = unsafe {
                     std::slice::from_raw_parts_mut(self.panels.0.add(at), (last - first) * width)
                 };
-                self.transpose_block(from, first..last, to, start, width);
+                self.transpose_block(s, from, first..last, to, start, width);
                 start += width;
             }
         }
@@ -198,8 +196,9 @@ impl Kernel for Transpose<'_> {
 impl Transpose<'_> {
     /// `to[co][j] = from[start + j][co]` for a range of `co`, zero beyond the last column.
     #[inline(always)]
-    fn transpose_block(
+    fn transpose_block<S: Simd>(
         &self,
+        s: S,
         from: &[f32],
         range: Range<usize>,
         to: &mut [f32],
@@ -207,18 +206,18 @@ impl Transpose<'_> {
         width: usize,
     ) {
         let c_out = self.c_out;
-        for j in (0..width).step_by(SIDE) {
+        for j in (0..width).step_by(S::LANES) {
             let mut co = range.start;
-            if start + j + SIDE <= self.columns {
-                while co + SIDE <= range.end {
+            if start + j + S::LANES <= self.columns {
+                while co + S::LANES <= range.end {
                     let from = &from[(start + j) * c_out + co..];
                     let to = &mut to[(co - range.start) * width + j..];
-                    transpose_square(from, c_out, to, width);
-                    co += SIDE;
+                    transpose_square(s, from, c_out, to, width);
+                    co += S::LANES;
                 }
             }
             for co in co..range.end {
-                for i in j..j + SIDE {
+                for i in j..j + S::LANES {
                     let inside = start + i < self.columns;
                     to[(co - range.start) * width + i] = if inside {
                         from[(start + i) * c_out + co]
@@ -231,14 +230,34 @@ impl Transpose<'_> {
     }
 }
 
+/// Transposes a square of as many rows as there are lanes.
+///
+/// Interleaving row `i` with row `i + LANES / 2` moves the top bit of the row number to the
+/// bottom of the column number, and the column's top bit to the bottom of the row number; after
+/// as many rounds as a number has bits, they have changed places.
 #[inline(always)]
-fn transpose_square(from: &[f32], from_stride: usize, to: &mut [f32], to_stride: usize) {
-    let mut square = [[0.0; SIDE]; SIDE];
-    for (i, row) in square.iter_mut().enumerate() {
-        row.copy_from_slice(&from[i * from_stride..][..SIDE]);
+fn transpose_square<S: Simd>(
+    s: S,
+    from: &[f32],
+    from_stride: usize,
+    to: &mut [f32],
+    to_stride: usize,
+) {
+    let mut rows = [s.splat(0.0); 16];
+    for i in 0..S::LANES {
+        rows[i] = s.load(&from[i * from_stride..]);
     }
-    for j in 0..SIDE {
-        let column: [f32; SIDE] = std::array::from_fn(|i| square[i][j]);
-        to[j * to_stride..][..SIDE].copy_from_slice(&column);
+    let mut size = S::LANES;
+    while size > 1 {
+        let before = rows;
+        for i in 0..S::LANES / 2 {
+            let [low, high] = s.interleave(before[i], before[i + S::LANES / 2]);
+            rows[2 * i] = low;
+            rows[2 * i + 1] = high;
+        }
+        size /= 2;
+    }
+    for i in 0..S::LANES {
+        s.store(&mut to[i * to_stride..], rows[i]);
     }
 }

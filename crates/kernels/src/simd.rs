@@ -109,6 +109,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
         }
         self.load(&lanes)
     }
+    /// `[a0, b0, a1, b1, ...]`: the first and the second `LANES` of these.
+    fn interleave(self, a: Self::F, b: Self::F) -> [Self::F; 2];
     /// `a * b - c`, fused where the processor can.
     #[inline(always)]
     fn fms(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {

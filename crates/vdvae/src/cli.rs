@@ -7,11 +7,15 @@ use vdvae_data::{Source, Split};
 
 /// Very deep VAEs on images: train, evaluate, sample, reconstruct.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, after_help = "\
+#[command(
+    version,
+    propagate_version = true,
+    after_help = "\
 Start here:
   vdvae train                     learns the photographs that come with the program, in minutes
   vdvae eval runs/photos32        bits per dimension on the test split
-  vdvae sample runs/photos32      new images, runs/photos32/samples/...png")]
+  vdvae sample runs/photos32      new images, runs/photos32/samples/...png"
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -187,7 +191,12 @@ pub struct SampleArgs {
     #[arg(short, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub n: u64,
     /// Factor on the prior's standard deviations: one, or one per layer from the top.
-    #[arg(long, value_delimiter = ',', default_value = "1.0", value_name = "T[,T...]")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "1.0",
+        value_name = "T[,T...]"
+    )]
     pub temperature: Vec<f32>,
     /// FILE.png (one picture), FILE.npy, or a folder for single images
     /// [default: RUN/samples/sample-tT-seedN.png].
@@ -236,7 +245,12 @@ pub struct ReconstructArgs {
     #[arg(long, value_name = "R")]
     pub resolution: Option<usize>,
     /// Factor on the prior's standard deviations, for the layers that are not from the image.
-    #[arg(long, value_delimiter = ',', default_value = "0.1", value_name = "T[,T...]")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "0.1",
+        value_name = "T[,T...]"
+    )]
     pub temperature: Vec<f32>,
     /// Latents of the posterior: drawn, or its mean.
     #[arg(long, value_enum, default_value_t)]

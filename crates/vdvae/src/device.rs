@@ -6,7 +6,11 @@ use burn::tensor::Device;
 use crate::error::usage;
 
 /// The names that `--device` takes in this build.
-pub const KNOWN: &str = if cfg!(feature = "cuda") { "cpu, cuda, cuda:N" } else { "cpu" };
+pub const KNOWN: &str = if cfg!(feature = "cuda") {
+    "cpu, cuda, cuda:N"
+} else {
+    "cpu"
+};
 
 /// The device of a name, without autodiff.
 ///
@@ -33,6 +37,8 @@ pub fn parse(name: &str) -> Result<Device> {
 /// # Errors
 /// If the system refuses them.
 pub fn set_threads(threads: usize) -> Result<()> {
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build_global()?;
     Ok(())
 }

@@ -36,7 +36,11 @@ pub fn message(error: &anyhow::Error) -> String {
     for cause in error.chain() {
         let cause = cause.to_string();
         if !text.contains(&cause) {
-            text = if text.is_empty() { cause } else { format!("{text}: {cause}") };
+            text = if text.is_empty() {
+                cause
+            } else {
+                format!("{text}: {cause}")
+            };
         }
     }
     text

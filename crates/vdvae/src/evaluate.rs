@@ -102,7 +102,10 @@ fn evaluate_batch<M: Model>(
             items: batch.indices.clone(),
         };
         // Every draw sees the same binarized image.
-        let binarization = Keys { step: 0, ..keys(Purpose::Binarization) };
+        let binarization = Keys {
+            step: 0,
+            ..keys(Purpose::Binarization)
+        };
         let prepared = preprocess.apply(&batch.images, &binarization, device);
         let latents = if options.mean_latents {
             PosteriorLatents::Mean
@@ -116,10 +119,17 @@ fn evaluate_batch<M: Model>(
 }
 
 fn add_draw(images: &mut [ImageElbo], elbo: Elbo, share: f64) {
-    let layers: Vec<Vec<f32>> = elbo.rate_per_layer.into_iter().flatten().map(values).collect();
+    let layers: Vec<Vec<f32>> = elbo
+        .rate_per_layer
+        .into_iter()
+        .flatten()
+        .map(values)
+        .collect();
     for (index, (image, distortion)) in images.iter_mut().zip(values(elbo.distortion)).enumerate() {
         let rates: Vec<f64> = layers.iter().map(|layer| f64::from(layer[index])).collect();
-        image.totals.push(f64::from(distortion) + rates.iter().sum::<f64>());
+        image
+            .totals
+            .push(f64::from(distortion) + rates.iter().sum::<f64>());
         image.distortion += share * f64::from(distortion);
         image.rate_per_layer.resize(rates.len(), 0.0);
         for (sum, rate) in image.rate_per_layer.iter_mut().zip(rates) {
@@ -136,7 +146,11 @@ fn summary(images: &[ImageElbo], dimensions: usize) -> Evaluation {
     let variance = mean(&|image| (total(image) - nats).powi(2)) * count / (count - 1.0).max(1.0);
     let depth = images.first().map_or(0, |image| image.rate_per_layer.len());
     let several = images.first().is_some_and(|image| image.totals.len() > 1);
-    let weighted = || bits(mean(&|image| importance_weighted(&image.totals, dimensions)));
+    let weighted = || {
+        bits(mean(&|image| {
+            importance_weighted(&image.totals, dimensions)
+        }))
+    };
     Evaluation {
         images: images.len(),
         bits_per_dim: bits(nats),
@@ -155,7 +169,9 @@ fn summary(images: &[ImageElbo], dimensions: usize) -> Evaluation {
 fn importance_weighted(nats_per_dim: &[f64], dimensions: usize) -> f64 {
     let dimensions = dimensions as f64;
     let lowest = nats_per_dim.iter().copied().fold(f64::INFINITY, f64::min);
-    let weights = nats_per_dim.iter().map(|nats| ((lowest - nats) * dimensions).exp());
+    let weights = nats_per_dim
+        .iter()
+        .map(|nats| ((lowest - nats) * dimensions).exp());
     lowest - (weights.sum::<f64>() / nats_per_dim.len() as f64).ln() / dimensions
 }
 
@@ -164,12 +180,19 @@ mod tests {
     use super::*;
 
     fn image(distortion: f64, rates: &[f64], totals: &[f64]) -> ImageElbo {
-        ImageElbo { distortion, rate_per_layer: rates.to_vec(), totals: totals.to_vec() }
+        ImageElbo {
+            distortion,
+            rate_per_layer: rates.to_vec(),
+            totals: totals.to_vec(),
+        }
     }
 
     #[test]
     fn means_and_standard_error() {
-        let images = [image(1.0, &[0.5, 0.25], &[1.75]), image(2.0, &[0.5, 0.75], &[3.25])];
+        let images = [
+            image(1.0, &[0.5, 0.25], &[1.75]),
+            image(2.0, &[0.5, 0.75], &[3.25]),
+        ];
         let result = summary(&images, 12);
         assert_eq!(result.images, 2);
         assert!((result.nats_per_dim - 2.5).abs() < 1e-12);
@@ -187,7 +210,8 @@ mod tests {
         let bound = importance_weighted(&totals, 100);
         assert!(bound < totals.iter().sum::<f64>() / 3.0);
         assert!(bound > 1.0);
-        let exact = -(totals.iter().map(|t| (-t * 100.0_f64).exp()).sum::<f64>() / 3.0).ln() / 100.0;
+        let exact =
+            -(totals.iter().map(|t| (-t * 100.0_f64).exp()).sum::<f64>() / 3.0).ln() / 100.0;
         assert!((bound - exact).abs() < 1e-12);
     }
 

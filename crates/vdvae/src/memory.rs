@@ -22,7 +22,10 @@ fn activations_per_image(architecture: &Architecture) -> u64 {
         pixels(block.resolution) * (width + hidden(block.resolution))
     });
     let decoder = architecture.dec_blocks.iter().map(|block| {
-        let (width, zdim) = (architecture.width_at(block.resolution) as u64, architecture.zdim as u64);
+        let (width, zdim) = (
+            architecture.width_at(block.resolution) as u64,
+            architecture.zdim as u64,
+        );
         let blocks = 3 * hidden(block.resolution);
         // prior, state with features, projection, their sum, state after the block, mixed state
         let states = (2 * zdim + width) + 5 * width;

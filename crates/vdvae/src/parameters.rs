@@ -21,7 +21,11 @@ pub struct NamedTensor {
 
 /// The order of the axes in files, as axes in memory.
 fn file_axes(name: &str) -> [usize; 4] {
-    if name.ends_with(".weight") { [3, 2, 0, 1] } else { [0, 3, 1, 2] }
+    if name.ends_with(".weight") {
+        [3, 2, 0, 1]
+    } else {
+        [0, 3, 1, 2]
+    }
 }
 
 /// A tensor of the parameter `name` (a weight, a gradient, a moment) in the layout of files.
@@ -30,12 +34,18 @@ pub fn to_file_layout<const D: usize>(name: &str, tensor: Tensor<D>) -> NamedTen
     let (shape, tensor) = match <[usize; 4]>::try_from(dims.as_slice()) {
         Ok(dims) => {
             let axes = file_axes(name);
-            let tensor = tensor.reshape::<4, _>(dims).permute(axes.map(|axis| axis as isize));
+            let tensor = tensor
+                .reshape::<4, _>(dims)
+                .permute(axes.map(|axis| axis as isize));
             (tensor.dims().to_vec(), values(tensor))
         }
         Err(_) => (dims.to_vec(), values(tensor)),
     };
-    NamedTensor { name: name.to_owned(), shape, values: tensor }
+    NamedTensor {
+        name: name.to_owned(),
+        shape,
+        values: tensor,
+    }
 }
 
 /// The values of `tensor`, in the layout of files, in the order of memory, for a parameter of D axes.
@@ -48,7 +58,8 @@ pub fn to_memory_layout(name: &str, shape: &[usize], tensor: Vec<f32>) -> Vec<f3
     for (file, memory) in axes.into_iter().enumerate() {
         inverse[memory] = file as isize;
     }
-    let tensor = Tensor::<4>::from_data(TensorData::new(tensor, dims), &burn::tensor::Device::flex());
+    let tensor =
+        Tensor::<4>::from_data(TensorData::new(tensor, dims), &burn::tensor::Device::flex());
     values(tensor.permute(inverse))
 }
 
@@ -62,7 +73,10 @@ pub fn file_shape(name: &str, dims: &[usize]) -> Vec<usize> {
 
 /// Calls `each` with the name and the tensor of every parameter, in the reference's order.
 pub fn for_each<M: Module>(model: &M, each: impl VisitParameter) {
-    let mut visitor = Visitor { path: Vec::new(), each };
+    let mut visitor = Visitor {
+        path: Vec::new(),
+        each,
+    };
     model.visit(&mut visitor);
 }
 
@@ -80,7 +94,10 @@ pub trait MapParameter {
 
 /// Replaces every parameter, in the reference's order.
 pub fn map<M: Module>(model: M, each: &mut impl MapParameter) -> M {
-    model.map(&mut Mapper { path: Vec::new(), each })
+    model.map(&mut Mapper {
+        path: Vec::new(),
+        each,
+    })
 }
 
 /// All parameters in the layout of files.
@@ -121,7 +138,11 @@ pub fn import<M: Module, E>(
                     let loaded = TensorData::new(to_memory_layout(name, &shape, loaded), dims);
                     let device = tensor.device();
                     let loaded = Tensor::from_data(loaded, &device);
-                    if device.is_autodiff() { loaded.require_grad() } else { loaded }
+                    if device.is_autodiff() {
+                        loaded.require_grad()
+                    } else {
+                        loaded
+                    }
                 }
                 Err(error) => {
                     self.error = Some(error);

@@ -45,10 +45,18 @@ impl Preprocess {
                 &binarized
             }
         };
-        let shape = [images.len() / image, self.image_size, self.image_size, self.image_channels];
+        let shape = [
+            images.len() / image,
+            self.image_size,
+            self.image_size,
+            self.image_channels,
+        ];
         let tensor = |each: &dyn Fn(u8) -> f32| {
             let table: Vec<f32> = (0..=255).map(each).collect();
-            let values: Vec<f32> = images.iter().map(|&value| table[usize::from(value)]).collect();
+            let values: Vec<f32> = images
+                .iter()
+                .map(|&value| table[usize::from(value)])
+                .collect();
             Tensor::from_data(TensorData::new(values, shape), device)
         };
         Prepared {
@@ -75,9 +83,13 @@ fn binarize(images: &[u8], image: usize, keys: &Keys) -> Vec<u8> {
         .chunks_exact(image)
         .zip(keys.generators(0))
         .flat_map(|(image, mut generator)| {
-            image
-                .iter()
-                .map(move |&value| if generator.random_range(0..255) < value { 255 } else { 0 })
+            image.iter().map(move |&value| {
+                if generator.random_range(0..255) < value {
+                    255
+                } else {
+                    0
+                }
+            })
         })
         .collect()
 }

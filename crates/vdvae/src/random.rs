@@ -30,7 +30,10 @@ pub enum Purpose {
 /// The generator of one item (an image) in one step, for one purpose.
 pub fn generator(seed: u64, purpose: Purpose, step: u64, item: u64) -> ChaCha8Rng {
     let mut key = [0; 32];
-    for (bytes, word) in key.chunks_exact_mut(8).zip([seed, purpose as u64, step, item]) {
+    for (bytes, word) in key
+        .chunks_exact_mut(8)
+        .zip([seed, purpose as u64, step, item])
+    {
         bytes.copy_from_slice(&word.to_le_bytes());
     }
     ChaCha8Rng::from_seed(key)

@@ -25,14 +25,30 @@ pub fn reconstruct(
     items: &[u64],
     options: &ReconstructOptions,
 ) -> Vec<u8> {
-    let keys = |purpose| Keys { seed: options.seed, purpose, step: 0, items: items.to_vec() };
-    let prepared = model.preprocess.apply(images, &keys(Purpose::Binarization), &model.device);
-    let source = if options.mean_latents { Source::PosteriorMean } else { Source::Posterior };
+    let keys = |purpose| Keys {
+        seed: options.seed,
+        purpose,
+        step: 0,
+        items: items.to_vec(),
+    };
+    let prepared = model
+        .preprocess
+        .apply(images, &keys(Purpose::Binarization), &model.device);
+    let source = if options.mean_latents {
+        Source::PosteriorMean
+    } else {
+        Source::Posterior
+    };
     let latents = Latents::first(
         vec![source; options.layers],
         options.temperatures,
         Noise::Keyed(keys(Purpose::Reconstruction)),
     );
-    let parameters = model.model.decode(items.len(), Some(prepared.input), &latents);
-    model.model.likelihood().sample(parameters, keys(Purpose::Pixels).generators(0))
+    let parameters = model
+        .model
+        .decode(items.len(), Some(prepared.input), &latents);
+    model
+        .model
+        .likelihood()
+        .sample(parameters, keys(Purpose::Pixels).generators(0))
 }

@@ -75,7 +75,9 @@ impl RunDir {
             )));
         }
         let config = Config::from_file(&path)?;
-        config.validate().with_context(|| path.display().to_string())?;
+        config
+            .validate()
+            .with_context(|| path.display().to_string())?;
         Ok(config)
     }
 
@@ -112,7 +114,13 @@ impl TrainedModel {
         let model = build(&config, config.train.seed, &device)?;
         let (model, progress) = checkpoint::load_average(&path, &config, model)?;
         let preprocess = preprocess(&config).with_context(|| run.config().display().to_string())?;
-        Ok(Self { model, config, preprocess, step: progress.step, device })
+        Ok(Self {
+            model,
+            config,
+            preprocess,
+            step: progress.step,
+            device,
+        })
     }
 }
 
@@ -122,7 +130,12 @@ impl TrainedModel {
 /// If the configuration describes no possible architecture.
 pub fn build(config: &Config, seed: u64, device: &Device) -> Result<Vdvae> {
     let architecture = Architecture::try_from(&config.model)?;
-    Ok(Vdvae::new(&architecture, Likelihood::new(&config.model), seed, device))
+    Ok(Vdvae::new(
+        &architecture,
+        Likelihood::new(&config.model),
+        seed,
+        device,
+    ))
 }
 
 /// The normalisation that a run's configuration holds.
@@ -131,7 +144,9 @@ pub fn build(config: &Config, seed: u64, device: &Device) -> Result<Vdvae> {
 /// If `data.shift` and `data.scale` were not computed yet.
 pub fn preprocess(config: &Config) -> Result<Preprocess> {
     let (Some(shift), Some(scale)) = (config.data.shift, config.data.scale) else {
-        return Err(usage("data.shift, data.scale: expected numbers, found none; a run stores those of its training set"));
+        return Err(usage(
+            "data.shift, data.scale: expected numbers, found none; a run stores those of its training set",
+        ));
     };
     Ok(Preprocess {
         shift,

@@ -19,7 +19,10 @@ const MODELS: [&str; 3] = ["plain32", "widths32", "lowbit16"];
 /// The largest |a - b|.
 fn error(a: &[f32], b: &[f32]) -> f64 {
     assert_eq!(a.len(), b.len());
-    a.iter().zip(b).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max)
+    a.iter()
+        .zip(b)
+        .map(|(a, b)| f64::from((a - b).abs()))
+        .fold(0.0, f64::max)
 }
 
 /// |a - b| / |b| in the Euclidean norm.
@@ -58,16 +61,28 @@ fn outputs_and_kl_of_every_layer() {
             let expected = golden.get(&format!("kl/{layer}"));
             let scale = expected.iter().fold(1.0_f32, |max, kl| max.max(kl.abs()));
             let kl = host(kl.clone().unwrap());
-            assert!(error(&kl, &expected) < 1e-5 * f64::from(scale), "{name} kl {layer}: {kl:?} {expected:?}");
+            assert!(
+                error(&kl, &expected) < 1e-5 * f64::from(scale),
+                "{name} kl {layer}: {kl:?} {expected:?}"
+            );
         }
         let px_z = host(output.px_z.clone().permute([0, 3, 1, 2]));
         assert!(error(&px_z, &golden.get("px_z")) < 1e-5, "{name} px_z");
         let parameters = model.decoder().likelihood_parameters(output.px_z);
-        assert!(error(&host(parameters), &golden.get("dmol_logits")) < 1e-5, "{name} logits");
+        assert!(
+            error(&host(parameters), &golden.get("dmol_logits")) < 1e-5,
+            "{name} logits"
+        );
 
         let elbo = model.elbo(input, target, &latents);
-        assert!(error(&host(elbo.rate()), &golden.get("rate")) < 1e-5, "{name} rate");
-        assert!(error(&host(elbo.distortion), &golden.get("distortion")) < 1e-5, "{name} distortion");
+        assert!(
+            error(&host(elbo.rate()), &golden.get("rate")) < 1e-5,
+            "{name} rate"
+        );
+        assert!(
+            error(&host(elbo.distortion), &golden.get("distortion")) < 1e-5,
+            "{name} distortion"
+        );
     }
 }
 
@@ -81,7 +96,12 @@ fn posterior_mean() {
         let elbo = model.elbo(input, target, &Latents::posterior_mean());
         assert!(error(&host(elbo.total().mean()), &golden.get("mean/elbo")) < 1e-5);
         assert!(error(&host(elbo.rate().mean()), &golden.get("mean/rate")) < 1e-5);
-        assert!(error(&host(elbo.distortion.mean()), &golden.get("mean/distortion")) < 1e-5);
+        assert!(
+            error(
+                &host(elbo.distortion.mean()),
+                &golden.get("mean/distortion")
+            ) < 1e-5
+        );
     }
 }
 
@@ -97,7 +117,10 @@ fn samples_with_given_noise_are_the_same_images() {
         let output = model.decoder().forward(batch, None, &latents);
         assert!(output.kl.iter().all(Option::is_none));
         let px_z = host(output.px_z.clone().permute([0, 3, 1, 2]));
-        assert!(error(&px_z, &golden.get("sample/px_z")) < 1e-5, "{name} px_z");
+        assert!(
+            error(&px_z, &golden.get("sample/px_z")) < 1e-5,
+            "{name} px_z"
+        );
 
         let parameters = host(model.decoder().likelihood_parameters(output.px_z));
         let image = vdvae::ops::dmol_sample(
@@ -106,7 +129,10 @@ fn samples_with_given_noise_are_the_same_images() {
             &golden.get("sample/u_mixture"),
             &golden.get("sample/u_logistic"),
         );
-        assert!(error(&image, &golden.get("sample/image")) < 1e-5, "{name} image");
+        assert!(
+            error(&image, &golden.get("sample/image")) < 1e-5,
+            "{name} image"
+        );
     }
 }
 
@@ -128,11 +154,17 @@ fn latents_given_for_all_layers_reproduce_the_posterior_mean() {
 }
 
 /// Calls `check` with the name and gradient of every parameter, in the layout of files.
-fn for_each_gradient(model: &Vdvae, gradients: &burn::tensor::Gradients, check: impl FnMut(&str, Vec<f32>)) {
+fn for_each_gradient(
+    model: &Vdvae,
+    gradients: &burn::tensor::Gradients,
+    check: impl FnMut(&str, Vec<f32>),
+) {
     struct Check<'a, F>(&'a burn::tensor::Gradients, F);
     impl<F: FnMut(&str, Vec<f32>)> VisitParameter for Check<'_, F> {
         fn visit<const D: usize>(&mut self, name: &str, tensor: Tensor<D>) {
-            let gradient = tensor.grad(self.0).unwrap_or_else(|| panic!("{name} has no gradient"));
+            let gradient = tensor
+                .grad(self.0)
+                .unwrap_or_else(|| panic!("{name} has no gradient"));
             (self.1)(name, parameters::to_file_layout(name, gradient).values);
         }
     }
@@ -147,13 +179,20 @@ fn every_gradient() {
         let model = golden.model(&device);
         let (input, target) = golden.batch(&device);
         let latents = posterior(&golden, "eps", &device);
-        let gradients = model.elbo(input, target, &latents).total().mean().backward();
+        let gradients = model
+            .elbo(input, target, &latents)
+            .total()
+            .mean()
+            .backward();
         let mut squares = 0.0;
         let mut count = 0;
         for_each_gradient(&model, &gradients, |parameter, gradient| {
             let expected = golden.get(&format!("grad/{parameter}"));
             let error = relative_error(&gradient, &expected);
-            assert!(error < 1e-4, "{name} {parameter}: relative error {error:.1e}");
+            assert!(
+                error < 1e-4,
+                "{name} {parameter}: relative error {error:.1e}"
+            );
             squares += gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>();
             count += 1;
         });
@@ -172,10 +211,22 @@ fn names_shapes_and_order_of_the_parameters() {
         assert_eq!(exported.len(), golden.names("param/").len());
         for parameter in &exported {
             let (shape, values) = golden.tensor(&format!("param/{}", parameter.name));
-            assert_eq!((&shape, &values), (&parameter.shape, &parameter.values), "{}", parameter.name);
+            assert_eq!(
+                (&shape, &values),
+                (&parameter.shape, &parameter.values),
+                "{}",
+                parameter.name
+            );
         }
-        let names: Vec<_> = exported.iter().map(|parameter| (parameter.name.clone(), parameter.shape.clone())).collect();
-        assert_eq!(names, golden.architecture().parameter_shapes(), "{name}: the published order");
+        let names: Vec<_> = exported
+            .iter()
+            .map(|parameter| (parameter.name.clone(), parameter.shape.clone()))
+            .collect();
+        assert_eq!(
+            names,
+            golden.architecture().parameter_shapes(),
+            "{name}: the published order"
+        );
     }
 }
 
@@ -205,7 +256,10 @@ fn three_training_steps_and_the_average_of_the_weights() {
             skip_threshold: golden.number("skip_threshold"),
             ..TrainConfig::default()
         };
-        let mut state = TrainState::new(GivenNoise { model: golden.model(&device), noise: Vec::new() });
+        let mut state = TrainState::new(GivenNoise {
+            model: golden.model(&device),
+            noise: Vec::new(),
+        });
         for step in 0..3 {
             state.model.noise = golden.noise(&format!("train/{step}/eps"), &Device::flex());
             let (input, target) = golden.batch(&device);
@@ -213,14 +267,23 @@ fn three_training_steps_and_the_average_of_the_weights() {
             let report;
             (state, report) = train_step(state, &config, [batch].into_iter());
             let expected = |key: &str| f64::from(golden.get(&format!("train/{step}/{key}"))[0]);
-            assert!((report.elbo() - expected("elbo")).abs() < 1e-5, "{name} step {step}");
+            assert!(
+                (report.elbo() - expected("elbo")).abs() < 1e-5,
+                "{name} step {step}"
+            );
             let norm = expected("grad_norm");
-            assert!((report.gradient_norm - norm).abs() < 1e-4 * norm, "{name} step {step}");
+            assert!(
+                (report.gradient_norm - norm).abs() < 1e-4 * norm,
+                "{name} step {step}"
+            );
             assert!(norm > config.grad_clip, "clipping acts");
             assert!(report.updated);
         }
         assert_eq!((state.step, state.updates), (3, 3));
-        for (model, key) in [(&state.average().model, "ema"), (&state.model.model, "final")] {
+        for (model, key) in [
+            (&state.average().model, "ema"),
+            (&state.model.model, "final"),
+        ] {
             for parameter in parameters::export(model) {
                 let expected = golden.get(&format!("train/{key}/{}", parameter.name));
                 let error = error(&parameter.values, &expected);

@@ -15,13 +15,17 @@ struct Inputs {
 
 impl Inputs {
     fn new() -> Self {
-        Self { generator: generator(7, Purpose::Weights, 0, 0), device: Device::flex().autodiff() }
+        Self {
+            generator: generator(7, Purpose::Weights, 0, 0),
+            device: Device::flex().autodiff(),
+        }
     }
 
     fn tensor<const D: usize>(&mut self, shape: [usize; D]) -> Tensor<D> {
         let count = shape.iter().product::<usize>();
-        let values: Vec<f32> =
-            (0..count).map(|_| self.generator.random_range(-1.0..1.0)).collect();
+        let values: Vec<f32> = (0..count)
+            .map(|_| self.generator.random_range(-1.0..1.0))
+            .collect();
         Tensor::from_data(TensorData::new(values, shape), &self.device).require_grad()
     }
 }
@@ -35,12 +39,22 @@ fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 fn assert_close(what: &str, fused: &[f32], composed: &[f32]) {
     assert_eq!(fused.len(), composed.len(), "{what}");
     let norm = |values: &mut dyn Iterator<Item = f32>| {
-        values.map(|value| f64::from(value).powi(2)).sum::<f64>().sqrt()
+        values
+            .map(|value| f64::from(value).powi(2))
+            .sum::<f64>()
+            .sqrt()
     };
     let difference = norm(&mut fused.iter().zip(composed).map(|(a, b)| a - b));
     let scale = norm(&mut composed.iter().copied());
-    let tolerance = if what.starts_with("DmolShape") { 1e-4 } else { 1e-5 };
-    assert!(difference <= tolerance * scale + 1e-7, "{what}: {difference:.2e} of {scale:.2e}");
+    let tolerance = if what.starts_with("DmolShape") {
+        1e-4
+    } else {
+        1e-5
+    };
+    assert!(
+        difference <= tolerance * scale + 1e-7,
+        "{what}: {difference:.2e} of {scale:.2e}"
+    );
 }
 
 /// Compares outputs, and the gradients of a weighted sum of them for each of `inputs`.
@@ -56,7 +70,9 @@ fn compare<const D: usize, const E: usize, const N: usize>(
         let mut weights = Inputs::new();
         let weights = weights.tensor(output.dims()).detach();
         let gradients = (output.clone() * weights).sum().backward();
-        let gradients = inputs.each_ref().map(|input| input.grad(&gradients).map(host));
+        let gradients = inputs
+            .each_ref()
+            .map(|input| input.grad(&gradients).map(host));
         (host(output), gradients)
     };
     let (output, gradients) = pass(&fused);
@@ -68,7 +84,10 @@ fn compare<const D: usize, const E: usize, const N: usize>(
                 assert_close(&format!("{what}, gradient {index}"), &gradient, &expected);
             }
             (None, None) => {}
-            (fused, _) => panic!("{what}: gradient {index} is there only {}", if fused.is_some() { "fused" } else { "composed" }),
+            (fused, _) => panic!(
+                "{what}: gradient {index} is there only {}",
+                if fused.is_some() { "fused" } else { "composed" }
+            ),
         }
     }
     // Without autodiff, the same values.
@@ -78,9 +97,12 @@ fn compare<const D: usize, const E: usize, const N: usize>(
 
 #[test]
 fn convolutions() {
-    for (kernel, [batch, side, c_in, c_out]) in
-        [(1, [2, 5, 3, 7]), (3, [2, 5, 3, 17]), (3, [1, 4, 16, 16]), (1, [3, 1, 8, 33])]
-    {
+    for (kernel, [batch, side, c_in, c_out]) in [
+        (1, [2, 5, 3, 7]),
+        (3, [2, 5, 3, 17]),
+        (3, [1, 4, 16, 16]),
+        (1, [3, 1, 8, 33]),
+    ] {
         let mut inputs = Inputs::new();
         let x = inputs.tensor([batch, side, side, c_in]);
         let weight = inputs.tensor([kernel, kernel, c_in, c_out]);
@@ -119,7 +141,12 @@ fn bottlenecks_with_and_without_activation_and_residual() {
                 let channels = bias.dims()[3];
                 bias.reshape([channels])
             };
-            let weights = [(w1, flat(b1)), (w2, flat(b2)), (w3, flat(b3)), (w4, flat(b4))];
+            let weights = [
+                (w1, flat(b1)),
+                (w2, flat(b2)),
+                (w3, flat(b3)),
+                (w4, flat(b4)),
+            ];
             (x, (c_act > 0).then_some(act), weights)
         };
         compare(
@@ -142,7 +169,13 @@ fn latents() {
     let mut inputs = Inputs::new();
     let (posterior, prior) = (inputs.tensor([3, 4, 4, 10]), inputs.tensor([3, 4, 4, 17]));
     let eps = inputs.tensor([3, 4, 4, 5]).detach().inner();
-    let constant = |x: &Tensor<4>| if x.is_autodiff() { eps.clone().autodiff() } else { eps.clone() };
+    let constant = |x: &Tensor<4>| {
+        if x.is_autodiff() {
+            eps.clone().autodiff()
+        } else {
+            eps.clone()
+        }
+    };
     compare(
         "draw",
         [prior.clone()],
@@ -177,7 +210,10 @@ fn between_resolutions() {
     for (batch, rate) in [(2, 2), (1, 4)] {
         compare(
             &format!("upsample by {rate}, state of {batch}"),
-            [inputs.tensor([batch, 2 * rate, 2 * rate, 5]), inputs.tensor([2, 2, 2, 7])],
+            [
+                inputs.tensor([batch, 2 * rate, 2 * rate, 5]),
+                inputs.tensor([2, 2, 2, 7]),
+            ],
             |[x, lower]| ops::upsample_add(x, lower),
             |[x, lower]| composed::upsample_add(x, lower),
         );
@@ -187,20 +223,44 @@ fn between_resolutions() {
 #[test]
 fn mixtures_of_logistics() {
     for shape in [
-        DmolShape { mixtures: 3, channels: 3, bits: 8 },
-        DmolShape { mixtures: 10, channels: 3, bits: 5 },
-        DmolShape { mixtures: 2, channels: 1, bits: 8 },
+        DmolShape {
+            mixtures: 3,
+            channels: 3,
+            bits: 8,
+        },
+        DmolShape {
+            mixtures: 10,
+            channels: 3,
+            bits: 5,
+        },
+        DmolShape {
+            mixtures: 2,
+            channels: 1,
+            bits: 8,
+        },
     ] {
         let mut inputs = Inputs::new();
         let parameters = inputs.tensor([2, 3, 3, shape.parameters()]) * 3.0;
         let levels: Vec<f32> = (0..2 * 9 * shape.channels)
             .map(|index| [0_u8, 255, 128, 7, 200][index % 5])
-            .map(|value| if shape.bits == 5 { value / 8 * 8 } else { value })
+            .map(|value| {
+                if shape.bits == 5 {
+                    value / 8 * 8
+                } else {
+                    value
+                }
+            })
             .map(|value| (f32::from(value) - 127.5) / 127.5)
             .collect();
         let device = Device::flex();
         let target = Tensor::from_data(TensorData::new(levels, [2, 3, 3, shape.channels]), &device);
-        let target = |x: &Tensor<4>| if x.is_autodiff() { target.clone().autodiff() } else { target.clone() };
+        let target = |x: &Tensor<4>| {
+            if x.is_autodiff() {
+                target.clone().autodiff()
+            } else {
+                target.clone()
+            }
+        };
         compare(
             &format!("{shape:?}"),
             [parameters],
@@ -217,7 +277,11 @@ fn the_update_in_place_and_composed() {
     let mut plain = |count| -> Tensor<1> { inputs.tensor([count]).inner() };
     let (weights, gradient) = (plain(37), plain(37));
     let zeros = Tensor::<1>::zeros([37], &device);
-    let start = ops::Moments { first: zeros.clone(), second: zeros, average: weights.clone() };
+    let start = ops::Moments {
+        first: zeros.clone(),
+        second: zeros,
+        average: weights.clone(),
+    };
     let (mut fused, mut expected) = (start.clone(), start);
     let before = host(weights.clone());
     let (mut fused_weights, mut expected_weights) = (weights.clone(), weights.clone());
@@ -233,13 +297,17 @@ fn the_update_in_place_and_composed() {
             ema_rate: 0.9,
         };
         fused_weights = ops::adamw(&rule, fused_weights, gradient.clone(), &mut fused);
-        expected_weights = composed::adamw(&rule, expected_weights, gradient.clone(), &mut expected);
+        expected_weights =
+            composed::adamw(&rule, expected_weights, gradient.clone(), &mut expected);
     }
     assert_close("weights", &host(fused_weights), &host(expected_weights));
     assert_close("first moment", &host(fused.first), &host(expected.first));
     assert_close("second moment", &host(fused.second), &host(expected.second));
     assert_close("average", &host(fused.average), &host(expected.average));
-    let squares: f64 = host(gradient.clone()).iter().map(|&g| f64::from(g).powi(2)).sum();
+    let squares: f64 = host(gradient.clone())
+        .iter()
+        .map(|&g| f64::from(g).powi(2))
+        .sum();
     assert!((ops::sum_of_squares(gradient) - squares).abs() < 1e-9 * squares);
     // What others hold is not changed by an update in place.
     assert_eq!(host(weights), before);

@@ -28,6 +28,18 @@ impl Simd for Avx2 {
     const REGISTERS: usize = 16;
 
     #[inline(always)]
+    fn interleave(self, a: Self::F, b: Self::F) -> [Self::F; 2] {
+        unsafe {
+            // These interleave within halves.
+            let (even, odd) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+            [
+                _mm256_permute2f128_ps::<0x20>(even, odd),
+                _mm256_permute2f128_ps::<0x31>(even, odd),
+            ]
+        }
+    }
+
+    #[inline(always)]
     fn splat(self, a: f32) -> Self::F {
         unsafe { _mm256_set1_ps(a) }
     }

@@ -33,6 +33,20 @@ impl Simd for Avx512 {
         unsafe { _mm512_permutexvar_ps(index, _mm512_loadu_ps(table.as_ptr())) }
     }
     #[inline(always)]
+    fn interleave(self, a: Self::F, b: Self::F) -> [Self::F; 2] {
+        // Bit 4 of an index says `b`.
+        const LOW: [i32; 16] = [0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23];
+        const HIGH: [i32; 16] = [8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31];
+        unsafe {
+            let low = _mm512_loadu_si512(LOW.as_ptr().cast());
+            let high = _mm512_loadu_si512(HIGH.as_ptr().cast());
+            [
+                _mm512_permutex2var_ps(a, low, b),
+                _mm512_permutex2var_ps(a, high, b),
+            ]
+        }
+    }
+    #[inline(always)]
     fn fms(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
         unsafe { _mm512_fmsub_ps(a, b, c) }
     }

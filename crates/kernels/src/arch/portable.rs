@@ -37,6 +37,14 @@ impl Simd for Portable {
     const REGISTERS: usize = if cfg!(target_arch = "aarch64") { 16 } else { 8 };
 
     #[inline(always)]
+    fn interleave(self, a: Self::F, b: Self::F) -> [Self::F; 2] {
+        let from = |i: usize| if i % 2 == 0 { a[i / 2] } else { b[i / 2] };
+        [
+            std::array::from_fn(from),
+            std::array::from_fn(|i| from(i + LANES)),
+        ]
+    }
+    #[inline(always)]
     fn splat(self, a: f32) -> Self::F {
         [a; LANES]
     }

@@ -107,7 +107,12 @@ pub fn save_average<M: Module>(
     progress: &Progress,
     average: &M,
 ) -> Result<(), CheckpointError> {
-    save(path, config, progress, prefixed(AVERAGE, parameters::export(average)))
+    save(
+        path,
+        config,
+        progress,
+        prefixed(AVERAGE, parameters::export(average)),
+    )
 }
 
 /// Loads the averaged weights into `model` (of any weights, on a device without autodiff), which
@@ -140,12 +145,20 @@ pub fn load_state<M: Module>(
     let progress = file.progress()?;
     let model = parameters::import(model, |name, shape| file.take(WEIGHTS, name, shape))?;
     let moments = file.moments(&model)?;
-    let state = TrainState { model, moments, step: progress.step, updates: progress.updates };
+    let state = TrainState {
+        model,
+        moments,
+        step: progress.step,
+        updates: progress.updates,
+    };
     Ok((state, progress))
 }
 
 fn prefixed(prefix: &'static str, tensors: Vec<NamedTensor>) -> Vec<NamedTensor> {
-    let rename = |tensor: NamedTensor| NamedTensor { name: format!("{prefix}{}", tensor.name), ..tensor };
+    let rename = |tensor: NamedTensor| NamedTensor {
+        name: format!("{prefix}{}", tensor.name),
+        ..tensor
+    };
     tensors.into_iter().map(rename).collect()
 }
 
@@ -155,10 +168,17 @@ fn moments<M: Module>(state: &TrainState<M>) -> Vec<NamedTensor> {
     impl<'a, I: Iterator<Item = &'a Moments>> VisitParameter for Collect<'_, I> {
         fn visit<const D: usize>(&mut self, name: &str, tensor: Tensor<D>) {
             let moments = self.0.next().expect("moments for every parameter");
-            let Moments { first, second, average } = moments.clone();
+            let Moments {
+                first,
+                second,
+                average,
+            } = moments.clone();
             for (prefix, values) in [(AVERAGE, average), (FIRST, first), (SECOND, second)] {
                 let values = values.reshape::<D, _>(tensor.dims());
-                self.1.extend(prefixed(prefix, vec![parameters::to_file_layout(name, values)]));
+                self.1.extend(prefixed(
+                    prefix,
+                    vec![parameters::to_file_layout(name, values)],
+                ));
             }
         }
     }
@@ -177,7 +197,11 @@ impl View for &NamedTensor {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        self.values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into()
+        self.values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect::<Vec<u8>>()
+            .into()
     }
 
     fn data_len(&self) -> usize {
@@ -204,7 +228,9 @@ fn save(
     let data = |tensor: &NamedTensor| View::data(&tensor).into_owned();
     let hash = checksum(
         &metadata,
-        tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.shape.as_slice(), data(tensor))),
+        tensors
+            .iter()
+            .map(|tensor| (tensor.name.as_str(), tensor.shape.as_slice(), data(tensor))),
     );
     metadata.insert("sha256".to_owned(), hash);
     let views = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor));
@@ -241,7 +267,10 @@ fn checksum<'a, B: AsRef<[u8]>>(
         field(format!("{shape:?}").as_bytes());
         field(data.as_ref());
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hash.finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// A checkpoint whose checksum was found right.
@@ -259,24 +288,37 @@ impl CheckpointFile {
             source,
             remedy: "A run has checkpoints/latest.safetensors as soon as training has started",
         })?;
-        let damaged = |reason: String| CheckpointError::Damaged { path: path.to_owned(), reason };
+        let damaged = |reason: String| CheckpointError::Damaged {
+            path: path.to_owned(),
+            reason,
+        };
         let file = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
         let (_, header) =
             SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.to_string()))?;
-        let mut metadata: BTreeMap<String, String> =
-            header.metadata().clone().unwrap_or_default().into_iter().collect();
+        let mut metadata: BTreeMap<String, String> = header
+            .metadata()
+            .clone()
+            .unwrap_or_default()
+            .into_iter()
+            .collect();
         let format = metadata.get("format").map_or("none", String::as_str);
         if format != FORMAT {
-            return Err(damaged(format!("expected the format {FORMAT}, found {format}")));
+            return Err(damaged(format!(
+                "expected the format {FORMAT}, found {format}"
+            )));
         }
         let expected = metadata.remove("sha256").unwrap_or_default();
         let tensors = file.tensors();
         let found = checksum(
             &metadata,
-            tensors.iter().map(|(name, view)| (name.as_str(), view.shape(), view.data())),
+            tensors
+                .iter()
+                .map(|(name, view)| (name.as_str(), view.shape(), view.data())),
         );
         if found != expected {
-            return Err(damaged(format!("expected the checksum {expected}, found {found}")));
+            return Err(damaged(format!(
+                "expected the checksum {expected}, found {found}"
+            )));
         }
         let float = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
         let tensors = tensors
@@ -286,20 +328,34 @@ impl CheckpointFile {
                 (name.clone(), (view.shape().to_vec(), values))
             })
             .collect();
-        Ok(Self { path: path.to_owned(), metadata, tensors })
+        Ok(Self {
+            path: path.to_owned(),
+            metadata,
+            tensors,
+        })
     }
 
     /// The configuration that the checkpoint was made with must have the same model.
     fn check_model(&self, config: &Config) -> Result<(), CheckpointError> {
         let text = self.metadata.get("config").map_or("", String::as_str);
-        let inside = Config::from_toml(text, "the configuration inside")
-            .map_err(|source| CheckpointError::Config { path: self.path.clone(), source })?;
-        let expected = Config { model: config.model.clone(), ..inside.clone() };
+        let inside = Config::from_toml(text, "the configuration inside").map_err(|source| {
+            CheckpointError::Config {
+                path: self.path.clone(),
+                source,
+            }
+        })?;
+        let expected = Config {
+            model: config.model.clone(),
+            ..inside.clone()
+        };
         let difference = expected.difference(&inside);
         if difference.is_empty() {
             Ok(())
         } else {
-            Err(self.mismatch(format!("{} (expected, other: found)", difference.join(", "))))
+            Err(self.mismatch(format!(
+                "{} (expected, other: found)",
+                difference.join(", ")
+            )))
         }
     }
 
@@ -324,12 +380,17 @@ impl CheckpointFile {
     }
 
     /// Moves the values of a tensor out, in the layout of files.
-    fn take(&mut self, prefix: &str, name: &str, shape: &[usize]) -> Result<Vec<f32>, CheckpointError> {
+    fn take(
+        &mut self,
+        prefix: &str,
+        name: &str,
+        shape: &[usize],
+    ) -> Result<Vec<f32>, CheckpointError> {
         match self.tensors.remove(&format!("{prefix}{name}")) {
             Some((found, values)) if found == shape => Ok(values),
-            Some((found, _)) => {
-                Err(self.mismatch(format!("{prefix}{name}: expected the shape {shape:?}, found {found:?}")))
-            }
+            Some((found, _)) => Err(self.mismatch(format!(
+                "{prefix}{name}: expected the shape {shape:?}, found {found:?}"
+            ))),
             None => Err(self.mismatch(format!("expected a tensor {prefix}{name}, found none"))),
         }
     }
@@ -341,7 +402,13 @@ impl CheckpointFile {
             error: &'a mut Option<CheckpointError>,
         }
         impl Load<'_> {
-            fn flat(&mut self, prefix: &str, name: &str, dims: &[usize], device: &Device) -> Result<Tensor<1>, CheckpointError> {
+            fn flat(
+                &mut self,
+                prefix: &str,
+                name: &str,
+                dims: &[usize],
+                device: &Device,
+            ) -> Result<Tensor<1>, CheckpointError> {
                 let values = self.file.take(prefix, name, &file_shape(name, dims))?;
                 let values = parameters::to_memory_layout(name, &file_shape(name, dims), values);
                 let count = values.len();
@@ -354,7 +421,11 @@ impl CheckpointFile {
                 let mut load = |prefix| self.flat(prefix, name, &dims, &device);
                 match (load(AVERAGE), load(FIRST), load(SECOND)) {
                     (Ok(average), Ok(first), Ok(second)) => {
-                        self.moments.push(Moments { first, second, average });
+                        self.moments.push(Moments {
+                            first,
+                            second,
+                            average,
+                        });
                     }
                     (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => {
                         self.error.get_or_insert(error);
@@ -363,7 +434,14 @@ impl CheckpointFile {
             }
         }
         let (mut moments, mut error) = (Vec::new(), None);
-        parameters::for_each(model, Load { file: self, moments: &mut moments, error: &mut error });
+        parameters::for_each(
+            model,
+            Load {
+                file: self,
+                moments: &mut moments,
+                error: &mut error,
+            },
+        );
         match error {
             Some(error) => Err(error),
             None => Ok(moments),
@@ -371,6 +449,9 @@ impl CheckpointFile {
     }
 
     fn mismatch(&self, reason: String) -> CheckpointError {
-        CheckpointError::Mismatch { path: self.path.clone(), reason }
+        CheckpointError::Mismatch {
+            path: self.path.clone(),
+            reason,
+        }
     }
 }

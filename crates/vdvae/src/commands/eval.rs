@@ -35,17 +35,31 @@ pub fn run(arguments: &EvalArgs) -> Result<()> {
         limit: usize::MAX,
     };
     let bar = progress_bar(dataset.len() as u64, "images");
-    let evaluation =
-        evaluate(&model.model, &model.preprocess, dataset, &options, &model.device, |done| {
+    let evaluation = evaluate(
+        &model.model,
+        &model.preprocess,
+        dataset,
+        &options,
+        &model.device,
+        |done| {
             bar.set_position(done as u64);
-        })?;
+        },
+    )?;
     bar.finish_and_clear();
     if arguments.json {
         let (data, split) = (source.to_string(), split.to_string());
-        return print_json(&Report { data, split, step: model.step, evaluation: &evaluation });
+        return print_json(&Report {
+            data,
+            split,
+            step: model.step,
+            evaluation: &evaluation,
+        });
     }
     let architecture = Architecture::try_from(&model.config.model)?;
-    println!("{source}, {split} split: {} images, weights of step {}", evaluation.images, model.step);
+    println!(
+        "{source}, {split} split: {} images, weights of step {}",
+        evaluation.images, model.step
+    );
     println!(
         "{:.4} +- {:.4} bits/dim = distortion {:.4} + rate {:.4}",
         evaluation.bits_per_dim,
@@ -54,7 +68,10 @@ pub fn run(arguments: &EvalArgs) -> Result<()> {
         bits(evaluation.rate_nats_per_dim),
     );
     if let Some(bound) = evaluation.iw_bits_per_dim {
-        println!("{bound:.4} bits/dim, importance-weighted over {} draws", arguments.samples);
+        println!(
+            "{bound:.4} bits/dim, importance-weighted over {} draws",
+            arguments.samples
+        );
     }
     print_rates(&architecture, &evaluation);
     Ok(())
@@ -69,6 +86,11 @@ fn print_rates(architecture: &Architecture, evaluation: &Evaluation) {
     for (layer, (block, &rate)) in architecture.dec_blocks.iter().zip(rates).enumerate() {
         let side = block.resolution;
         let bar = "#".repeat((WIDTH * rate / most).round().max(0.0) as usize);
-        println!("{:>4}  {:>9}  {:.5}  {bar}", layer + 1, format!("{side}x{side}"), bits(rate));
+        println!(
+            "{:>4}  {:>9}  {:.5}  {bar}",
+            layer + 1,
+            format!("{side}x{side}"),
+            bits(rate)
+        );
     }
 }

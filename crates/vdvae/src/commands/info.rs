@@ -61,7 +61,10 @@ pub fn run(arguments: &InfoArgs) -> Result<()> {
 }
 
 fn list() -> Result<()> {
-    println!("{:<12} {:>12} {:>6}  description", "preset", "parameters", "layers");
+    println!(
+        "{:<12} {:>12} {:>6}  description",
+        "preset", "parameters", "layers"
+    );
     for preset in Preset::ALL {
         let architecture = Architecture::try_from(&preset.config().model)?;
         println!(
@@ -84,7 +87,9 @@ fn find(subject: &str) -> Result<Config> {
     } else if path.is_file() {
         Ok(Config::from_file(path)?)
     } else if subject.contains(['/', '\\']) || subject.ends_with(".toml") {
-        Err(usage(format!("{subject}: expected a preset, a configuration file or a run's folder; nothing is there")))
+        Err(usage(format!(
+            "{subject}: expected a preset, a configuration file or a run's folder; nothing is there"
+        )))
     } else {
         Ok(Config::preset(subject)?)
     }
@@ -92,9 +97,15 @@ fn find(subject: &str) -> Result<Config> {
 
 fn print_report(architecture: &Architecture, report: &Report) {
     let side = architecture.image_size;
-    println!("images            {side}x{side}, {} channels", architecture.image_channels);
+    println!(
+        "images            {side}x{side}, {} channels",
+        architecture.image_channels
+    );
     println!("parameters        {}", report.parameters);
-    println!("stochastic depth  {} layers (encoder: {} blocks)", report.depth, report.encoder_blocks);
+    println!(
+        "stochastic depth  {} layers (encoder: {} blocks)",
+        report.depth, report.encoder_blocks
+    );
     println!("\nlatent variables  layers      number  share up to here");
     for share in &report.latents {
         let side = format!("{0}x{0}", share.resolution);

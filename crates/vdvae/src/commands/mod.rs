@@ -56,7 +56,10 @@ fn reading_threads() -> usize {
 
 /// What a configuration's model wants images to be.
 fn image_shape(config: &Config) -> ImageShape {
-    ImageShape { size: config.model.image_size, channels: config.model.image_channels }
+    ImageShape {
+        size: config.model.image_size,
+        channels: config.model.image_channels,
+    }
 }
 
 /// Opens the images for a trained model: `data` (all of it), or the run's own (its test split).
@@ -130,7 +133,10 @@ fn make_parent(path: &Path) -> Result<()> {
 
 fn make_folder(path: &Path) -> Result<()> {
     std::fs::create_dir_all(path).with_context(|| {
-        format!("{}: cannot make this folder; choose another place with --out", path.display())
+        format!(
+            "{}: cannot make this folder; choose another place with --out",
+            path.display()
+        )
     })
 }
 

@@ -38,14 +38,26 @@ pub fn run(arguments: &ReconstructArgs) -> Result<()> {
         seed: arguments.seed,
     };
     let grid = picture(&model, &batch, &layers, &options);
-    let out = arguments.out.clone().unwrap_or_else(|| run.samples().join("reconstruct.png"));
+    let out = arguments
+        .out
+        .clone()
+        .unwrap_or_else(|| run.samples().join("reconstruct.png"));
     make_parent(&out)?;
     grid.save_png(&out)
         .with_context(|| format!("{}: cannot save the picture", out.display()))?;
     if arguments.json {
-        return print_json(&Report { out, images: batch.len(), layers, depth });
+        return print_json(&Report {
+            out,
+            images: batch.len(),
+            layers,
+            depth,
+        });
     }
-    println!("{} images, reconstructed from {layers:?} of {depth} layers: {}", batch.len(), out.display());
+    println!(
+        "{} images, reconstructed from {layers:?} of {depth} layers: {}",
+        batch.len(),
+        out.display()
+    );
     Ok(())
 }
 
@@ -89,7 +101,11 @@ fn layers(arguments: &ReconstructArgs, model: &TrainedModel) -> Result<Vec<usize
                 )));
             }
             let blocks = architecture.dec_blocks.iter();
-            Ok(vec![blocks.filter(|block| block.resolution <= resolution).count()])
+            Ok(vec![
+                blocks
+                    .filter(|block| block.resolution <= resolution)
+                    .count(),
+            ])
         }
         (None, None) => Ok(several_depths(depth)),
     }
@@ -99,7 +115,12 @@ fn images(arguments: &ReconstructArgs, model: &TrainedModel) -> Result<Batch> {
     if !arguments.images.is_empty() {
         return Ok(load_images(&arguments.images, image_shape(&model.config))?);
     }
-    let (_, _, dataset) = open_data(&model.config, arguments.data.as_ref(), arguments.split, false)?;
+    let (_, _, dataset) = open_data(
+        &model.config,
+        arguments.data.as_ref(),
+        arguments.split,
+        false,
+    )?;
     let count = dataset.len().min(usize::try_from(arguments.n)?);
     // Evenly spaced: neighbours in a data set are often alike.
     let indices: Vec<usize> = (0..count).map(|i| i * dataset.len() / count).collect();

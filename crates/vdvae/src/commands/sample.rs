@@ -7,7 +7,9 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::{batch_size, check_temperatures, load, make_folder, make_parent, print_json, progress_bar};
+use super::{
+    batch_size, check_temperatures, load, make_folder, make_parent, print_json, progress_bar,
+};
 use crate::cli::SampleArgs;
 use crate::error::usage;
 use crate::files::write_atomically;
@@ -48,7 +50,10 @@ impl Destination {
 pub fn run(arguments: &SampleArgs) -> Result<()> {
     let (run, model) = load(&arguments.trained)?;
     check_temperatures(&arguments.temperature, model.model.decoder().depth())?;
-    let out = arguments.out.clone().unwrap_or_else(|| default_out(&run, arguments));
+    let out = arguments
+        .out
+        .clone()
+        .unwrap_or_else(|| default_out(&run, arguments));
     let destination = Destination::of(&out)?;
     let mut source = Source {
         model: &model,
@@ -68,7 +73,12 @@ pub fn run(arguments: &SampleArgs) -> Result<()> {
     let seconds = started.elapsed().as_secs_f64();
     let images_per_second = arguments.n as f64 / seconds;
     if arguments.json {
-        return print_json(&Report { out, images: arguments.n, seconds, images_per_second });
+        return print_json(&Report {
+            out,
+            images: arguments.n,
+            seconds,
+            images_per_second,
+        });
     }
     println!(
         "{} samples at temperature {} in {seconds:.2} s ({images_per_second:.1} images/s): {}",
@@ -85,7 +95,11 @@ fn temperatures(arguments: &SampleArgs) -> String {
 }
 
 fn default_out(run: &RunDir, arguments: &SampleArgs) -> PathBuf {
-    let name = format!("sample-t{}-seed{}.png", temperatures(arguments), arguments.seed);
+    let name = format!(
+        "sample-t{}-seed{}.png",
+        temperatures(arguments),
+        arguments.seed
+    );
     run.samples().join(name)
 }
 
@@ -100,7 +114,12 @@ struct Source<'a> {
 impl Source<'_> {
     /// Calls `each` with the first image's number and the images of each batch.
     fn for_each_batch(&mut self, mut each: impl FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
-        let SampleArgs { n, seed, temperature, .. } = self.arguments;
+        let SampleArgs {
+            n,
+            seed,
+            temperature,
+            ..
+        } = self.arguments;
         let mut first = 0;
         while first < *n {
             let count = (self.batch as u64).min(n - first);
@@ -159,7 +178,10 @@ fn npy_header(shape: &[usize]) -> Vec<u8> {
     let mut text = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({shape}), }}");
     // The data starts at a multiple of 64 bytes, after a line end.
     let prefix = 10;
-    text.extend(std::iter::repeat_n(' ', (64 - (prefix + text.len() + 1) % 64) % 64));
+    text.extend(std::iter::repeat_n(
+        ' ',
+        (64 - (prefix + text.len() + 1) % 64) % 64,
+    ));
     text.push('\n');
     let mut header = b"\x93NUMPY\x01\x00".to_vec();
     header.extend((text.len() as u16).to_le_bytes());

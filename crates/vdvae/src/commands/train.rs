@@ -42,7 +42,11 @@ struct Report<'a> {
 pub fn run(arguments: TrainArgs) -> Result<ExitCode> {
     let device = machine(&arguments.machine)?;
     let run = RunDir::new(out(&arguments));
-    let mut config = if arguments.resume { resumed(&arguments, &run)? } else { fresh(&arguments, &run)? };
+    let mut config = if arguments.resume {
+        resumed(&arguments, &run)?
+    } else {
+        fresh(&arguments, &run)?
+    };
     let parameters = architecture(&config)?.parameters();
     let (train, valid) = open(&arguments, &mut config)?;
     prepare_folder(&run, &config)?;
@@ -54,7 +58,15 @@ pub fn run(arguments: TrainArgs) -> Result<ExitCode> {
         log::truncate_after(&run.log(), progress.step)?;
         (state, progress)
     } else {
-        (TrainState::new(model), Progress { step: 0, updates: 0, seconds: 0.0, best_bits_per_dim: None })
+        (
+            TrainState::new(model),
+            Progress {
+                step: 0,
+                updates: 0,
+                seconds: 0.0,
+                best_bits_per_dim: None,
+            },
+        )
     };
     eprintln!(
         "{}: {parameters} parameters, {} training and {} validation images, step {} of {}",
@@ -85,7 +97,9 @@ pub fn run(arguments: TrainArgs) -> Result<ExitCode> {
             step: 0,
             device: device.clone().inner(),
         };
-        sample_picture(&model, &shown).save_png(&path).map_err(Into::into)
+        sample_picture(&model, &shown)
+            .save_png(&path)
+            .map_err(Into::into)
     })?;
     report(&arguments, &run, &outcome)
 }
@@ -101,7 +115,9 @@ fn report(arguments: &TrainArgs, run: &RunDir, outcome: &Outcome) -> Result<Exit
         })?;
     }
     let folder = run.path().display();
-    let best = outcome.best_bits_per_dim.map_or(String::new(), |best| format!(", best validation {best:.3} bits/dim"));
+    let best = outcome.best_bits_per_dim.map_or(String::new(), |best| {
+        format!(", best validation {best:.3} bits/dim")
+    });
     if outcome.finished {
         eprintln!("{} steps in {:.0} s{best}", outcome.step, outcome.seconds);
         eprintln!("  vdvae eval {folder}          bits/dim on the test split");
@@ -109,7 +125,10 @@ fn report(arguments: &TrainArgs, run: &RunDir, outcome: &Outcome) -> Result<Exit
         eprintln!("  {}    the losses", run.curve().display());
         Ok(ExitCode::SUCCESS)
     } else {
-        eprintln!("stopped and saved at step {}{best}; continue with: vdvae train --resume --out {folder}", outcome.step);
+        eprintln!(
+            "stopped and saved at step {}{best}; continue with: vdvae train --resume --out {folder}",
+            outcome.step
+        );
         Ok(ExitCode::from(INTERRUPTED))
     }
 }
@@ -118,7 +137,11 @@ fn report(arguments: &TrainArgs, run: &RunDir, outcome: &Outcome) -> Result<Exit
 fn out(arguments: &TrainArgs) -> PathBuf {
     let configuration = &arguments.configuration;
     arguments.out.clone().unwrap_or_else(|| {
-        let stem = configuration.config.as_deref().and_then(Path::file_stem).map(PathBuf::from);
+        let stem = configuration
+            .config
+            .as_deref()
+            .and_then(Path::file_stem)
+            .map(PathBuf::from);
         let preset = configuration.preset.as_deref().unwrap_or(DEFAULT_PRESET);
         Path::new("runs").join(stem.unwrap_or_else(|| preset.into()))
     })
@@ -140,7 +163,13 @@ fn overridden(arguments: &TrainArgs, mut config: Config) -> Result<Config> {
         let source = source.to_string();
         if config.data.source != source {
             // Another data set has other statistics, unless they were asked for.
-            let asked = |key: &str| arguments.configuration.set.iter().any(|set| set.trim_start().starts_with(key));
+            let asked = |key: &str| {
+                arguments
+                    .configuration
+                    .set
+                    .iter()
+                    .any(|set| set.trim_start().starts_with(key))
+            };
             if !asked("data.shift") && !asked("data.scale") && !arguments.resume {
                 (config.data.shift, config.data.scale) = (None, None);
             }
@@ -161,7 +190,9 @@ fn fresh(arguments: &TrainArgs, run: &RunDir) -> Result<Config> {
         let existing = run.load_config()?;
         let difference = asked_difference(&config, &existing);
         return Err(usage(if difference.is_empty() {
-            format!("--out {folder}: this run exists; continue it with --resume, or choose another --out")
+            format!(
+                "--out {folder}: this run exists; continue it with --resume, or choose another --out"
+            )
         } else {
             format!(
                 "--out {folder}: another run is kept there, with {} (asked for, other: there). Choose another --out, or continue that one with --resume alone",
@@ -182,9 +213,12 @@ fn resumed(arguments: &TrainArgs, run: &RunDir) -> Result<Config> {
     let existing = run.load_config()?;
     let configuration = &arguments.configuration;
     if configuration.config.is_some() || configuration.preset.is_some() {
-        let difference = asked_difference(&overridden(arguments, described(arguments)?)?, &existing);
-        let difference: Vec<_> =
-            difference.into_iter().filter(|field| !field.starts_with("train.steps")).collect();
+        let difference =
+            asked_difference(&overridden(arguments, described(arguments)?)?, &existing);
+        let difference: Vec<_> = difference
+            .into_iter()
+            .filter(|field| !field.starts_with("train.steps"))
+            .collect();
         if !difference.is_empty() {
             return Err(usage(format!(
                 "--resume: the run in {} has {} (asked for, other: there). Leave out --preset and --config to continue it as it is",
@@ -197,7 +231,10 @@ fn resumed(arguments: &TrainArgs, run: &RunDir) -> Result<Config> {
     let fixed: Vec<_> = existing
         .difference(&config)
         .into_iter()
-        .filter(|field| field.starts_with("model.") || field.starts_with("data.s") && !field.starts_with("data.source"))
+        .filter(|field| {
+            field.starts_with("model.")
+                || field.starts_with("data.s") && !field.starts_with("data.source")
+        })
         .collect();
     if !fixed.is_empty() {
         return Err(usage(format!(
@@ -218,14 +255,21 @@ fn asked_difference(asked: &Config, existing: &Config) -> Vec<String> {
 }
 
 /// Opens training and validation images; computes the normalisation where none is given.
-fn open(arguments: &TrainArgs, config: &mut Config) -> Result<(Arc<dyn Dataset>, Arc<dyn Dataset>)> {
+fn open(
+    arguments: &TrainArgs,
+    config: &mut Config,
+) -> Result<(Arc<dyn Dataset>, Arc<dyn Dataset>)> {
     let source: Source = config.data.source.parse().context("data.source")?;
     let plain = OpenOptions {
         seed: config.train.seed,
         skip_bad_images: arguments.skip_bad_images,
         ..OpenOptions::new(image_shape(config))
     };
-    let augmented = OpenOptions { augment: true, flip: config.data.flip, ..plain };
+    let augmented = OpenOptions {
+        augment: true,
+        flip: config.data.flip,
+        ..plain
+    };
     let train = vdvae_data::open(&source, Split::Train, &augmented)?;
     let valid = vdvae_data::open(&source, Split::Valid, &plain)?;
     if config.data.shift.is_none() {
@@ -240,8 +284,10 @@ fn prepare_folder(run: &RunDir, config: &Config) -> Result<()> {
     make_folder(&run.path().join("checkpoints"))?;
     make_folder(&run.samples())?;
     let text = config.to_toml();
-    write_atomically(&run.config(), |writer| std::io::Write::write_all(writer, text.as_bytes()))
-        .with_context(|| format!("{}: cannot save the configuration", run.config().display()))
+    write_atomically(&run.config(), |writer| {
+        std::io::Write::write_all(writer, text.as_bytes())
+    })
+    .with_context(|| format!("{}: cannot save the configuration", run.config().display()))
 }
 
 fn stop_on_ctrl_c() -> Result<Arc<AtomicBool>> {
@@ -268,11 +314,17 @@ fn shown_images(valid: &dyn Dataset) -> Result<Batch> {
 /// temperatures.
 fn sample_picture(model: &TrainedModel, shown: &Batch) -> Grid {
     let depth = model.model.decoder().depth();
-    let options =
-        ReconstructOptions { layers: depth, mean_latents: false, temperatures: &[0.1], seed: 0 };
+    let options = ReconstructOptions {
+        layers: depth,
+        mean_latents: false,
+        temperatures: &[0.1],
+        seed: 0,
+    };
     let grid = picture(model, shown, &several_depths(depth), &options);
-    [1.0, 0.9, 0.8, 0.7].into_iter().fold(grid, |grid, temperature| {
-        let images = sample(model, 0, 0, shown.len(), &[temperature]);
-        grid.row(format!("samples, t = {temperature:.1}"), &images)
-    })
+    [1.0, 0.9, 0.8, 0.7]
+        .into_iter()
+        .fold(grid, |grid, temperature| {
+            let images = sample(model, 0, 0, shown.len(), &[temperature]);
+            grid.row(format!("samples, t = {temperature:.1}"), &images)
+        })
 }

@@ -10,11 +10,18 @@ pub fn negative_log_likelihood(logits: Tensor<4>, target: Tensor<4>) -> Tensor<1
     let batch = logits.dims()[0];
     // ln(1 + exp(l)) - t l, without overflow
     let softplus = logits.clone().clamp_min(0.0) + logits.clone().abs().neg().exp().log1p();
-    (softplus - target * logits).reshape([batch as i32, -1]).sum_dim(1).reshape([batch])
+    (softplus - target * logits)
+        .reshape([batch as i32, -1])
+        .sum_dim(1)
+        .reshape([batch])
 }
 
 /// Draws 0 or 255 with the probability of `logit`.
 pub fn sample(logit: f32, generator: &mut ChaCha8Rng) -> u8 {
     let probability = 1.0 / (1.0 + (-logit).exp());
-    if generator.random::<f32>() < probability { 255 } else { 0 }
+    if generator.random::<f32>() < probability {
+        255
+    } else {
+        0
+    }
 }

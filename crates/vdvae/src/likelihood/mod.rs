@@ -52,19 +52,26 @@ impl Likelihood {
                 .chunks_exact(parameters.len() / batch)
                 .zip(&mut generators)
                 .flat_map(|(image, generator)| {
-                    image.iter().map(|&logit| bernoulli::sample(logit, generator))
+                    image
+                        .iter()
+                        .map(|&logit| bernoulli::sample(logit, generator))
                 })
                 .collect(),
             Self::Dmol(shape) => {
                 let mut uniforms = |per_pixel: usize| -> Vec<f32> {
                     let image = |generator: &mut ChaCha8Rng| -> Vec<f32> {
-                        (0..pixels * per_pixel).map(|_| generator.random_range(1e-5..1.0 - 1e-5)).collect()
+                        (0..pixels * per_pixel)
+                            .map(|_| generator.random_range(1e-5..1.0 - 1e-5))
+                            .collect()
                     };
                     generators.iter_mut().flat_map(image).collect()
                 };
                 let mixture = uniforms(shape.mixtures);
                 let logistic = uniforms(shape.channels);
-                ops::dmol_sample(shape, &parameters, &mixture, &logistic).iter().map(|&x| to_byte(x)).collect()
+                ops::dmol_sample(shape, &parameters, &mixture, &logistic)
+                    .iter()
+                    .map(|&x| to_byte(x))
+                    .collect()
             }
         }
     }
@@ -77,5 +84,8 @@ pub fn to_byte(x: f32) -> u8 {
 
 /// All elements of a tensor, in row-major order, on the host.
 pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_into_vec().expect("the model computes in f32")
+    tensor
+        .into_data()
+        .try_into_vec()
+        .expect("the model computes in f32")
 }

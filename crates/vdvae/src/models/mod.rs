@@ -38,7 +38,11 @@ impl Elbo {
     /// Sum of the layers' KL divergences, [B].
     pub fn rate(&self) -> Tensor<1> {
         let zero = Tensor::zeros_like(&self.distortion);
-        self.rate_per_layer.iter().flatten().cloned().fold(zero, |sum, layer| sum + layer)
+        self.rate_per_layer
+            .iter()
+            .flatten()
+            .cloned()
+            .fold(zero, |sum, layer| sum + layer)
     }
 
     /// distortion + rate, [B].

@@ -28,19 +28,29 @@ pub fn bottleneck(
         height,
         width,
         c_x,
-        c_act: activation.as_ref().map_or(0, |activation| activation.dims()[3]),
+        c_act: activation
+            .as_ref()
+            .map_or(0, |activation| activation.dims()[3]),
         mid,
         c_out: weights[3].1.dims()[0],
         kernel,
         residual,
     };
     let [(w1, b1), (w2, b2), (w3, b3), (w4, b4)] = weights;
-    let [x, w1, b1, w2] = [x.into_dispatch(), w1.into_dispatch(), b1.into_dispatch(), w2.into_dispatch()];
+    let [x, w1, b1, w2] = [
+        x.into_dispatch(),
+        w1.into_dispatch(),
+        b1.into_dispatch(),
+        w2.into_dispatch(),
+    ];
     let [b2, w3, b3] = [b2.into_dispatch(), w3.into_dispatch(), b3.into_dispatch()];
     let [w4, b4] = [w4.into_dispatch(), b4.into_dispatch()];
     match activation {
         None => apply(shape, [x, w1, b1, w2, b2, w3, b3, w4, b4]),
-        Some(a) => apply(shape, [x, w1, b1, w2, b2, w3, b3, w4, b4, a.into_dispatch()]),
+        Some(a) => apply(
+            shape,
+            [x, w1, b1, w2, b2, w3, b3, w4, b4, a.into_dispatch()],
+        ),
     }
 }
 
@@ -75,11 +85,39 @@ impl<const N: usize> CpuOperation<N> for Bottleneck {
         let mut dactivation = activation.map(|activation| vec![0.0; activation.len()]);
         let mut gradients = Gradients::new(self);
         vdvae_kernels::bottleneck::backward(
-            self, x, activation, &weights, hidden, gradient,
-            &mut dx, dactivation.as_deref_mut(), &mut gradients,
+            self,
+            x,
+            activation,
+            &weights,
+            hidden,
+            gradient,
+            &mut dx,
+            dactivation.as_deref_mut(),
+            &mut gradients,
         );
-        let Gradients { w1, b1, w2, b2, w3, b3, w4, b4 } = gradients;
-        let mut results = [Some(dx), Some(w1), Some(b1), Some(w2), Some(b2), Some(w3), Some(b3), Some(w4), Some(b4), dactivation].into_iter();
+        let Gradients {
+            w1,
+            b1,
+            w2,
+            b2,
+            w3,
+            b3,
+            w4,
+            b4,
+        } = gradients;
+        let mut results = [
+            Some(dx),
+            Some(w1),
+            Some(b1),
+            Some(w2),
+            Some(b2),
+            Some(w3),
+            Some(b3),
+            Some(w4),
+            Some(b4),
+            dactivation,
+        ]
+        .into_iter();
         std::array::from_fn(|_| results.next().flatten())
     }
 }
@@ -88,7 +126,20 @@ fn split<'a>(inputs: &[&'a [f32]]) -> (&'a [f32], Option<&'a [f32]>, Weights<'a>
     let &[x, w1, b1, w2, b2, w3, b3, w4, b4, ..] = inputs else {
         unreachable!("a bottleneck has nine or ten inputs")
     };
-    (x, inputs.get(9).copied(), Weights { w1, b1, w2, b2, w3, b3, w4, b4 })
+    (
+        x,
+        inputs.get(9).copied(),
+        Weights {
+            w1,
+            b1,
+            w2,
+            b2,
+            w3,
+            b3,
+            w4,
+            b4,
+        },
+    )
 }
 
 pub(super) mod composed {
@@ -108,7 +159,9 @@ pub(super) mod composed {
             Some(activation) => Tensor::cat(vec![x.clone(), activation], 3),
             None => x.clone(),
         };
-        let h = weights.into_iter().fold(h, |h, (weight, bias)| conv(gelu(h), weight, bias));
+        let h = weights
+            .into_iter()
+            .fold(h, |h, (weight, bias)| conv(gelu(h), weight, bias));
         if residual { x + h } else { h }
     }
 }

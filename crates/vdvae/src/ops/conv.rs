@@ -13,8 +13,22 @@ pub fn conv(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
     }
     let [batch, height, width, c_in] = x.dims();
     let [kernel, _, _, c_out] = weight.dims();
-    let shape = Conv { batch, height, width, c_in, c_out, kernel };
-    apply(shape, [x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()])
+    let shape = Conv {
+        batch,
+        height,
+        width,
+        c_in,
+        c_out,
+        kernel,
+    };
+    apply(
+        shape,
+        [
+            x.into_dispatch(),
+            weight.into_dispatch(),
+            bias.into_dispatch(),
+        ],
+    )
 }
 
 impl CpuOperation<3> for Conv {
@@ -42,7 +56,13 @@ impl CpuOperation<3> for Conv {
         let mut dweight = vec![0.0; weight.len()];
         let mut dbias = vec![0.0; self.c_out];
         vdvae_kernels::conv::backward(
-            self, x, weight, gradient, dx.as_deref_mut(), &mut dweight, &mut dbias,
+            self,
+            x,
+            weight,
+            gradient,
+            dx.as_deref_mut(),
+            &mut dweight,
+            &mut dbias,
         );
         [dx, Some(dweight), Some(dbias)]
     }

@@ -25,8 +25,18 @@ impl DmolShape {
     }
 
     fn kernel(&self, batch: usize, pixels: usize) -> dmol::DmolShape {
-        let &Self { mixtures, channels, bits } = self;
-        dmol::DmolShape { batch, pixels, mixtures, colours: channels, bits }
+        let &Self {
+            mixtures,
+            channels,
+            bits,
+        } = self;
+        dmol::DmolShape {
+            batch,
+            pixels,
+            mixtures,
+            colours: channels,
+            bits,
+        }
     }
 
     /// Half the number of bins less one, so that values in [-1, 1] are 1 / this apart.
@@ -43,7 +53,10 @@ pub fn dmol_nll(shape: &DmolShape, parameters: Tensor<4>, target: Tensor<4>) -> 
     }
     let [batch, height, width, _] = parameters.dims();
     let operation = shape.kernel(batch, height * width);
-    apply(operation, [parameters.into_dispatch(), target.into_dispatch()])
+    apply(
+        operation,
+        [parameters.into_dispatch(), target.into_dispatch()],
+    )
 }
 
 /// Draws values in [-1, 1], [B, S, S, channels], from parameters [B, S, S, P] on the host, given
@@ -108,9 +121,10 @@ pub(super) mod composed {
         let (k, colours) = (shape.mixtures, shape.channels);
         let logits = parameters.clone().narrow(3, 0, k); // [B, S, S, K]
         let rest = shape.parameters() - k;
-        let rest = parameters
-            .narrow(3, k, rest)
-            .reshape([batch, height, width, colours, rest / colours]);
+        let rest =
+            parameters
+                .narrow(3, k, rest)
+                .reshape([batch, height, width, colours, rest / colours]);
         let mean = rest.clone().narrow(4, 0, k); //                              [B, S, S, colours, K]
         let log_scale = rest.clone().narrow(4, k, k).clamp_min(-7.0); //         [B, S, S, colours, K]
         let x: Tensor<5> = target.unsqueeze_dim(4); //                           [B, S, S, colours, 1]
@@ -128,7 +142,8 @@ pub(super) mod composed {
         let middle = inverse_scale * centred;
         let mass = sigmoid(upper.clone()) - sigmoid(lower.clone());
         let density = middle.clone() - log_scale - softplus(middle) * 2.0 - shape.half_bins().ln();
-        let inside = density.mask_where(mass.clone().greater_elem(1e-5), mass.clamp_min(1e-12).log());
+        let inside =
+            density.mask_where(mass.clone().greater_elem(1e-5), mass.clamp_min(1e-12).log());
         let x = x.expand(inside.dims());
         let log_probability = inside
             .mask_where(x.clone().greater_elem(0.999), softplus(lower).neg())
@@ -139,7 +154,11 @@ pub(super) mod composed {
         let joint = log_probability + log_softmax(logits, 3);
         let peak = joint.clone().detach().max_dim(3);
         let log_likelihood = (joint - peak.clone()).exp().sum_dim(3).log() + peak;
-        log_likelihood.reshape([batch, height * width]).sum_dim(1).reshape([batch]).neg()
+        log_likelihood
+            .reshape([batch, height * width])
+            .sum_dim(1)
+            .reshape([batch])
+            .neg()
     }
 
     /// Shifts the means of G and B by the coefficients times the true values of the earlier colours.

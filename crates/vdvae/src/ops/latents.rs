@@ -12,7 +12,10 @@ pub fn draw(gaussian: Tensor<4>, temperature: f32, eps: Tensor<4>) -> Tensor<4> 
         return composed::draw(gaussian, temperature, eps);
     }
     let eps = eps * temperature;
-    apply(Draw { shape: eps.dims() }, [gaussian.into_dispatch(), eps.into_dispatch()])
+    apply(
+        Draw { shape: eps.dims() },
+        [gaussian.into_dispatch(), eps.into_dispatch()],
+    )
 }
 
 /// KL divergence from the prior to the posterior in nats per image, [B]: the sum over pixels and
@@ -22,7 +25,13 @@ pub fn gaussian_kl(posterior: Tensor<4>, prior: Tensor<4>) -> Tensor<1> {
         return composed::gaussian_kl(posterior, prior);
     }
     let [batch, _, _, channels] = posterior.dims();
-    apply(GaussianKl { batch, zdim: channels / 2 }, [posterior.into_dispatch(), prior.into_dispatch()])
+    apply(
+        GaussianKl {
+            batch,
+            zdim: channels / 2,
+        },
+        [posterior.into_dispatch(), prior.into_dispatch()],
+    )
 }
 
 /// `x` [B, H, W, C] plus the last C channels of `prior` [B, H, W, 2Z + C], the features that the prior
@@ -33,7 +42,10 @@ pub fn add_features(x: Tensor<4>, prior: Tensor<4>) -> Tensor<4> {
     }
     let shape = x.dims();
     let offset = prior.dims()[3] - shape[3];
-    apply(AddFeatures { shape, offset }, [x.into_dispatch(), prior.into_dispatch()])
+    apply(
+        AddFeatures { shape, offset },
+        [x.into_dispatch(), prior.into_dispatch()],
+    )
 }
 
 #[derive(Clone, Debug)]
@@ -89,7 +101,13 @@ impl CpuOperation<2> for GaussianKl {
         kl
     }
 
-    fn backward(&self, [q, p]: [&[f32]; 2], _: &(), gradient: &[f32], _: [bool; 2]) -> [Option<Vec<f32>>; 2] {
+    fn backward(
+        &self,
+        [q, p]: [&[f32]; 2],
+        _: &(),
+        gradient: &[f32],
+        _: [bool; 2],
+    ) -> [Option<Vec<f32>>; 2] {
         let (mut dq, mut dp) = (vec![0.0; q.len()], vec![0.0; p.len()]);
         latents::kl_backward(self.zdim, q, p, gradient, &mut dq, &mut dp);
         [Some(dq), Some(dp)]
@@ -118,7 +136,13 @@ impl CpuOperation<2> for AddFeatures {
         out
     }
 
-    fn backward(&self, [_, p]: [&[f32]; 2], _: &(), gradient: &[f32], _: [bool; 2]) -> [Option<Vec<f32>>; 2] {
+    fn backward(
+        &self,
+        [_, p]: [&[f32]; 2],
+        _: &(),
+        gradient: &[f32],
+        _: [bool; 2],
+    ) -> [Option<Vec<f32>>; 2] {
         let mut dp = vec![0.0; p.len()];
         features::add_features_backward(self.shape[3], self.offset, gradient, &mut dp);
         [Some(gradient.to_vec()), Some(dp)]
@@ -140,8 +164,14 @@ pub(super) mod composed {
     pub fn gaussian_kl(posterior: Tensor<4>, prior: Tensor<4>) -> Tensor<1> {
         let [batch, _, _, channels] = posterior.dims();
         let zdim = channels / 2;
-        let (qm, qv) = (posterior.clone().narrow(3, 0, zdim), posterior.narrow(3, zdim, zdim));
-        let (pm, pv) = (prior.clone().narrow(3, 0, zdim), prior.narrow(3, zdim, zdim));
+        let (qm, qv) = (
+            posterior.clone().narrow(3, 0, zdim),
+            posterior.narrow(3, zdim, zdim),
+        );
+        let (pm, pv) = (
+            prior.clone().narrow(3, 0, zdim),
+            prior.narrow(3, zdim, zdim),
+        );
         let difference = qm - pm;
         let spread = (qv.clone() * 2.0).exp() + difference.clone() * difference;
         let kl = (pv.clone() - qv).add_scalar(-0.5) + spread * (pv * -2.0).exp() * 0.5;

@@ -48,7 +48,11 @@ pub fn adamw(
     };
     fused_adamw(tensor, rule);
     let wrap = Tensor::from_primitive::<Flex>;
-    *moments = Moments { first: wrap(first), second: wrap(second), average: wrap(average) };
+    *moments = Moments {
+        first: wrap(first),
+        second: wrap(second),
+        average: wrap(average),
+    };
     wrap(parameter)
 }
 
@@ -65,7 +69,11 @@ pub fn sum_of_squares(tensor: Tensor<1>) -> f64 {
 fn primitive(tensor: Tensor<1>) -> FlexTensor {
     let tensor = tensor.try_into_primitive::<Flex>();
     let tensor = tensor.expect("a tensor of the CPU that is not tracked");
-    if tensor.as_slice::<f32>().is_some() { tensor } else { tensor.to_contiguous() }
+    if tensor.as_slice::<f32>().is_some() {
+        tensor
+    } else {
+        tensor.to_contiguous()
+    }
 }
 
 pub(super) mod composed {
@@ -81,14 +89,22 @@ pub(super) mod composed {
         let gradient = gradient * rule.grad_scale;
         let blend = |old: Tensor<1>, new: Tensor<1>, rate: f64| old * rate + new * (1.0 - rate);
         let first = blend(moments.first.clone(), gradient.clone(), rule.beta1);
-        let second = blend(moments.second.clone(), gradient.clone() * gradient, rule.beta2);
+        let second = blend(
+            moments.second.clone(),
+            gradient.clone() * gradient,
+            rule.beta2,
+        );
         let step = rule.step as i32;
         let root = second.clone().sqrt() / (1.0 - rule.beta2.powi(step)).sqrt() + rule.epsilon;
         let rate = rule.learning_rate / (1.0 - rule.beta1.powi(step));
         let decayed = parameter * (1.0 - rule.learning_rate * rule.weight_decay);
         let parameter = decayed - first.clone() / root * rate;
         let average = blend(moments.average.clone(), parameter.clone(), rule.ema_rate);
-        *moments = Moments { first, second, average };
+        *moments = Moments {
+            first,
+            second,
+            average,
+        };
         parameter
     }
 }

@@ -16,7 +16,14 @@ pub fn average_pool(x: Tensor<4>, rate: usize, channels: usize) -> Tensor<4> {
     if !is_cpu(&x.device()) {
         return composed::average_pool(x, rate, channels);
     }
-    let shape = PoolShape { batch, height, width, c_in, c_out: channels, factor: rate };
+    let shape = PoolShape {
+        batch,
+        height,
+        width,
+        c_in,
+        c_out: channels,
+        factor: rate,
+    };
     apply(shape, [x.into_dispatch()])
 }
 
@@ -28,7 +35,14 @@ pub fn upsample_add(x: Tensor<4>, lower: Tensor<4>) -> Tensor<4> {
     }
     let [_, height, width, channels] = x.dims();
     let [batch, from, _, mixed_channels] = lower.dims();
-    let shape = UpsampleShape { batch, height, width, channels, mixed_channels, factor: height / from };
+    let shape = UpsampleShape {
+        batch,
+        height,
+        width,
+        channels,
+        mixed_channels,
+        factor: height / from,
+    };
     apply(shape, [x.into_dispatch(), lower.into_dispatch()])
 }
 
@@ -36,7 +50,12 @@ impl CpuOperation<1> for PoolShape {
     type Saved = ();
 
     fn output_shape(&self) -> Vec<usize> {
-        vec![self.batch, self.height / self.factor, self.width / self.factor, self.c_out]
+        vec![
+            self.batch,
+            self.height / self.factor,
+            self.width / self.factor,
+            self.c_out,
+        ]
     }
 
     fn forward(&self, [x]: [&[f32]; 1], saved: Option<&mut Option<()>>) -> Vec<f32> {
@@ -46,7 +65,13 @@ impl CpuOperation<1> for PoolShape {
         out
     }
 
-    fn backward(&self, [x]: [&[f32]; 1], _: &(), gradient: &[f32], _: [bool; 1]) -> [Option<Vec<f32>>; 1] {
+    fn backward(
+        &self,
+        [x]: [&[f32]; 1],
+        _: &(),
+        gradient: &[f32],
+        _: [bool; 1],
+    ) -> [Option<Vec<f32>>; 1] {
         let mut dx = vec![0.0; x.len()];
         pool::avg_pool_backward(self, gradient, &mut dx);
         [Some(dx)]

@@ -20,7 +20,11 @@ impl Announcer {
     /// For a run that continues from `step`.
     pub fn new(config: &TrainConfig, step: u64) -> Self {
         let on_terminal = std::io::stderr().is_terminal();
-        let target = if on_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target = if on_terminal {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
         let bar = ProgressBar::with_draw_target(Some(config.steps), target);
         let template = "{bar:30} {pos}/{len} steps  {msg}  {per_sec}  {eta} left";
         if let Ok(style) = ProgressStyle::with_template(template) {
@@ -34,7 +38,8 @@ impl Announcer {
     /// After each step.
     pub fn step(&self, step: u64, report: &StepReport) {
         self.bar.set_position(step);
-        self.bar.set_message(format!("{:.3} bits/dim", bits(report.elbo())));
+        self.bar
+            .set_message(format!("{:.3} bits/dim", bits(report.elbo())));
     }
 
     /// After each interval of the log: its losses, and whatever a person must know.
@@ -85,6 +90,10 @@ impl Announcer {
     }
 
     fn line(&self, text: &str) {
-        if self.on_terminal { self.bar.println(text) } else { eprintln!("{text}") }
+        if self.on_terminal {
+            self.bar.println(text)
+        } else {
+            eprintln!("{text}")
+        }
     }
 }

@@ -83,7 +83,10 @@ impl<M: Model> Training<M> {
         )?;
         let mut log = LogWriter::open(&self.run.log())?;
         let announcer = Announcer::new(&config, self.state.step);
-        let clock = Clock { started: Instant::now(), before: self.progress.seconds };
+        let clock = Clock {
+            started: Instant::now(),
+            before: self.progress.seconds,
+        };
         let mut interval = IntervalStats::new(clock.seconds());
         let mut without_loss = 0;
         if self.state.step == 0 {
@@ -98,7 +101,11 @@ impl<M: Model> Training<M> {
             let report;
             (self, report) = self.step(&mut batches)?;
             interval.add(&report, self.images_per_step());
-            without_loss = if report.elbo().is_nan() { without_loss + 1 } else { 0 };
+            without_loss = if report.elbo().is_nan() {
+                without_loss + 1
+            } else {
+                0
+            };
             let step = self.state.step;
             let last = step == config.steps;
             announcer.step(step, &report);
@@ -129,12 +136,19 @@ impl<M: Model> Training<M> {
 
     fn step(mut self, batches: &mut Batches) -> Result<(Self, StepReport)> {
         let config = &self.config.train;
-        let micro_batches = batches.take(config.accumulate).collect::<Result<Vec<Batch>, _>>()?;
+        let micro_batches = batches
+            .take(config.accumulate)
+            .collect::<Result<Vec<Batch>, _>>()?;
         let (step, seed) = (self.state.step, config.seed);
         let (preprocess, device) = (&self.preprocess, &self.device);
         let prepared = micro_batches.iter().map(|batch| {
             let positions = batch.first_position..batch.first_position + batch.len() as u64;
-            let keys = |purpose| Keys { seed, purpose, step, items: positions.clone().collect() };
+            let keys = |purpose| Keys {
+                seed,
+                purpose,
+                step,
+                items: positions.clone().collect(),
+            };
             let prepared = preprocess.apply(&batch.images, &keys(Purpose::Binarization), device);
             (prepared, keys(Purpose::Training))
         });
@@ -144,7 +158,11 @@ impl<M: Model> Training<M> {
     }
 
     fn images_per_step(&self) -> u64 {
-        let TrainConfig { n_batch, accumulate, .. } = self.config.train;
+        let TrainConfig {
+            n_batch,
+            accumulate,
+            ..
+        } = self.config.train;
         (n_batch * accumulate) as u64
     }
 
@@ -176,11 +194,21 @@ impl<M: Model> Training<M> {
             mean_latents: false,
             samples: 1,
             threads: self.threads,
-            limit: if early { EARLY_BATCHES * batch } else { usize::MAX },
+            limit: if early {
+                EARLY_BATCHES * batch
+            } else {
+                usize::MAX
+            },
         };
         let device = self.device.clone().inner();
-        let evaluation =
-            evaluate(&average, &self.preprocess, self.valid.clone(), &options, &device, |_| ())?;
+        let evaluation = evaluate(
+            &average,
+            &self.preprocess,
+            self.valid.clone(),
+            &options,
+            &device,
+            |_| (),
+        )?;
         let best = self.progress.best_bits_per_dim.unwrap_or(f64::INFINITY);
         if !early && evaluation.bits_per_dim < best {
             self.progress = Progress {
@@ -206,7 +234,11 @@ impl<M: Model> Training<M> {
 
     fn draw_curve(&self) -> Result<()> {
         let entries = log::read(&self.run.log())?;
-        let name = self.run.path().file_name().map(|name| name.to_string_lossy().into_owned());
+        let name = self
+            .run
+            .path()
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned());
         let picture = loss_curve_svg(&entries, &name.unwrap_or_default());
         crate::files::write_atomically(&self.run.curve(), |writer| {
             std::io::Write::write_all(writer, picture.as_bytes())
@@ -216,7 +248,12 @@ impl<M: Model> Training<M> {
 
     fn save(&mut self, clock: &Clock) -> Result<()> {
         self.progress = self.progress_at(clock);
-        checkpoint::save_state(&self.run.latest(), &self.config, &self.progress, &self.state)?;
+        checkpoint::save_state(
+            &self.run.latest(),
+            &self.config,
+            &self.progress,
+            &self.state,
+        )?;
         Ok(())
     }
 
@@ -262,9 +299,13 @@ mod tests {
 
     #[test]
     fn cadence_with_early_powers_of_two() {
-        let due: Vec<u64> = (1..=60).filter(|&step| is_due(step, 25, step == 60)).collect();
+        let due: Vec<u64> = (1..=60)
+            .filter(|&step| is_due(step, 25, step == 60))
+            .collect();
         assert_eq!(due, [1, 2, 4, 8, 16, 25, 50, 60]);
-        let due: Vec<u64> = (1..=60).filter(|&step| is_due(step, 0, step == 60)).collect();
+        let due: Vec<u64> = (1..=60)
+            .filter(|&step| is_due(step, 0, step == 60))
+            .collect();
         assert_eq!(due, [60]);
     }
 }

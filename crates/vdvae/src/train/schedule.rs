@@ -23,12 +23,21 @@ mod tests {
     use super::*;
 
     fn config(lr_decay: LrDecay) -> TrainConfig {
-        TrainConfig { lr: 1.0, warmup_iters: 4, steps: 14, lr_decay, lr_final: 0.1, ..Default::default() }
+        TrainConfig {
+            lr: 1.0,
+            warmup_iters: 4,
+            steps: 14,
+            lr_decay,
+            lr_final: 0.1,
+            ..Default::default()
+        }
     }
 
     #[test]
     fn warm_up_starts_at_zero_and_is_linear() {
-        let rates: Vec<f64> = (0..6).map(|step| learning_rate(&config(LrDecay::None), step)).collect();
+        let rates: Vec<f64> = (0..6)
+            .map(|step| learning_rate(&config(LrDecay::None), step))
+            .collect();
         assert_eq!(rates, [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]);
     }
 
@@ -36,15 +45,24 @@ mod tests {
     fn decays_reach_their_end() {
         for decay in [LrDecay::Linear, LrDecay::Cosine] {
             assert!((learning_rate(&config(decay), 4) - 1.0).abs() < 1e-12);
-            assert!((learning_rate(&config(decay), 9) - 0.55).abs() < 1e-12, "half way");
+            assert!(
+                (learning_rate(&config(decay), 9) - 0.55).abs() < 1e-12,
+                "half way"
+            );
             assert!((learning_rate(&config(decay), 14) - 0.1).abs() < 1e-12);
-            assert!((learning_rate(&config(decay), 99) - 0.1).abs() < 1e-12, "beyond the last step");
+            assert!(
+                (learning_rate(&config(decay), 99) - 0.1).abs() < 1e-12,
+                "beyond the last step"
+            );
         }
     }
 
     #[test]
     fn no_warm_up_starts_at_the_full_rate() {
-        let config = TrainConfig { warmup_iters: 0, ..config(LrDecay::None) };
+        let config = TrainConfig {
+            warmup_iters: 0,
+            ..config(LrDecay::None)
+        };
         assert_eq!(learning_rate(&config, 0), 1.0);
     }
 }

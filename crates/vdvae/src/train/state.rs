@@ -30,12 +30,21 @@ impl<M: Module> TrainState<M> {
                 let zeros = Tensor::zeros_like(&weights);
                 // A buffer of its own: the update works in place.
                 let average = weights + 0.0;
-                self.0.push(Moments { first: zeros.clone(), second: zeros, average });
+                self.0.push(Moments {
+                    first: zeros.clone(),
+                    second: zeros,
+                    average,
+                });
             }
         }
         let mut moments = Vec::new();
         parameters::for_each(&model, Fresh(&mut moments));
-        Self { model, moments, step: 0, updates: 0 }
+        Self {
+            model,
+            moments,
+            step: 0,
+            updates: 0,
+        }
     }
 
     /// The model with the averaged weights, on the device without autodiff: what is evaluated, sampled

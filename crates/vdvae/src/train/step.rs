@@ -58,7 +58,10 @@ pub fn train_step<M: Model>(
         });
     }
     let gradient = gradient.expect("a step has at least one micro-batch");
-    let squares: f64 = gradient.iter().map(|tensor| ops::sum_of_squares(tensor.clone())).sum();
+    let squares: f64 = gradient
+        .iter()
+        .map(|tensor| ops::sum_of_squares(tensor.clone()))
+        .sum();
     let gradient_norm = squares.sqrt();
     let learning_rate = learning_rate(config, state.step);
     let below = config.skip_threshold < 0.0 || gradient_norm < config.skip_threshold;
@@ -78,7 +81,16 @@ pub fn train_step<M: Model>(
         state = update(state, &rule, gradient);
     }
     state.step += 1;
-    (state, StepReport { distortion, rate, gradient_norm, learning_rate, updated })
+    (
+        state,
+        StepReport {
+            distortion,
+            rate,
+            gradient_norm,
+            learning_rate,
+            updated,
+        },
+    )
 }
 
 fn mean(per_image: Tensor<1>) -> f64 {
@@ -124,13 +136,20 @@ fn update<M: Model>(
         fn map<const D: usize>(&mut self, _: &str, tensor: Tensor<D>) -> Tensor<D> {
             let dims = tensor.dims();
             let moments = self.moments.next().expect("moments for every parameter");
-            let gradient = self.gradient.next().expect("a gradient for every parameter");
+            let gradient = self
+                .gradient
+                .next()
+                .expect("a gradient for every parameter");
             let weights = ops::adamw(self.rule, flat(tensor.inner()), gradient, moments);
             Tensor::from_inner(weights.reshape(dims)).require_grad()
         }
     }
     let moments = state.moments.iter_mut();
-    let mut update = Update { rule, gradient: gradient.into_iter(), moments };
+    let mut update = Update {
+        rule,
+        gradient: gradient.into_iter(),
+        moments,
+    };
     state.model = parameters::map(state.model, &mut update);
     state
 }

@@ -26,14 +26,22 @@ impl Golden {
     pub fn open(name: &str) -> Self {
         let bytes = std::fs::read(folder().join(format!("{name}.safetensors"))).unwrap();
         let json = std::fs::read(folder().join(format!("{name}.json"))).unwrap();
-        Self { bytes, json: serde_json::from_slice(&json).unwrap() }
+        Self {
+            bytes,
+            json: serde_json::from_slice(&json).unwrap(),
+        }
     }
 
     pub fn tensor(&self, key: &str) -> (Vec<usize>, Vec<f32>) {
         let file = SafeTensors::deserialize(&self.bytes).unwrap();
-        let view = file.tensor(key).unwrap_or_else(|_| panic!("no {key} among the vectors"));
+        let view = file
+            .tensor(key)
+            .unwrap_or_else(|_| panic!("no {key} among the vectors"));
         let float = |bytes: &[u8]| f32::from_le_bytes(bytes.try_into().unwrap());
-        (view.shape().to_vec(), view.data().chunks_exact(4).map(float).collect())
+        (
+            view.shape().to_vec(),
+            view.data().chunks_exact(4).map(float).collect(),
+        )
     }
 
     pub fn get(&self, key: &str) -> Vec<f32> {
@@ -42,11 +50,17 @@ impl Golden {
 
     pub fn names(&self, prefix: &str) -> Vec<String> {
         let file = SafeTensors::deserialize(&self.bytes).unwrap();
-        file.names().into_iter().filter(|name| name.starts_with(prefix)).map(str::to_owned).collect()
+        file.names()
+            .into_iter()
+            .filter(|name| name.starts_with(prefix))
+            .map(str::to_owned)
+            .collect()
     }
 
     pub fn number(&self, key: &str) -> f64 {
-        self.json[key].as_f64().unwrap_or_else(|| panic!("{key} is a number"))
+        self.json[key]
+            .as_f64()
+            .unwrap_or_else(|| panic!("{key} is a number"))
     }
 
     fn text(&self, key: &str) -> String {
@@ -65,7 +79,11 @@ impl Golden {
             custom_width_str: self.text("custom_width_str"),
             no_bias_above: self.number("no_bias_above") as usize,
             num_mixtures: self.number("num_mixtures") as usize,
-            bits: if self.json["low_bit"].as_bool().unwrap() { 5 } else { 8 },
+            bits: if self.json["low_bit"].as_bool().unwrap() {
+                5
+            } else {
+                8
+            },
             likelihood: LikelihoodKind::Dmol,
         }
     }
@@ -87,7 +105,11 @@ impl Golden {
         let model = Vdvae::new(&self.architecture(), likelihood, 0, device);
         parameters::import(model, |name, shape| {
             let (found, values) = self.tensor(&format!("param/{name}"));
-            if found == shape { Ok(values) } else { Err(format!("{name}: {found:?}, not {shape:?}")) }
+            if found == shape {
+                Ok(values)
+            } else {
+                Err(format!("{name}: {found:?}, not {shape:?}"))
+            }
         })
         .unwrap()
     }
@@ -120,7 +142,12 @@ impl Golden {
 
     /// Keys for what takes its noise from elsewhere.
     pub fn keys(&self) -> Keys {
-        Keys { seed: 0, purpose: Purpose::Binarization, step: 0, items: Vec::new() }
+        Keys {
+            seed: 0,
+            purpose: Purpose::Binarization,
+            step: 0,
+            items: Vec::new(),
+        }
     }
 
     /// The noise of every layer, channels last.

@@ -31,7 +31,10 @@ impl Initializer<'_> {
     }
 
     fn parameter<const D: usize>(&self, values: Vec<f32>, shape: [usize; D]) -> Param<Tensor<D>> {
-        Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), self.device))
+        Param::from_tensor(Tensor::from_data(
+            TensorData::new(values, shape),
+            self.device,
+        ))
     }
 }
 
@@ -48,7 +51,12 @@ impl Conv {
     /// Kaiming uniform weights with slope sqrt 5, that is uniform in +-1/sqrt(fan in), times `scale`;
     /// biases zero.
     pub fn new(init: &mut Initializer, shape: architecture::Conv, scale: f32) -> Self {
-        let architecture::Conv { c_in, c_out, kernel, .. } = shape;
+        let architecture::Conv {
+            c_in,
+            c_out,
+            kernel,
+            ..
+        } = shape;
         let bound = 1.0 / ((c_in * kernel * kernel) as f32).sqrt();
         Self {
             weight: init.uniform([kernel, kernel, c_in, c_out], bound, scale),

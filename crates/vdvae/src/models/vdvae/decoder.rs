@@ -95,19 +95,34 @@ impl Decoder {
         activations: Option<&Activations>,
         latents: &Latents,
     ) -> DecoderOutput {
-        let mut states: BTreeMap<usize, Tensor<4>> =
-            self.bias_xs.iter().map(|bias| (bias.dims()[1], bias.val())).collect();
+        let mut states: BTreeMap<usize, Tensor<4>> = self
+            .bias_xs
+            .iter()
+            .map(|bias| (bias.dims()[1], bias.val()))
+            .collect();
         let mut kl = Vec::with_capacity(self.dec_blocks.len());
         for (layer, block) in self.dec_blocks.iter().enumerate() {
-            let BlockShape { resolution, channels, mixin, .. } = block.shape;
+            let BlockShape {
+                resolution,
+                channels,
+                mixin,
+                ..
+            } = block.shape;
             let x = states.remove(&resolution).unwrap_or_else(|| {
-                Tensor::zeros([1, resolution, resolution, channels], &self.gain.val().device())
+                Tensor::zeros(
+                    [1, resolution, resolution, channels],
+                    &self.gain.val().device(),
+                )
             });
             let x = match mixin {
                 Some(lower) => ops::upsample_add(x, states[&lower].clone()),
                 None => x,
             };
-            let x = if x.dims()[0] == batch { x } else { x.repeat_dim(0, batch) };
+            let x = if x.dims()[0] == batch {
+                x
+            } else {
+                x.repeat_dim(0, batch)
+            };
             let activation = activations.map(|activations| &activations[&resolution]);
             let (x, layer_kl) = block.forward(layer, x, activation, latents);
             states.insert(resolution, x);

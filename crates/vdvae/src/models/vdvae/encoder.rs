@@ -48,7 +48,11 @@ impl Encoder {
                 channels: architecture.width_at(block.resolution_after()),
             })
             .collect();
-        Self { in_conv, enc_blocks, outputs }
+        Self {
+            in_conv,
+            enc_blocks,
+            outputs,
+        }
     }
 
     /// `input`: [B, S, S, image channels], normalised.

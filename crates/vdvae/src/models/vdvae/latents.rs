@@ -42,12 +42,18 @@ pub struct Latents {
 impl Latents {
     /// All layers from the posterior: training, evaluation.
     pub fn posterior(noise: Noise) -> Self {
-        Self { sources: vec![Source::Posterior], noise }
+        Self {
+            sources: vec![Source::Posterior],
+            noise,
+        }
     }
 
     /// All layers at the posterior's mean, without randomness.
     pub fn posterior_mean() -> Self {
-        Self { sources: vec![Source::PosteriorMean], noise: Noise::Given(Vec::new()) }
+        Self {
+            sources: vec![Source::PosteriorMean],
+            noise: Noise::Given(Vec::new()),
+        }
     }
 
     /// All layers from the prior, one temperature per layer, the last one holding for those after it:
@@ -73,7 +79,10 @@ impl Latents {
 
     /// Whether layer `layer` needs the posterior.
     pub fn needs_posterior(&self, layer: usize) -> bool {
-        matches!(self.source(layer), Source::Posterior | Source::PosteriorMean)
+        matches!(
+            self.source(layer),
+            Source::Posterior | Source::PosteriorMean
+        )
     }
 
     /// The latents of layer `layer`, [B, R, R, Z]. `prior` is [B, R, R, >= 2Z] and `posterior`
@@ -88,7 +97,11 @@ impl Latents {
         prior: &Tensor<4>,
         posterior: Option<&Tensor<4>>,
     ) -> Tensor<4> {
-        let posterior = || posterior.expect("latents from the posterior need an encoded image").clone();
+        let posterior = || {
+            posterior
+                .expect("latents from the posterior need an encoded image")
+                .clone()
+        };
         match self.source(layer) {
             Source::Posterior => ops::draw(posterior(), 1.0, self.noise(layer, zdim, prior)),
             Source::PosteriorMean => posterior().narrow(3, 0, zdim),

@@ -66,7 +66,11 @@ impl Vdvae {
         let nats = self.likelihood.negative_log_likelihood(parameters, target);
         Elbo {
             distortion: nats * per_dimension,
-            rate_per_layer: output.kl.into_iter().map(|kl| kl.map(|kl| kl * per_dimension)).collect(),
+            rate_per_layer: output
+                .kl
+                .into_iter()
+                .map(|kl| kl.map(|kl| kl * per_dimension))
+                .collect(),
         }
     }
 
