@@ -67,6 +67,7 @@ pub fn name() -> &'static str {
 }
 
 /// Uses another instruction set from now on, in the whole process: for tests and benchmarks.
+/// Not while a kernel runs on another thread: its results would be a mixture, or it would panic.
 ///
 /// # Panics
 /// If this processor does not have it.

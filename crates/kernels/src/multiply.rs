@@ -69,6 +69,7 @@ impl Rows {
 /// The rows must be valid: inputs at all segments, outputs and additions for all outputs.
 #[inline(always)]
 pub(crate) unsafe fn multiply<S: Simd>(s: S, product: &Product, rows: &Rows) {
+    product.weights.check_lanes::<S>();
     let mut start = 0;
     while start < product.outputs {
         let v = vectors::<S>((product.outputs - start).div_ceil(S::LANES));

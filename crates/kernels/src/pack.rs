@@ -31,7 +31,12 @@ pub(crate) enum Weights<'a> {
     /// As stored; `columns` is a multiple of the lanes.
     Stored { weights: &'a [f32], columns: usize },
     /// One panel of `rows` rows after the other, each as wide as its tile.
-    Packed { panels: Scratch, rows: usize },
+    Packed {
+        panels: Scratch,
+        rows: usize,
+        /// Lanes of the instruction set that they are laid out for.
+        lanes: usize,
+    },
 }
 
 impl<'a> Weights<'a> {
@@ -57,7 +62,7 @@ impl<'a> Weights<'a> {
         /// Moving a number takes about as long as this many multiplications and additions.
         const OPERATIONS: usize = 15;
         let rows = taps * c_out;
-        let mut panels = room(rows, columns);
+        let (mut panels, lanes) = room(rows, columns);
         let to = Shared(panels.as_mut_ptr());
         let blocks = taps * c_out.div_ceil(BLOCK);
         for_ranges(blocks, 1, OPERATIONS * rows * columns, |blocks| {
@@ -68,10 +73,26 @@ impl<'a> Weights<'a> {
                 c_out,
                 columns,
                 panels: to,
+                lanes,
                 blocks,
             });
         });
-        Weights::Packed { panels, rows }
+        Weights::Packed {
+            panels,
+            rows,
+            lanes,
+        }
+    }
+
+    /// # Panics
+    /// If the instruction set was changed (see [`crate::detect::force`]) since these were laid
+    /// out.
+    #[inline(always)]
+    pub fn check_lanes<S: Simd>(&self) {
+        match self {
+            Weights::Stored { columns, .. } => assert!(columns.is_multiple_of(S::LANES)),
+            Weights::Packed { lanes, .. } => assert!(*lanes == S::LANES),
+        }
     }
 
     /// The panel of outputs `start .. start + width`.
@@ -82,7 +103,7 @@ impl<'a> Weights<'a> {
                 at: weights[start..].as_ptr(),
                 stride: *columns,
             },
-            Weights::Packed { panels, rows } => Panel {
+            Weights::Packed { panels, rows, .. } => Panel {
                 at: panels[rows * start..].as_ptr(),
                 stride: width,
             },
@@ -131,7 +152,11 @@ impl<'a> Kernel for Forward<'a> {
             }
             start += width;
         }
-        Weights::Packed { panels, rows }
+        Weights::Packed {
+            panels,
+            rows,
+            lanes: S::LANES,
+        }
     }
 }
 
@@ -147,10 +172,11 @@ impl Kernel for Lanes {
     }
 }
 
-/// Room for panels of `rows` rows.
-pub(crate) fn room(rows: usize, columns: usize) -> Scratch {
+/// Room for panels of `rows` rows, and the lanes that it is for.
+pub(crate) fn room(rows: usize, columns: usize) -> (Scratch, usize) {
     let lanes = dispatch(Lanes);
-    Scratch::take(rows * columns.div_ceil(lanes) * lanes)
+    let room = Scratch::take(rows * columns.div_ceil(lanes) * lanes);
+    (room, lanes)
 }
 
 /// Output channels that are a unit of work: a multiple of the lanes.
@@ -164,6 +190,8 @@ struct Transpose<'a> {
     c_out: usize,
     columns: usize,
     panels: Shared,
+    /// Lanes that the panels are for.
+    lanes: usize,
     blocks: Range<usize>,
 }
 
@@ -172,6 +200,7 @@ impl Kernel for Transpose<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        assert!(self.lanes == S::LANES);
         let rows = self.taps * self.c_out;
         let per_tap = self.c_out.div_ceil(BLOCK);
         for block in self.blocks.clone() {

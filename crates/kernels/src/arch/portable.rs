@@ -38,7 +38,13 @@ impl Simd for Portable {
 
     #[inline(always)]
     fn interleave(self, a: Self::F, b: Self::F) -> [Self::F; 2] {
-        let from = |i: usize| if i % 2 == 0 { a[i / 2] } else { b[i / 2] };
+        let from = |i: usize| {
+            if i.is_multiple_of(2) {
+                a[i / 2]
+            } else {
+                b[i / 2]
+            }
+        };
         [
             std::array::from_fn(from),
             std::array::from_fn(|i| from(i + LANES)),

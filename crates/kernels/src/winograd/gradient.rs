@@ -5,7 +5,7 @@
 //! tiles in order, so that the order of additions is fixed by the shape alone.
 
 use super::transform::{transform_patch_row, transform_slope_row, weight_gradient};
-use super::{POSITIONS, Tiles};
+use super::{POSITIONS, Tiles, position_rows};
 use crate::detect::{Kernel, dispatch};
 use crate::grid::Map;
 use crate::parallel::{Shared, for_ranges};
@@ -38,7 +38,7 @@ impl WinogradGradient {
     /// All buffers must be alive; those written must be used by nobody else.
     pub unsafe fn run(&self) {
         let (channels, outputs) = (self.source.channels, self.slope.channels);
-        let mut sums = Scratch::take(POSITIONS * channels * outputs);
+        let mut sums = Scratch::take(POSITIONS * position_rows(channels) * outputs);
         let sums = Shared(sums.as_mut_ptr());
         let tiles = Tiles::count(self.source.grid);
         let operations = 2 * POSITIONS * tiles * channels * outputs;
@@ -111,7 +111,7 @@ impl Part<'_> {
                         slope: slopes.as_ptr().add(j * CHUNK * outputs),
                         count,
                     };
-                    let row = (4 * line + j) * channels + range.start;
+                    let row = (4 * line + j) * position_rows(channels) + range.start;
                     Block {
                         runs: &[run],
                         offset: 0,
@@ -179,7 +179,7 @@ impl Kernel for Back<'_> {
             unsafe {
                 let from = self.sums.0.add(channel * n);
                 let to = self.gradient.weights.0.add(channel * n);
-                weight_gradient(s, from, channels * n, n, to, channels * n);
+                weight_gradient(s, from, position_rows(channels) * n, n, to, channels * n);
             }
         }
     }

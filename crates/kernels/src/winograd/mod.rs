@@ -31,6 +31,12 @@ const POSITIONS: usize = 16;
 /// channels would all fall into the same few lines of the first cache.
 const GAP: usize = 16;
 
+/// Rows from one position to the next in matrices of `channels` rows a position: one more than
+/// are used, for the same reason.
+fn position_rows(channels: usize) -> usize {
+    channels + 1
+}
+
 /// Whether 3x3 convolutions over such images go this way. The images alone decide, so that the
 /// batch changes no result.
 pub(crate) fn suits(grid: Grid) -> bool {
@@ -183,7 +189,7 @@ impl Winograd<'_> {
         for position in 0..POSITIONS {
             let segments = [Segment {
                 input: (position * (CHUNK * channels + GAP)) as isize,
-                row: position * channels,
+                row: position * position_rows(channels),
                 rows: channels,
             }];
             let product = Product {

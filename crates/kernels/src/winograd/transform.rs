@@ -7,6 +7,7 @@
 //!      0  1  0 -1          0   0   1
 //! ```
 
+use super::{POSITIONS, position_rows};
 use crate::detect::{Kernel, dispatch};
 use crate::layer::{load, store};
 use crate::pack::{Weights, room, vectors};
@@ -252,13 +253,13 @@ pub(super) unsafe fn weight_gradient<S: Simd>(
 }
 
 impl Weights<'_> {
-    /// Transforms 3x3 weights of nine times `channels` rows: `G g G'`, sixteen times `channels`
-    /// rows.
+    /// Transforms 3x3 weights of nine times `channels` rows: `G g G'`, sixteen times
+    /// `channels` rows with gaps.
     pub fn winograd(&self, channels: usize, outputs: usize) -> Weights<'static> {
         /// A transformed number takes about as many multiplications and additions.
         const OPERATIONS: usize = 60;
-        let rows = 16 * channels;
-        let mut panels = room(rows, outputs);
+        let rows = POSITIONS * position_rows(channels);
+        let (mut panels, lanes) = room(rows, outputs);
         let to = Shared(panels.as_mut_ptr());
         for_ranges(channels, 8, OPERATIONS * channels * outputs, |range| {
             dispatch(TransformWeights {
@@ -266,10 +267,15 @@ impl Weights<'_> {
                 channels,
                 outputs,
                 to,
+                lanes,
                 range,
             });
         });
-        Weights::Packed { panels, rows }
+        Weights::Packed {
+            panels,
+            rows,
+            lanes,
+        }
     }
 }
 
@@ -279,6 +285,8 @@ struct TransformWeights<'a> {
     channels: usize,
     outputs: usize,
     to: Shared,
+    /// Lanes that the new panels are for.
+    lanes: usize,
     range: Range<usize>,
 }
 
@@ -287,7 +295,10 @@ impl Kernel for TransformWeights<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        assert!(self.lanes == S::LANES);
+        self.weights.check_lanes::<S>();
         let (channels, outputs) = (self.channels, self.outputs);
+        let next = position_rows(channels);
         let mut start = 0;
         while start < outputs {
             let width = vectors::<S>((outputs - start).div_ceil(S::LANES)) * S::LANES;
@@ -298,8 +309,11 @@ impl Kernel for TransformWeights<'_> {
                     // range has.
                     unsafe {
                         let from = at.add(channel * stride + v);
-                        let to = self.to.0.add(16 * channels * start + channel * width + v);
-                        transform_filter(s, from, channels * stride, to, channels * width);
+                        let to = self
+                            .to
+                            .0
+                            .add(POSITIONS * next * start + channel * width + v);
+                        transform_filter(s, from, channels * stride, to, next * width);
                     }
                 }
             }
