@@ -37,6 +37,19 @@ pub enum Command {
     Info(InfoArgs),
 }
 
+impl Command {
+    /// The machine's options, where the command computes.
+    pub fn machine(&self) -> Option<&Machine> {
+        match self {
+            Self::Train(arguments) => Some(&arguments.machine),
+            Self::Eval(arguments) => Some(&arguments.trained.machine),
+            Self::Sample(arguments) => Some(&arguments.trained.machine),
+            Self::Reconstruct(arguments) => Some(&arguments.trained.machine),
+            Self::Info(_) => None,
+        }
+    }
+}
+
 /// Options of the machine.
 #[derive(Debug, Args)]
 pub struct Machine {
@@ -188,10 +201,11 @@ pub struct SampleArgs {
     #[command(flatten)]
     pub trained: Trained,
     /// Number of images.
-    #[arg(short, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(short, default_value_t = 64, allow_negative_numbers = true, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub n: u64,
     /// Factor on the prior's standard deviations: one, or one per layer from the top.
     #[arg(
+        allow_negative_numbers = true,
         long,
         value_delimiter = ',',
         default_value = "1.0",
@@ -236,7 +250,7 @@ pub struct ReconstructArgs {
     #[arg(long, value_name = "SPLIT")]
     pub split: Option<Split>,
     /// Number of images of the data set.
-    #[arg(short, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(short, default_value_t = 8, allow_negative_numbers = true, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub n: u64,
     /// Only this many layers, from the top, from the image.
     #[arg(long, value_name = "K", conflicts_with = "resolution")]
@@ -246,6 +260,7 @@ pub struct ReconstructArgs {
     pub resolution: Option<usize>,
     /// Factor on the prior's standard deviations, for the layers that are not from the image.
     #[arg(
+        allow_negative_numbers = true,
         long,
         value_delimiter = ',',
         default_value = "0.1",
@@ -255,6 +270,12 @@ pub struct ReconstructArgs {
     /// Latents of the posterior: drawn, or its mean.
     #[arg(long, value_enum, default_value_t)]
     pub latents: PosteriorKind,
+    /// Images at once [default: the run's]. Changes no result.
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+    /// Go on without images of the data set that cannot be read.
+    #[arg(long)]
+    pub skip_bad_images: bool,
     /// The picture [default: RUN/samples/reconstruct.png].
     #[arg(long, value_name = "FILE.png")]
     pub out: Option<PathBuf>,

@@ -1,5 +1,7 @@
 //! Exit codes: 2 for a command that cannot mean anything, 1 for one that failed.
 
+use vdvae_data::DataError;
+
 use crate::architecture::ArchitectureError;
 use crate::config::ConfigError;
 
@@ -20,14 +22,20 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
         cause.is::<Usage>()
             || cause.is::<ConfigError>()
             || cause.is::<ArchitectureError>()
-            || cause.is::<vdvae_data::DataError>() && is_argument(cause)
+            || cause.downcast_ref::<DataError>().is_some_and(is_argument)
     });
     if is_usage { 2 } else { 1 }
 }
 
-fn is_argument(cause: &(dyn std::error::Error + 'static)) -> bool {
-    let error = cause.downcast_ref::<vdvae_data::DataError>();
-    matches!(error, Some(vdvae_data::DataError::Argument { .. }))
+/// Whether it is about what was typed, not about what is in a file.
+fn is_argument(error: &DataError) -> bool {
+    matches!(
+        error,
+        DataError::Argument { .. }
+            | DataError::UnknownSource { .. }
+            | DataError::SourceSyntax { .. }
+            | DataError::UnknownSplit { .. }
+    )
 }
 
 /// The message of an error with its causes, each once.

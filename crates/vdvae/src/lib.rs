@@ -5,12 +5,14 @@
 //! [`likelihood::units`] turns them into bits.
 
 #![deny(unsafe_code)]
+#![warn(missing_docs)]
 
 pub mod architecture;
 pub mod checkpoint;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod console;
 pub mod device;
 pub mod error;
 pub mod evaluate;

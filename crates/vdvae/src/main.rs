@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     match vdvae::commands::run(cli.command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {}", vdvae::error::message(&error));
+            vdvae::console::tell(format_args!("error: {}", vdvae::error::message(&error)));
             ExitCode::from(vdvae::error::exit_code(&error))
         }
     }

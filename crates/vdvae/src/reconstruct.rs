@@ -16,10 +16,27 @@ pub struct ReconstructOptions<'a> {
     pub temperatures: &'a [f32],
     /// Of all noise.
     pub seed: u64,
+    /// Images at once; changes no result.
+    pub batch: usize,
 }
 
 /// Reconstructs `images` [B, S, S, C] as bytes; `items` number them. Returns the same shape.
 pub fn reconstruct(
+    model: &TrainedModel,
+    images: &[u8],
+    items: &[u64],
+    options: &ReconstructOptions,
+) -> Vec<u8> {
+    let image = images.len() / items.len();
+    let batches = images
+        .chunks(options.batch * image)
+        .zip(items.chunks(options.batch));
+    batches
+        .flat_map(|(images, items)| reconstruct_batch(model, images, items, options))
+        .collect()
+}
+
+fn reconstruct_batch(
     model: &TrainedModel,
     images: &[u8],
     items: &[u64],

@@ -41,14 +41,19 @@ impl RunDir {
         self.0.join("log.jsonl")
     }
 
+    /// The folder of the checkpoints.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.0.join("checkpoints")
+    }
+
     /// What training continues from.
     pub fn latest(&self) -> PathBuf {
-        self.0.join("checkpoints/latest.safetensors")
+        self.checkpoints().join("latest.safetensors")
     }
 
     /// The averaged weights with the lowest validation loss.
     pub fn best(&self) -> PathBuf {
-        self.0.join("checkpoints/best.safetensors")
+        self.checkpoints().join("best.safetensors")
     }
 
     /// Pictures made while training.
@@ -59,6 +64,30 @@ impl RunDir {
     /// The picture of the losses.
     pub fn curve(&self) -> PathBuf {
         self.0.join("curve.svg")
+    }
+
+    /// Whether there is nothing that a new run would mix with: no folder, or one that holds at most
+    /// what a killed process left.
+    pub fn is_vacant(&self) -> bool {
+        let mut entries = std::fs::read_dir(&self.0).into_iter().flatten().flatten();
+        entries.all(|entry| is_leftover(&entry.path()))
+    }
+
+    /// Removes the files that a killed process left half-written.
+    pub fn remove_leftovers(&self) {
+        let folders = [self.0.clone(), self.checkpoints(), self.samples()];
+        let entries = folders
+            .iter()
+            .flat_map(std::fs::read_dir)
+            .flatten()
+            .flatten();
+        for path in entries
+            .map(|entry| entry.path())
+            .filter(|path| is_leftover(path))
+        {
+            // They take room and do no other harm.
+            let _ = std::fs::remove_file(path);
+        }
     }
 
     /// The configuration of an existing run.
@@ -86,6 +115,12 @@ impl RunDir {
         let best = self.best();
         if best.exists() { best } else { self.latest() }
     }
+}
+
+/// Whether a file has the name under which [`crate::files::write_atomically`] begins it.
+fn is_leftover(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    name.starts_with(b".") && name.ends_with(b".tmp")
 }
 
 /// A trained model, ready to be used.

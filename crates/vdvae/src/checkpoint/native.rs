@@ -6,18 +6,19 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use safetensors::{Dtype, SafeTensors, View};
+use safetensors::tensor::Metadata;
+use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
 use sha2::{Digest, Sha256};
 
 use crate::config::{Config, ConfigError};
-use crate::files::write_atomically;
+use crate::files::replace_atomically;
 use crate::ops::Moments;
-use crate::parameters::{self, NamedTensor, VisitParameter, file_shape};
+use crate::parameters::{self, VisitParameter, file_shape};
 use crate::train::TrainState;
 
 const FORMAT: &str = "vdvae-checkpoint-1";
@@ -27,7 +28,7 @@ const FIRST: &str = "adam/first/";
 const SECOND: &str = "adam/second/";
 
 /// Where training stands, beside the tensors.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Progress {
     /// Steps made, skipped updates included.
     pub step: u64,
@@ -65,7 +66,9 @@ pub enum CheckpointError {
         reason: String,
     },
     /// A good file of another model.
-    #[error("{path}: a checkpoint of another configuration: {reason}")]
+    #[error(
+        "{path}: a checkpoint of another configuration than the run's: {reason}. Give a checkpoint of this run, or the run of this checkpoint"
+    )]
     Mismatch {
         /// The checkpoint.
         path: PathBuf,
@@ -78,7 +81,7 @@ pub enum CheckpointError {
         /// The checkpoint.
         path: PathBuf,
         /// Why.
-        source: ConfigError,
+        source: Box<ConfigError>,
     },
 }
 
@@ -92,7 +95,7 @@ pub fn save_state<M: Module>(
     progress: &Progress,
     state: &TrainState<M>,
 ) -> Result<(), CheckpointError> {
-    let mut tensors = prefixed(WEIGHTS, parameters::export(&state.model));
+    let mut tensors = weights(WEIGHTS, &state.model);
     tensors.extend(moments(state));
     save(path, config, progress, tensors)
 }
@@ -107,12 +110,7 @@ pub fn save_average<M: Module>(
     progress: &Progress,
     average: &M,
 ) -> Result<(), CheckpointError> {
-    save(
-        path,
-        config,
-        progress,
-        prefixed(AVERAGE, parameters::export(average)),
-    )
+    save(path, config, progress, weights(AVERAGE, average))
 }
 
 /// Loads the averaged weights into `model` (of any weights, on a device without autodiff), which
@@ -125,9 +123,9 @@ pub fn load_average<M: Module>(
     config: &Config,
     model: M,
 ) -> Result<(M, Progress), CheckpointError> {
-    let mut file = CheckpointFile::open(path)?;
+    let file = CheckpointFile::open(path)?;
     file.check_model(config)?;
-    let model = parameters::import(model, |name, shape| file.take(AVERAGE, name, shape))?;
+    let model = parameters::import(model, |name, shape| file.values(AVERAGE, name, shape))?;
     Ok((model, file.progress()?))
 }
 
@@ -140,10 +138,10 @@ pub fn load_state<M: Module>(
     config: &Config,
     model: M,
 ) -> Result<(TrainState<M>, Progress), CheckpointError> {
-    let mut file = CheckpointFile::open(path)?;
+    let file = CheckpointFile::open(path)?;
     file.check_model(config)?;
     let progress = file.progress()?;
-    let model = parameters::import(model, |name, shape| file.take(WEIGHTS, name, shape))?;
+    let model = parameters::import(model, |name, shape| file.values(WEIGHTS, name, shape))?;
     let moments = file.moments(&model)?;
     let state = TrainState {
         model,
@@ -154,17 +152,61 @@ pub fn load_state<M: Module>(
     Ok((state, progress))
 }
 
-fn prefixed(prefix: &'static str, tensors: Vec<NamedTensor>) -> Vec<NamedTensor> {
-    let rename = |tensor: NamedTensor| NamedTensor {
-        name: format!("{prefix}{}", tensor.name),
-        ..tensor
-    };
-    tensors.into_iter().map(rename).collect()
+/// A tensor that becomes bytes only when they are asked for, so that no checkpoint is in memory whole.
+struct LazyTensor {
+    name: String,
+    shape: Vec<usize>,
+    values: Box<dyn Fn() -> Vec<f32>>,
+}
+
+impl LazyTensor {
+    /// `tensor` is a parameter, or has the shape of one, of the given name.
+    fn new<const D: usize>(prefix: &str, name: &str, tensor: Tensor<D>) -> Self {
+        let parameter = name.to_owned();
+        Self {
+            name: format!("{prefix}{name}"),
+            shape: file_shape(name, &tensor.dims()),
+            values: Box::new(move || parameters::to_file_layout(&parameter, tensor.clone()).values),
+        }
+    }
+}
+
+impl View for &LazyTensor {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        let values = (self.values)();
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes());
+        bytes.collect::<Vec<u8>>().into()
+    }
+
+    fn data_len(&self) -> usize {
+        4 * self.shape.iter().product::<usize>()
+    }
+}
+
+/// The parameters of a model.
+fn weights<M: Module>(prefix: &'static str, model: &M) -> Vec<LazyTensor> {
+    struct Collect<'a>(&'static str, &'a mut Vec<LazyTensor>);
+    impl VisitParameter for Collect<'_> {
+        fn visit<const D: usize>(&mut self, name: &str, tensor: Tensor<D>) {
+            self.1.push(LazyTensor::new(self.0, name, tensor.inner()));
+        }
+    }
+    let mut tensors = Vec::new();
+    parameters::for_each(model, Collect(prefix, &mut tensors));
+    tensors
 }
 
 /// The average and the moments of every parameter, under the parameter's name and shape.
-fn moments<M: Module>(state: &TrainState<M>) -> Vec<NamedTensor> {
-    struct Collect<'a, I>(I, &'a mut Vec<NamedTensor>);
+fn moments<M: Module>(state: &TrainState<M>) -> Vec<LazyTensor> {
+    struct Collect<'a, I>(I, &'a mut Vec<LazyTensor>);
     impl<'a, I: Iterator<Item = &'a Moments>> VisitParameter for Collect<'_, I> {
         fn visit<const D: usize>(&mut self, name: &str, tensor: Tensor<D>) {
             let moments = self.0.next().expect("moments for every parameter");
@@ -175,10 +217,7 @@ fn moments<M: Module>(state: &TrainState<M>) -> Vec<NamedTensor> {
             } = moments.clone();
             for (prefix, values) in [(AVERAGE, average), (FIRST, first), (SECOND, second)] {
                 let values = values.reshape::<D, _>(tensor.dims());
-                self.1.extend(prefixed(
-                    prefix,
-                    vec![parameters::to_file_layout(name, values)],
-                ));
+                self.1.push(LazyTensor::new(prefix, name, values));
             }
         }
     }
@@ -187,33 +226,11 @@ fn moments<M: Module>(state: &TrainState<M>) -> Vec<NamedTensor> {
     tensors
 }
 
-impl View for &NamedTensor {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        self.values
-            .iter()
-            .flat_map(|value| value.to_le_bytes())
-            .collect::<Vec<u8>>()
-            .into()
-    }
-
-    fn data_len(&self) -> usize {
-        4 * self.values.len()
-    }
-}
-
 fn save(
     path: &Path,
     config: &Config,
     progress: &Progress,
-    tensors: Vec<NamedTensor>,
+    tensors: Vec<LazyTensor>,
 ) -> Result<(), CheckpointError> {
     let mut metadata = BTreeMap::from([
         ("format".to_owned(), FORMAT.to_owned()),
@@ -225,31 +242,29 @@ fn save(
     if let Some(best) = progress.best_bits_per_dim {
         metadata.insert("best_bits_per_dim".to_owned(), best.to_string());
     }
-    let data = |tensor: &NamedTensor| View::data(&tensor).into_owned();
-    let hash = checksum(
-        &metadata,
-        tensors
-            .iter()
-            .map(|tensor| (tensor.name.as_str(), tensor.shape.as_slice(), data(tensor))),
-    );
-    metadata.insert("sha256".to_owned(), hash);
-    let views = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor));
+    let views = || tensors.iter().map(|tensor| (tensor.name.as_str(), tensor));
+    metadata.insert("sha256".to_owned(), checksum(&metadata, views()));
     let metadata: HashMap<_, _> = metadata.into_iter().collect();
-    let io = |source| CheckpointError::Io {
+    replace_atomically(path, |temporary| {
+        safetensors::serialize_to_file(views(), Some(metadata), temporary).map_err(|error| {
+            match error {
+                SafeTensorError::IoError(error) => error,
+                other => io::Error::other(other),
+            }
+        })
+    })
+    .map_err(|source| CheckpointError::Io {
         path: path.to_owned(),
         action: "save",
         source,
-        remedy: "What was saved there before is untouched. Make room or choose another --out, then continue with --resume",
-    };
-    let bytes = safetensors::serialize(views, Some(metadata))
-        .map_err(|error| io(io::Error::other(error)))?;
-    write_atomically(path, |writer| writer.write_all(&bytes)).map_err(io)
+        remedy: "What was saved there before is untouched. Make room, then continue with --resume",
+    })
 }
 
 /// SHA-256 over the metadata and every tensor's name, shape and bytes, in the order of the names.
-fn checksum<'a, B: AsRef<[u8]>>(
+fn checksum<'a, V: View>(
     metadata: &BTreeMap<String, String>,
-    tensors: impl Iterator<Item = (&'a str, &'a [usize], B)>,
+    tensors: impl Iterator<Item = (&'a str, V)>,
 ) -> String {
     let mut hash = Sha256::new();
     let mut field = |bytes: &[u8]| {
@@ -260,12 +275,10 @@ fn checksum<'a, B: AsRef<[u8]>>(
         field(key.as_bytes());
         field(value.as_bytes());
     }
-    let mut tensors: Vec<_> = tensors.collect();
-    tensors.sort_by_key(|(name, ..)| *name);
-    for (name, shape, data) in &tensors {
+    for (name, tensor) in tensors.collect::<BTreeMap<_, _>>() {
         field(name.as_bytes());
-        field(format!("{shape:?}").as_bytes());
-        field(data.as_ref());
+        field(format!("{:?} {:?}", tensor.dtype(), tensor.shape()).as_bytes());
+        field(&tensor.data());
     }
     hash.finalize()
         .iter()
@@ -277,12 +290,14 @@ fn checksum<'a, B: AsRef<[u8]>>(
 struct CheckpointFile {
     path: PathBuf,
     metadata: BTreeMap<String, String>,
-    tensors: HashMap<String, (Vec<usize>, Vec<f32>)>,
+    /// Where in `data` each tensor is.
+    header: Metadata,
+    data: Vec<u8>,
 }
 
 impl CheckpointFile {
     fn open(path: &Path) -> Result<Self, CheckpointError> {
-        let bytes = std::fs::read(path).map_err(|source| CheckpointError::Io {
+        let mut bytes = std::fs::read(path).map_err(|source| CheckpointError::Io {
             path: path.to_owned(),
             action: "read",
             source,
@@ -293,7 +308,7 @@ impl CheckpointFile {
             reason,
         };
         let file = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
-        let (_, header) =
+        let (header_bytes, header) =
             SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.to_string()))?;
         let mut metadata: BTreeMap<String, String> = header
             .metadata()
@@ -309,52 +324,43 @@ impl CheckpointFile {
         }
         let expected = metadata.remove("sha256").unwrap_or_default();
         let tensors = file.tensors();
-        let found = checksum(
-            &metadata,
-            tensors
-                .iter()
-                .map(|(name, view)| (name.as_str(), view.shape(), view.data())),
-        );
+        let views = tensors.iter().map(|(name, view)| (name.as_str(), view));
+        let found = checksum(&metadata, views);
         if found != expected {
             return Err(damaged(format!(
                 "expected the checksum {expected}, found {found}"
             )));
         }
-        let float = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-        let tensors = tensors
-            .iter()
-            .map(|(name, view)| {
-                let values = view.data().chunks_exact(4).map(float).collect();
-                (name.clone(), (view.shape().to_vec(), values))
-            })
-            .collect();
+        // The header's length stands before it, in 8 bytes.
+        bytes.drain(..8 + header_bytes);
         Ok(Self {
             path: path.to_owned(),
             metadata,
-            tensors,
+            header,
+            data: bytes,
         })
     }
 
-    /// The configuration that the checkpoint was made with must have the same model.
+    /// The configuration that the checkpoint was made with must have the same model, and the same
+    /// input to it.
     fn check_model(&self, config: &Config) -> Result<(), CheckpointError> {
         let text = self.metadata.get("config").map_or("", String::as_str);
         let inside = Config::from_toml(text, "the configuration inside").map_err(|source| {
             CheckpointError::Config {
                 path: self.path.clone(),
-                source,
+                source: Box::new(source),
             }
         })?;
-        let expected = Config {
-            model: config.model.clone(),
-            ..inside.clone()
-        };
+        let mut expected = inside.clone();
+        expected.model = config.model.clone();
+        (expected.data.shift, expected.data.scale) = (config.data.shift, config.data.scale);
         let difference = expected.difference(&inside);
         if difference.is_empty() {
             Ok(())
         } else {
+            let difference = difference.join(", ");
             Err(self.mismatch(format!(
-                "{} (expected, other: found)",
-                difference.join(", ")
+                "{difference}; first the run's, then the checkpoint's"
             )))
         }
     }
@@ -379,25 +385,31 @@ impl CheckpointFile {
         })
     }
 
-    /// Moves the values of a tensor out, in the layout of files.
-    fn take(
-        &mut self,
+    /// The values of a tensor, in the layout of files.
+    fn values(
+        &self,
         prefix: &str,
         name: &str,
         shape: &[usize],
     ) -> Result<Vec<f32>, CheckpointError> {
-        match self.tensors.remove(&format!("{prefix}{name}")) {
-            Some((found, values)) if found == shape => Ok(values),
-            Some((found, _)) => Err(self.mismatch(format!(
-                "{prefix}{name}: expected the shape {shape:?}, found {found:?}"
-            ))),
-            None => Err(self.mismatch(format!("expected a tensor {prefix}{name}, found none"))),
+        let name = format!("{prefix}{name}");
+        let Some(tensor) = self.header.info(&name) else {
+            return Err(self.mismatch(format!("expected a tensor {name}, found none")));
+        };
+        if tensor.shape != shape || tensor.dtype != Dtype::F32 {
+            return Err(self.mismatch(format!(
+                "{name}: expected F32 of the shape {shape:?}, found {:?} of {:?}",
+                tensor.dtype, tensor.shape
+            )));
         }
+        let (start, end) = tensor.data_offsets;
+        let float = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        Ok(self.data[start..end].chunks_exact(4).map(float).collect())
     }
 
-    fn moments<M: Module>(&mut self, model: &M) -> Result<Vec<Moments>, CheckpointError> {
+    fn moments<M: Module>(&self, model: &M) -> Result<Vec<Moments>, CheckpointError> {
         struct Load<'a> {
-            file: &'a mut CheckpointFile,
+            file: &'a CheckpointFile,
             moments: &'a mut Vec<Moments>,
             error: &'a mut Option<CheckpointError>,
         }
@@ -409,7 +421,7 @@ impl CheckpointFile {
                 dims: &[usize],
                 device: &Device,
             ) -> Result<Tensor<1>, CheckpointError> {
-                let values = self.file.take(prefix, name, &file_shape(name, dims))?;
+                let values = self.file.values(prefix, name, &file_shape(name, dims))?;
                 let values = parameters::to_memory_layout(name, &file_shape(name, dims), values);
                 let count = values.len();
                 Ok(Tensor::from_data(TensorData::new(values, [count]), device))

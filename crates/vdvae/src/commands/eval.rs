@@ -1,11 +1,14 @@
 //! `vdvae eval`.
 
+use std::io::Write;
+
 use anyhow::Result;
 use serde::Serialize;
 
 use super::{batch_size, load, open_data, print_json, progress_bar, reading_threads};
 use crate::architecture::Architecture;
 use crate::cli::{EvalArgs, PosteriorKind};
+use crate::console::results;
 use crate::evaluate::{EvaluateOptions, Evaluation, evaluate};
 use crate::likelihood::units::bits;
 
@@ -55,42 +58,44 @@ pub fn run(arguments: &EvalArgs) -> Result<()> {
             evaluation: &evaluation,
         });
     }
-    let architecture = Architecture::try_from(&model.config.model)?;
-    println!(
-        "{source}, {split} split: {} images, weights of step {}",
-        evaluation.images, model.step
-    );
-    println!(
+    let (images, step) = (evaluation.images, model.step);
+    writeln!(
+        results(),
+        "{source}, {split} split: {images} images, weights of step {step}"
+    )?;
+    print_bounds(&evaluation, arguments.samples)?;
+    print_rates(&Architecture::try_from(&model.config.model)?, &evaluation)
+}
+
+fn print_bounds(evaluation: &Evaluation, samples: u64) -> Result<()> {
+    writeln!(
+        results(),
         "{:.4} +- {:.4} bits/dim = distortion {:.4} + rate {:.4}",
         evaluation.bits_per_dim,
         evaluation.stderr_bits_per_dim,
         bits(evaluation.distortion_nats_per_dim),
         bits(evaluation.rate_nats_per_dim),
-    );
+    )?;
     if let Some(bound) = evaluation.iw_bits_per_dim {
-        println!(
-            "{bound:.4} bits/dim, importance-weighted over {} draws",
-            arguments.samples
-        );
+        writeln!(
+            results(),
+            "{bound:.4} bits/dim, importance-weighted over {samples} draws"
+        )?;
     }
-    print_rates(&architecture, &evaluation);
     Ok(())
 }
 
 /// A bar per layer: how much each stochastic layer tells.
-fn print_rates(architecture: &Architecture, evaluation: &Evaluation) {
+fn print_rates(architecture: &Architecture, evaluation: &Evaluation) -> Result<()> {
     const WIDTH: f64 = 40.0;
+    let mut out = results();
     let rates = &evaluation.rate_nats_per_dim_per_layer;
     let most = rates.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
-    println!("\nrate per layer, bits/dim, top to bottom");
+    writeln!(out, "\nrate per layer, bits/dim, top to bottom")?;
     for (layer, (block, &rate)) in architecture.dec_blocks.iter().zip(rates).enumerate() {
-        let side = block.resolution;
+        let side = format!("{0}x{0}", block.resolution);
         let bar = "#".repeat((WIDTH * rate / most).round().max(0.0) as usize);
-        println!(
-            "{:>4}  {:>9}  {:.5}  {bar}",
-            layer + 1,
-            format!("{side}x{side}"),
-            bits(rate)
-        );
+        writeln!(out, "{:>4}  {side:>9}  {:.5}  {bar}", layer + 1, bits(rate))?;
     }
+    Ok(())
 }

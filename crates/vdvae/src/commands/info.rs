@@ -1,5 +1,6 @@
 //! `vdvae info`.
 
+use std::io::Write;
 use std::path::Path;
 
 use anyhow::Result;
@@ -9,6 +10,7 @@ use super::{architecture, print_json};
 use crate::architecture::{Architecture, LatentShare, Operations};
 use crate::cli::InfoArgs;
 use crate::config::{Config, Preset};
+use crate::console::results;
 use crate::error::usage;
 use crate::memory::training_memory;
 use crate::run_dir::RunDir;
@@ -33,14 +35,13 @@ struct Report {
 
 pub fn run(arguments: &InfoArgs) -> Result<()> {
     let Some(subject) = &arguments.subject else {
-        return list();
+        return list(arguments.json);
     };
     let mut config = find(subject)?;
     config.apply_overrides(&arguments.set)?;
     let architecture = architecture(&config)?;
     if arguments.toml {
-        print!("{}", config.to_toml());
-        return Ok(());
+        return Ok(write!(results(), "{}", config.to_toml())?);
     }
     let report = Report {
         parameters: architecture.parameters(),
@@ -56,26 +57,60 @@ pub fn run(arguments: &InfoArgs) -> Result<()> {
     if arguments.json {
         return print_json(&report);
     }
-    print_report(&architecture, &report);
-    Ok(())
+    print_report(&report)
 }
 
-fn list() -> Result<()> {
-    println!(
+/// A preset, in a list to choose from.
+#[derive(Serialize)]
+struct Choice {
+    preset: &'static str,
+    parameters: u64,
+    depth: usize,
+    description: &'static str,
+}
+
+impl Choice {
+    fn new(preset: &Preset) -> Result<Self> {
+        let architecture = Architecture::try_from(&preset.config().model)?;
+        Ok(Self {
+            preset: preset.name(),
+            parameters: architecture.parameters(),
+            depth: architecture.stochastic_depth(),
+            description: preset.description(),
+        })
+    }
+}
+
+fn list(json: bool) -> Result<()> {
+    let choices = Preset::ALL
+        .iter()
+        .map(Choice::new)
+        .collect::<Result<Vec<_>>>()?;
+    if json {
+        return print_json(&choices);
+    }
+    let mut out = results();
+    writeln!(
+        out,
         "{:<12} {:>12} {:>6}  description",
         "preset", "parameters", "layers"
-    );
-    for preset in Preset::ALL {
-        let architecture = Architecture::try_from(&preset.config().model)?;
-        println!(
-            "{:<12} {:>12} {:>6}  {}",
-            preset.name(),
-            architecture.parameters(),
-            architecture.stochastic_depth(),
-            preset.description()
-        );
+    )?;
+    for Choice {
+        preset,
+        parameters,
+        depth,
+        description,
+    } in choices
+    {
+        writeln!(
+            out,
+            "{preset:<12} {parameters:>12} {depth:>6}  {description}"
+        )?;
     }
-    println!("\nvdvae info NAME tells more; vdvae info NAME --toml prints the configuration.");
+    writeln!(
+        out,
+        "\nvdvae info NAME tells more; vdvae info NAME --toml prints the configuration."
+    )?;
     Ok(())
 }
 
@@ -95,36 +130,44 @@ fn find(subject: &str) -> Result<Config> {
     }
 }
 
-fn print_report(architecture: &Architecture, report: &Report) {
-    let side = architecture.image_size;
-    println!(
-        "images            {side}x{side}, {} channels",
-        architecture.image_channels
-    );
-    println!("parameters        {}", report.parameters);
-    println!(
-        "stochastic depth  {} layers (encoder: {} blocks)",
-        report.depth, report.encoder_blocks
-    );
-    println!("\nlatent variables  layers      number  share up to here");
+fn print_report(report: &Report) -> Result<()> {
+    let mut out = results();
+    let Report {
+        image_size: side,
+        image_channels: channels,
+        ..
+    } = report;
+    writeln!(out, "images            {side}x{side}, {channels} channels")?;
+    writeln!(out, "parameters        {}", report.parameters)?;
+    let (depth, encoder) = (report.depth, report.encoder_blocks);
+    writeln!(
+        out,
+        "stochastic depth  {depth} layers (encoder: {encoder} blocks)"
+    )?;
+    writeln!(
+        out,
+        "\nlatent variables  layers      number  share up to here"
+    )?;
     for share in &report.latents {
         let side = format!("{0}x{0}", share.resolution);
-        println!(
-            "{side:>16}  {:>6}  {:>10}  {:>6.2} %",
-            share.layers,
-            share.latents,
-            100.0 * share.cumulative_share
-        );
+        let (layers, latents) = (share.layers, share.latents);
+        let percent = 100.0 * share.cumulative_share;
+        writeln!(
+            out,
+            "{side:>16}  {layers:>6}  {latents:>10}  {percent:>6.2} %"
+        )?;
     }
     let giga = |operations: f64| operations / 1e9;
     let operations = &report.operations_per_image;
-    println!("\noperations per image, GFLOP");
-    println!("  training step   {:.2}", giga(operations.training));
-    println!("  evaluation      {:.2}", giga(operations.evaluation));
-    println!("  sample          {:.2}", giga(operations.sample));
-    println!(
-        "\nmemory of training, batch {}: about {:.2} GiB",
-        report.n_batch,
-        report.training_memory_bytes as f64 / 2.0_f64.powi(30)
-    );
+    writeln!(out, "\noperations per image, GFLOP")?;
+    writeln!(out, "  training step   {:.2}", giga(operations.training))?;
+    writeln!(out, "  evaluation      {:.2}", giga(operations.evaluation))?;
+    writeln!(out, "  sample          {:.2}", giga(operations.sample))?;
+    let gibibytes = report.training_memory_bytes as f64 / 2.0_f64.powi(30);
+    writeln!(
+        out,
+        "\nmemory of training, batch {}: about {gibibytes:.2} GiB",
+        report.n_batch
+    )?;
+    Ok(())
 }

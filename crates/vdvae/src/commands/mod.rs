@@ -6,6 +6,7 @@ mod reconstruct;
 mod sample;
 mod train;
 
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,17 +16,30 @@ use serde::Serialize;
 use vdvae_data::{Dataset, ImageShape, OpenOptions, Source, Split};
 
 use crate::architecture::Architecture;
-use crate::cli::{Command, Machine, Trained};
+use crate::cli::{Command, Trained};
 use crate::config::Config;
+use crate::console::{results, tell};
 use crate::error::usage;
 use crate::run_dir::{RunDir, TrainedModel};
 use crate::{device, run_dir};
+
+/// More than any machine has a use for.
+const MOST_THREADS: usize = 1024;
 
 /// Runs a command; the exit code of one that ended well.
 ///
 /// # Errors
 /// With a message for a person; [`crate::error::exit_code`] tells its exit code.
 pub fn run(command: Command) -> Result<ExitCode> {
+    if let Some(machine) = command.machine() {
+        check_threads(machine.threads)?;
+        device::set_threads(machine.threads)?;
+    }
+    // From inside the pool: a caller outside would hand over every operation and wait for it.
+    rayon::scope(|_| dispatch(command))
+}
+
+fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
         Command::Train(arguments) => return train::run(arguments),
         Command::Eval(arguments) => eval::run(&arguments),
@@ -36,14 +50,17 @@ pub fn run(command: Command) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Sets up threads and device.
-fn machine(machine: &Machine) -> Result<burn::tensor::Device> {
-    device::set_threads(machine.threads)?;
-    device::parse(&machine.device)
+fn check_threads(threads: usize) -> Result<()> {
+    if threads > MOST_THREADS {
+        return Err(usage(format!(
+            "--threads: expected at most {MOST_THREADS}, found {threads}"
+        )));
+    }
+    Ok(())
 }
 
 fn load(trained: &Trained) -> Result<(RunDir, TrainedModel)> {
-    let device = machine(&trained.machine)?;
+    let device = device::parse(&trained.machine.device)?;
     let run = RunDir::new(&trained.run);
     let model = TrainedModel::load(&run, trained.checkpoint.as_deref(), device)?;
     Ok((run, model))
@@ -69,10 +86,10 @@ fn open_data(
     split: Option<Split>,
     skip_bad_images: bool,
 ) -> Result<(Source, Split, Arc<dyn Dataset>)> {
-    let own = config.data.source.parse::<Source>();
+    let own = || config.data.source.parse::<Source>().context("data.source");
     let (source, default) = match data {
         Some(source) => (source.clone(), Split::All),
-        None => (own.context("data.source")?, Split::Test),
+        None => (own()?, Split::Test),
     };
     let split = split.unwrap_or(default);
     let options = OpenOptions {
@@ -80,8 +97,20 @@ fn open_data(
         skip_bad_images,
         ..OpenOptions::new(image_shape(config))
     };
-    let dataset = vdvae_data::open(&source, split, &options)?;
+    let opened = vdvae_data::open(&source, split, &options);
+    let dataset = match data {
+        Some(_) => opened?,
+        None => opened.context("the run's own images (--data SOURCE gives others)")?,
+    };
+    tell_skipped(&*dataset);
     Ok((source, split, dataset))
+}
+
+/// Names the images that were left out because they cannot be read.
+fn tell_skipped(dataset: &dyn Dataset) {
+    for image in dataset.skipped() {
+        tell(format_args!("skipped {image}"));
+    }
 }
 
 /// One temperature, or one per layer, all above 0.
@@ -119,7 +148,7 @@ fn architecture(config: &Config) -> Result<Architecture> {
 
 /// One line of JSON on standard output.
 fn print_json(result: &impl Serialize) -> Result<()> {
-    println!("{}", serde_json::to_string(result)?);
+    writeln!(results(), "{}", serde_json::to_string(result)?)?;
     Ok(())
 }
 

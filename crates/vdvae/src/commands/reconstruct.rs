@@ -1,14 +1,18 @@
 //! `vdvae reconstruct`.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
 use vdvae_data::{Batch, load_images};
 
-use super::{check_temperatures, image_shape, load, make_parent, open_data, print_json};
+use super::{
+    batch_size, check_temperatures, image_shape, load, make_parent, open_data, print_json,
+};
 use crate::architecture::Architecture;
 use crate::cli::{PosteriorKind, ReconstructArgs};
+use crate::console::results;
 use crate::error::usage;
 use crate::reconstruct::{ReconstructOptions, reconstruct};
 use crate::report::Grid;
@@ -36,6 +40,7 @@ pub fn run(arguments: &ReconstructArgs) -> Result<()> {
         mean_latents: arguments.latents == PosteriorKind::Mean,
         temperatures: &arguments.temperature,
         seed: arguments.seed,
+        batch: batch_size(arguments.batch, &model.config)?,
     };
     let grid = picture(&model, &batch, &layers, &options);
     let out = arguments
@@ -53,11 +58,12 @@ pub fn run(arguments: &ReconstructArgs) -> Result<()> {
             depth,
         });
     }
-    println!(
+    writeln!(
+        results(),
         "{} images, reconstructed from {layers:?} of {depth} layers: {}",
         batch.len(),
         out.display()
-    );
+    )?;
     Ok(())
 }
 
@@ -119,7 +125,7 @@ fn images(arguments: &ReconstructArgs, model: &TrainedModel) -> Result<Batch> {
         &model.config,
         arguments.data.as_ref(),
         arguments.split,
-        false,
+        arguments.skip_bad_images,
     )?;
     let count = dataset.len().min(usize::try_from(arguments.n)?);
     // Evenly spaced: neighbours in a data set are often alike.

@@ -11,6 +11,7 @@ use super::{
     batch_size, check_temperatures, load, make_folder, make_parent, print_json, progress_bar,
 };
 use crate::cli::SampleArgs;
+use crate::console::results;
 use crate::error::usage;
 use crate::files::write_atomically;
 use crate::report::{Grid, save_png_image};
@@ -24,6 +25,9 @@ struct Report {
     seconds: f64,
     images_per_second: f64,
 }
+
+/// A hundred by a hundred; the images of a picture are all in memory.
+const MOST_IN_A_PICTURE: u64 = 10_000;
 
 /// How the images are kept.
 enum Destination {
@@ -55,6 +59,12 @@ pub fn run(arguments: &SampleArgs) -> Result<()> {
         .clone()
         .unwrap_or_else(|| default_out(&run, arguments));
     let destination = Destination::of(&out)?;
+    if matches!(destination, Destination::Picture) && arguments.n > MOST_IN_A_PICTURE {
+        return Err(usage(format!(
+            "-n: expected at most {MOST_IN_A_PICTURE} images in a picture, found {}; --out FILE.npy or --out DIR/ take any number",
+            arguments.n
+        )));
+    }
     let mut source = Source {
         model: &model,
         arguments,
@@ -80,18 +90,28 @@ pub fn run(arguments: &SampleArgs) -> Result<()> {
             images_per_second,
         });
     }
-    println!(
+    writeln!(
+        results(),
         "{} samples at temperature {} in {seconds:.2} s ({images_per_second:.1} images/s): {}",
         arguments.n,
         temperatures(arguments),
         out.display()
-    );
+    )?;
     Ok(())
 }
 
+/// All of them, as far as they fit into the name of a file; else the first and the last.
 fn temperatures(arguments: &SampleArgs) -> String {
+    const LONGEST: usize = 60;
     let temperatures: Vec<String> = arguments.temperature.iter().map(f32::to_string).collect();
-    temperatures.join(",")
+    match temperatures.join(",") {
+        all if all.len() <= LONGEST => all,
+        _ => format!(
+            "{}..{}",
+            temperatures[0],
+            temperatures[temperatures.len() - 1]
+        ),
+    }
 }
 
 fn default_out(run: &RunDir, arguments: &SampleArgs) -> PathBuf {

@@ -1,5 +1,6 @@
 //! `vdvae train`.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,10 +11,14 @@ use serde::Serialize;
 use vdvae_data::{Batch, Dataset, OpenOptions, Source, Split, pixel_statistics};
 
 use super::reconstruct::{picture, several_depths};
-use super::{architecture, build, image_shape, machine, make_folder, print_json, reading_threads};
+use super::{
+    architecture, build, image_shape, make_folder, print_json, reading_threads, tell_skipped,
+};
 use crate::checkpoint::{self, Progress};
 use crate::cli::TrainArgs;
 use crate::config::Config;
+use crate::console::tell;
+use crate::device;
 use crate::error::usage;
 use crate::files::write_atomically;
 use crate::models::vdvae::Vdvae;
@@ -29,6 +34,8 @@ const DEFAULT_PRESET: &str = "photos32";
 const PICTURE_COLUMNS: usize = 8;
 /// Exit code after Ctrl-C, as shells have it.
 const INTERRUPTED: u8 = 130;
+/// What a run cannot change: the model, what it reads, and which images are held out.
+const FIXED: [&str; 4] = ["model.", "data.shift", "data.scale", "train.seed"];
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -40,7 +47,7 @@ struct Report<'a> {
 }
 
 pub fn run(arguments: TrainArgs) -> Result<ExitCode> {
-    let device = machine(&arguments.machine)?;
+    let device = device::parse(&arguments.machine.device)?;
     let run = RunDir::new(out(&arguments));
     let mut config = if arguments.resume {
         resumed(&arguments, &run)?
@@ -53,29 +60,12 @@ pub fn run(arguments: TrainArgs) -> Result<ExitCode> {
     let preprocess = preprocess(&config)?;
     let device = device.autodiff();
     let model = build(&config, config.train.seed, &device)?;
-    let (state, progress) = if arguments.resume && run.latest().exists() {
-        let (state, progress) = checkpoint::load_state(&run.latest(), &config, model)?;
-        log::truncate_after(&run.log(), progress.step)?;
-        (state, progress)
-    } else {
-        (
-            TrainState::new(model),
-            Progress {
-                step: 0,
-                updates: 0,
-                seconds: 0.0,
-                best_bits_per_dim: None,
-            },
-        )
-    };
-    eprintln!(
-        "{}: {parameters} parameters, {} training and {} validation images, step {} of {}",
-        run.path().display(),
-        train.len(),
-        valid.len(),
-        progress.step,
-        config.train.steps,
-    );
+    let (state, progress) = state(&arguments, &run, &config, model)?;
+    let (folder, images, held_out) = (run.path().display(), train.len(), valid.len());
+    let (step, steps) = (progress.step, config.train.steps);
+    tell(format_args!(
+        "{folder}: {parameters} parameters, {images} training and {held_out} validation images, step {step} of {steps}"
+    ));
     let shown = shown_images(&*valid)?;
     let training = Training {
         config: config.clone(),
@@ -104,6 +94,22 @@ pub fn run(arguments: TrainArgs) -> Result<ExitCode> {
     report(&arguments, &run, &outcome)
 }
 
+/// Where training continues: at the latest checkpoint, or at the start where there is none yet.
+fn state(
+    arguments: &TrainArgs,
+    run: &RunDir,
+    config: &Config,
+    model: Vdvae,
+) -> Result<(TrainState<Vdvae>, Progress)> {
+    let (state, progress) = if arguments.resume && run.latest().exists() {
+        checkpoint::load_state(&run.latest(), config, model)?
+    } else {
+        (TrainState::new(model), Progress::default())
+    };
+    log::truncate_after(&run.log(), progress.step)?;
+    Ok((state, progress))
+}
+
 fn report(arguments: &TrainArgs, run: &RunDir, outcome: &Outcome) -> Result<ExitCode> {
     if arguments.json {
         print_json(&Report {
@@ -118,17 +124,22 @@ fn report(arguments: &TrainArgs, run: &RunDir, outcome: &Outcome) -> Result<Exit
     let best = outcome.best_bits_per_dim.map_or(String::new(), |best| {
         format!(", best validation {best:.3} bits/dim")
     });
+    let step = outcome.step;
     if outcome.finished {
-        eprintln!("{} steps in {:.0} s{best}", outcome.step, outcome.seconds);
-        eprintln!("  vdvae eval {folder}          bits/dim on the test split");
-        eprintln!("  vdvae sample {folder}        new images");
-        eprintln!("  {}    the losses", run.curve().display());
+        tell(format_args!(
+            "{step} steps in {:.0} s{best}",
+            outcome.seconds
+        ));
+        tell(format_args!(
+            "  vdvae eval {folder}          bits/dim on the test split"
+        ));
+        tell(format_args!("  vdvae sample {folder}        new images"));
+        tell(format_args!("  {}    the losses", run.curve().display()));
         Ok(ExitCode::SUCCESS)
     } else {
-        eprintln!(
-            "stopped and saved at step {}{best}; continue with: vdvae train --resume --out {folder}",
-            outcome.step
-        );
+        tell(format_args!(
+            "stopped and saved at step {step}{best}; continue with: vdvae train --resume --out {folder}"
+        ));
         Ok(ExitCode::from(INTERRUPTED))
     }
 }
@@ -200,8 +211,7 @@ fn fresh(arguments: &TrainArgs, run: &RunDir) -> Result<Config> {
             )
         }));
     }
-    let mut entries = std::fs::read_dir(run.path()).into_iter().flatten();
-    if entries.next().is_some() {
+    if !run.is_vacant() {
         return Err(usage(format!(
             "--out {folder}: this folder is not empty and holds no run (no config.toml); choose another --out"
         )));
@@ -231,10 +241,7 @@ fn resumed(arguments: &TrainArgs, run: &RunDir) -> Result<Config> {
     let fixed: Vec<_> = existing
         .difference(&config)
         .into_iter()
-        .filter(|field| {
-            field.starts_with("model.")
-                || field.starts_with("data.s") && !field.starts_with("data.source")
-        })
+        .filter(|field| FIXED.iter().any(|fixed| field.starts_with(fixed)))
         .collect();
     if !fixed.is_empty() {
         return Err(usage(format!(
@@ -270,24 +277,35 @@ fn open(
         flip: config.data.flip,
         ..plain
     };
-    let train = vdvae_data::open(&source, Split::Train, &augmented)?;
-    let valid = vdvae_data::open(&source, Split::Valid, &plain)?;
+    let open = |split, options| {
+        let opened = vdvae_data::open(&source, split, options);
+        match arguments.data {
+            Some(_) => opened.map_err(Into::into),
+            None => opened.context("the configuration's images (--data SOURCE gives others)"),
+        }
+    };
+    let train = open(Split::Train, &augmented)?;
+    let valid = open(Split::Valid, &plain)?;
+    tell_skipped(&*train);
+    tell_skipped(&*valid);
     if config.data.shift.is_none() {
-        let statistics = pixel_statistics(&*vdvae_data::open(&source, Split::Train, &plain)?)?;
+        let statistics = pixel_statistics(&*open(Split::Train, &plain)?)?;
         config.data.shift = Some(statistics.shift());
         config.data.scale = Some(statistics.scale());
     }
     Ok((train, valid))
 }
 
+/// The configuration comes first: a folder that holds anything of a run is known for one.
 fn prepare_folder(run: &RunDir, config: &Config) -> Result<()> {
-    make_folder(&run.path().join("checkpoints"))?;
-    make_folder(&run.samples())?;
+    make_folder(run.path())?;
     let text = config.to_toml();
-    write_atomically(&run.config(), |writer| {
-        std::io::Write::write_all(writer, text.as_bytes())
-    })
-    .with_context(|| format!("{}: cannot save the configuration", run.config().display()))
+    write_atomically(&run.config(), |writer| writer.write_all(text.as_bytes()))
+        .with_context(|| format!("{}: cannot save the configuration", run.config().display()))?;
+    make_folder(&run.checkpoints())?;
+    make_folder(&run.samples())?;
+    run.remove_leftovers();
+    Ok(())
 }
 
 fn stop_on_ctrl_c() -> Result<Arc<AtomicBool>> {
@@ -297,7 +315,7 @@ fn stop_on_ctrl_c() -> Result<Arc<AtomicBool>> {
         if flag.swap(true, Ordering::Relaxed) {
             std::process::exit(i32::from(INTERRUPTED));
         }
-        eprintln!("saving after this step; once more to stop at once");
+        tell("saving after this step; once more to stop at once");
     })
     .context("cannot watch for Ctrl-C")?;
     Ok(stop)
@@ -319,6 +337,7 @@ fn sample_picture(model: &TrainedModel, shown: &Batch) -> Grid {
         mean_latents: false,
         temperatures: &[0.1],
         seed: 0,
+        batch: model.config.train.n_batch,
     };
     let grid = picture(model, shown, &several_depths(depth), &options);
     [1.0, 0.9, 0.8, 0.7]

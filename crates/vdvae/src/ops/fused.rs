@@ -56,7 +56,7 @@ pub(crate) fn apply<const N: usize, const D: usize, O: CpuOperation<N>>(
     operation: O,
     inputs: [DispatchTensor; N],
 ) -> Tensor<D> {
-    let autodiff = inputs.iter().any(|input| is_autodiff(input));
+    let autodiff = inputs.iter().any(is_autodiff);
     if !autodiff {
         let inputs = inputs.map(|input| contiguous(plain(input)));
         let output = operation.forward(slices(&inputs), None);

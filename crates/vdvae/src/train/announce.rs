@@ -2,11 +2,13 @@
 //! standard error.
 
 use std::io::IsTerminal;
+use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::step::StepReport;
 use crate::config::TrainConfig;
+use crate::console::tell;
 use crate::likelihood::units::bits;
 use crate::report::log::{TrainEntry, ValidEntry};
 
@@ -53,21 +55,11 @@ impl Announcer {
                 config.steps,
                 loss.map_or("NaN".to_owned(), |loss| format!("{loss:.3}")),
                 1.0 / entry.seconds_per_step,
-                indicatif::HumanDuration(std::time::Duration::from_secs_f64(left)),
+                HumanDuration(Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX)),
             ));
         }
-        let steps = config.log_every.min(entry.step);
-        if entry.skipped_updates >= steps && entry.nan_distortions + entry.nan_rates == 0 {
-            let norm = entry.max_gradient_norm.unwrap_or(f64::NAN);
-            self.line(&format!(
-                "warning: all {steps} updates up to step {} were skipped: the gradient's norm (up to {norm:.1}) was not below train.skip_threshold ({}). Raise it above that norm, or set it to -1 for no limit; a lower train.lr helps where the norm grew: vdvae train --resume --set train.skip_threshold={:.0} ...",
-                entry.step, config.skip_threshold, 2.0 * norm,
-            ));
-        } else if entry.nan_distortions + entry.nan_rates > 0 {
-            self.line(&format!(
-                "warning: {} distortions and {} rates were NaN up to step {}; those updates were skipped",
-                entry.nan_distortions, entry.nan_rates, entry.step,
-            ));
+        if let Some(warning) = warning(entry, config) {
+            self.line(&format!("warning: {warning}"));
         }
     }
 
@@ -93,7 +85,31 @@ impl Announcer {
         if self.on_terminal {
             self.bar.println(text)
         } else {
-            eprintln!("{text}")
+            tell(text)
         }
     }
+}
+
+/// What a person must know about an interval and do about it.
+fn warning(entry: &TrainEntry, config: &TrainConfig) -> Option<String> {
+    let (step, skipped) = (entry.step, entry.skipped_updates);
+    if entry.nan_distortions + entry.nan_rates > 0 {
+        return Some(format!(
+            "{} distortions and {} rates were NaN up to step {step}; those updates were skipped",
+            entry.nan_distortions, entry.nan_rates,
+        ));
+    }
+    if skipped == 0 || entry.elbo_filtered_bits_per_dim.is_some() {
+        return None;
+    }
+    let Some(norm) = entry.max_gradient_norm else {
+        return Some(format!(
+            "all {skipped} updates up to step {step} were skipped: the gradient's norm was NaN or infinite. A lower train.lr helps"
+        ));
+    };
+    Some(format!(
+        "all {skipped} updates up to step {step} were skipped: the gradient's norm (up to {norm:.4}) was not below train.skip_threshold ({}). Raise it above that norm, or set it to -1 for no limit; a lower train.lr helps where the norm grew: vdvae train --resume --set train.skip_threshold={:.4} ...",
+        config.skip_threshold,
+        2.0 * norm,
+    ))
 }

@@ -1,11 +1,12 @@
 //! A training run: when what happens. What happens is elsewhere.
 
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, anyhow};
 use burn::tensor::Device;
 use vdvae_data::{Batch, Batches, Dataset};
 
@@ -15,6 +16,7 @@ use super::step::{StepReport, train_step};
 use crate::checkpoint::{self, Progress};
 use crate::config::{Config, TrainConfig};
 use crate::evaluate::{EvaluateOptions, Evaluation, evaluate};
+use crate::files::write_atomically;
 use crate::likelihood::units::bits;
 use crate::models::Model;
 use crate::preprocess::Preprocess;
@@ -23,7 +25,7 @@ use crate::report::log::{self, Entry, LogWriter, ValidEntry};
 use crate::report::{IntervalStats, loss_curve_svg};
 use crate::run_dir::RunDir;
 
-/// Steps without a finite loss in a row after which a run gives up.
+/// Steps in a row without a finite loss after which a run gives up.
 const HOPELESS: u64 = 100;
 /// Batches of an evaluation at an early power of two, when it only has to show that learning began.
 const EARLY_BATCHES: usize = 8;
@@ -74,14 +76,8 @@ impl<M: Model> Training<M> {
     /// stays NaN.
     pub fn run(mut self, picture: impl Fn(&M, PathBuf) -> Result<()>) -> Result<Outcome> {
         let config = self.config.train.clone();
-        let mut batches = Batches::training(
-            self.train.clone(),
-            config.n_batch,
-            config.seed,
-            self.state.step * self.images_per_step(),
-            self.threads,
-        )?;
-        let mut log = LogWriter::open(&self.run.log())?;
+        let mut batches = self.batches()?;
+        let mut log = Log::open(self.run.log())?;
         let announcer = Announcer::new(&config, self.state.step);
         let clock = Clock {
             started: Instant::now(),
@@ -94,6 +90,7 @@ impl<M: Model> Training<M> {
         }
         while self.state.step < config.steps {
             if self.stop.load(Ordering::Relaxed) {
+                self.check_loss(without_loss)?;
                 self.save(&clock)?;
                 announcer.close();
                 return Ok(self.outcome(false, &clock));
@@ -101,37 +98,54 @@ impl<M: Model> Training<M> {
             let report;
             (self, report) = self.step(&mut batches)?;
             interval.add(&report, self.images_per_step());
-            without_loss = if report.elbo().is_nan() {
-                without_loss + 1
-            } else {
+            without_loss = if report.elbo().is_finite() {
                 0
+            } else {
+                without_loss + 1
             };
             let step = self.state.step;
             let last = step == config.steps;
             announcer.step(step, &report);
-            if step % config.log_every == 0 || last {
+            if step.is_multiple_of(config.log_every) || last {
                 let entry = interval.finish(step, self.epoch(), clock.seconds());
                 announcer.interval(&entry, &config);
-                log.append(&Entry::Train(entry))?;
+                log.append(Entry::Train(entry))?;
             }
-            self.give_up_if_hopeless(without_loss, &report)?;
+            if last || without_loss == HOPELESS {
+                self.check_loss(without_loss)?;
+            }
             if is_due(step, config.eval_every, last) {
-                let early = !last && !step.is_multiple_of(config.eval_every.max(1));
-                let entry = self.validate(early, &clock)?;
+                let entry = self.validate(last, &clock)?;
                 announcer.validation(&entry);
-                log.append(&Entry::Valid(entry))?;
+                log.append(Entry::Valid(entry))?;
                 self.draw_curve()?;
             }
             if is_due(step, config.sample_every, last) {
                 let path = self.run.samples().join(format!("step-{step:07}.png"));
-                picture(&self.state.average(), path)?;
+                picture(&self.state.average(), path.clone()).with_context(|| unwritable(&path))?;
             }
-            if last || config.save_every > 0 && step.is_multiple_of(config.save_every) {
+            let due = config.save_every > 0 && step.is_multiple_of(config.save_every);
+            // The checkpoint before the loss was lost is worth more than one after it.
+            if last || due && without_loss == 0 {
                 self.save(&clock)?;
             }
         }
         announcer.close();
         Ok(self.outcome(true, &clock))
+    }
+
+    /// From where the state stands on.
+    fn batches(&self) -> Result<Batches> {
+        let TrainConfig { n_batch, seed, .. } = self.config.train;
+        let position = self.state.step * self.images_per_step();
+        let train = self.train.clone();
+        Ok(Batches::training(
+            train,
+            n_batch,
+            seed,
+            position,
+            self.threads,
+        )?)
     }
 
     fn step(mut self, batches: &mut Batches) -> Result<(Self, StepReport)> {
@@ -170,24 +184,34 @@ impl<M: Model> Training<M> {
         (self.state.step * self.images_per_step()) as f64 / self.train.len() as f64
     }
 
-    fn give_up_if_hopeless(&self, without_loss: u64, report: &StepReport) -> Result<()> {
-        if without_loss < HOPELESS {
+    /// A run neither goes on for ever nor ends well without a loss.
+    fn check_loss(&self, without_loss: u64) -> Result<()> {
+        if without_loss == 0 {
             return Ok(());
         }
-        bail!(
-            "step {}: the loss was NaN for {HOPELESS} steps in a row (distortion {}, rate {}), so no update was taken. The last checkpoint is {}. Lower train.lr (now {}), raise train.warmup_iters or lower train.grad_clip, and start again",
+        let TrainConfig {
+            lr,
+            warmup_iters,
+            grad_clip,
+            ..
+        } = self.config.train;
+        Err(anyhow!(
+            "step {}: the loss was NaN or infinite for {without_loss} steps in a row; {} is from before. Continue there with --resume and a lower train.lr (now {lr:?}) or train.grad_clip (now {grad_clip:?}), or start again with these or a longer train.warmup_iters (now {warmup_iters}). If the first step has no loss already, look at data.shift and data.scale",
             self.state.step,
-            report.distortion,
-            report.rate,
             self.run.latest().display(),
-            self.config.train.lr,
-        )
+        ))
     }
 
-    /// Evaluates the averaged weights; keeps them if they are the best so far.
-    fn validate(&mut self, early: bool, clock: &Clock) -> Result<ValidEntry> {
+    /// Evaluates the averaged weights; keeps them if they are the best so far. An evaluation at an early
+    /// power of two is a short one that does not count.
+    fn validate(&mut self, last: bool, clock: &Clock) -> Result<ValidEntry> {
+        let TrainConfig {
+            n_batch: batch,
+            eval_every,
+            ..
+        } = self.config.train;
+        let early = !last && !self.state.step.is_multiple_of(eval_every.max(1));
         let average = self.state.average();
-        let batch = self.config.train.n_batch;
         let options = EvaluateOptions {
             batch,
             seed: self.config.train.seed,
@@ -240,10 +264,10 @@ impl<M: Model> Training<M> {
             .file_name()
             .map(|name| name.to_string_lossy().into_owned());
         let picture = loss_curve_svg(&entries, &name.unwrap_or_default());
-        crate::files::write_atomically(&self.run.curve(), |writer| {
-            std::io::Write::write_all(writer, picture.as_bytes())
-        })?;
-        Ok(())
+        write_atomically(&self.run.curve(), |writer| {
+            writer.write_all(picture.as_bytes())
+        })
+        .with_context(|| unwritable(&self.run.curve()))
     }
 
     fn save(&mut self, clock: &Clock) -> Result<()> {
@@ -274,6 +298,30 @@ impl<M: Model> Training<M> {
             seconds: clock.seconds(),
         }
     }
+}
+
+/// The run's log, with errors that say what to do.
+struct Log {
+    path: PathBuf,
+    writer: LogWriter,
+}
+
+impl Log {
+    fn open(path: PathBuf) -> Result<Self> {
+        let writer = LogWriter::open(&path).with_context(|| unwritable(&path))?;
+        Ok(Self { path, writer })
+    }
+
+    fn append(&mut self, entry: Entry) -> Result<()> {
+        let appended = self.writer.append(&entry);
+        appended.with_context(|| unwritable(&self.path))
+    }
+}
+
+/// What to do about a file of the run that cannot be written.
+fn unwritable(path: &Path) -> String {
+    let path = path.display();
+    format!("{path}: cannot be written. The last checkpoint is whole: make room, then --resume")
 }
 
 /// Wall time of training, across resumptions.

@@ -38,7 +38,7 @@ impl StepReport {
 /// equal size.
 ///
 /// The update is taken only if no loss is NaN and the norm of the gradient before clipping is below the
-/// threshold. The schedule advances all the same (reference: section "training step").
+/// threshold; no threshold lets a norm pass that is no finite number. The schedule advances all the same (reference: section "training step").
 pub fn train_step<M: Model>(
     mut state: TrainState<M>,
     config: &TrainConfig,
@@ -64,8 +64,12 @@ pub fn train_step<M: Model>(
         .sum();
     let gradient_norm = squares.sqrt();
     let learning_rate = learning_rate(config, state.step);
-    let below = config.skip_threshold < 0.0 || gradient_norm < config.skip_threshold;
-    let updated = !distortion.is_nan() && !rate.is_nan() && below;
+    let limit = if config.skip_threshold < 0.0 {
+        f64::INFINITY
+    } else {
+        config.skip_threshold
+    };
+    let updated = !distortion.is_nan() && !rate.is_nan() && gradient_norm < limit;
     if updated {
         state.updates += 1;
         let rule = AdamW {

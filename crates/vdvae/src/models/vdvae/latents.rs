@@ -17,6 +17,7 @@ pub enum Noise {
 
 /// Where the latents of one layer come from.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there are as many as layers")]
 pub enum Source {
     /// Drawn from the posterior q(z | x).
     Posterior,

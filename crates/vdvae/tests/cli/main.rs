@@ -1,0 +1,20 @@
+//! What the commands promise, from train to info.
+
+mod evaluation;
+mod kinds;
+mod pictures;
+#[path = "../support/mod.rs"]
+mod support;
+mod training;
+mod words;
+
+use serde_json::Value;
+
+#[track_caller]
+fn assert_close(a: f64, b: f64) {
+    assert!((a - b).abs() < 1e-9, "{a} and {b}");
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().expect("a number")
+}
