@@ -153,6 +153,7 @@ Examples:
   vdvae eval runs/photos32                       the test split of the run's data
   vdvae eval runs/photos32 --split valid --json  one line of JSON
   vdvae eval runs/photos32 --samples 16          also the importance-weighted bound
+  vdvae eval runs/photos32 --rates rates.svg     also a picture of the rate per layer
   vdvae eval runs/photos32 --data folder:DIR     other images, all of them
 
 bits_per_dim is (distortion + rate) / ln 2, a mean over images; the rest of the JSON is in nats per
@@ -173,6 +174,9 @@ pub struct EvalArgs {
     /// Draws per image; more than 1 also gives the importance-weighted bound.
     #[arg(long, default_value_t = 1, value_name = "K", value_parser = clap::value_parser!(u64).range(1..))]
     pub samples: u64,
+    /// Also draw the rate of each layer into this file.
+    #[arg(long, value_name = "FILE.svg")]
+    pub rates: Option<PathBuf>,
     /// Images at once [default: the run's]. Changes no result.
     #[arg(long, value_name = "N")]
     pub batch: Option<usize>,

@@ -39,3 +39,14 @@ fn activations_per_image(architecture: &Architecture) -> u64 {
         3 * width(side) + 2 * (architecture.out_channels() + architecture.image_channels) as u64;
     encoder.chain(decoder).sum::<u64>() + pixels(side) * ends
 }
+
+/// Bytes that a new program can take without others being moved out; `None` where the system does not
+/// tell.
+pub fn available_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(1024 * kibibytes)
+}

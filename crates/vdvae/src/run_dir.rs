@@ -31,6 +31,12 @@ impl RunDir {
         &self.0
     }
 
+    /// The last part of its path, for titles.
+    pub fn name(&self) -> String {
+        let name = self.0.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
     /// The complete configuration.
     pub fn config(&self) -> PathBuf {
         self.0.join("config.toml")

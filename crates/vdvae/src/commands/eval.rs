@@ -1,16 +1,19 @@
 //! `vdvae eval`.
 
 use std::io::Write;
+use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::{batch_size, load, open_data, print_json, progress_bar, reading_threads};
+use super::{batch_size, load, make_parent, open_data, print_json, progress_bar, reading_threads};
 use crate::architecture::Architecture;
 use crate::cli::{EvalArgs, PosteriorKind};
 use crate::console::results;
 use crate::evaluate::{EvaluateOptions, Evaluation, evaluate};
+use crate::files::write_atomically;
 use crate::likelihood::units::bits;
+use crate::report::rate_per_layer_svg;
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -22,7 +25,7 @@ struct Report<'a> {
 }
 
 pub fn run(arguments: &EvalArgs) -> Result<()> {
-    let (_, model) = load(&arguments.trained)?;
+    let (run, model) = load(&arguments.trained)?;
     let (source, split, dataset) = open_data(
         &model.config,
         arguments.data.as_ref(),
@@ -49,6 +52,10 @@ pub fn run(arguments: &EvalArgs) -> Result<()> {
         },
     )?;
     bar.finish_and_clear();
+    let architecture = Architecture::try_from(&model.config.model)?;
+    if let Some(path) = &arguments.rates {
+        draw_rates(path, &run.name(), &architecture, &evaluation)?;
+    }
     if arguments.json {
         let (data, split) = (source.to_string(), split.to_string());
         return print_json(&Report {
@@ -64,7 +71,23 @@ pub fn run(arguments: &EvalArgs) -> Result<()> {
         "{source}, {split} split: {images} images, weights of step {step}"
     )?;
     print_bounds(&evaluation, arguments.samples)?;
-    print_rates(&Architecture::try_from(&model.config.model)?, &evaluation)
+    print_rates(&architecture, &evaluation)
+}
+
+/// The rate of each layer as a picture, bits per dimension.
+fn draw_rates(
+    path: &Path,
+    title: &str,
+    architecture: &Architecture,
+    evaluation: &Evaluation,
+) -> Result<()> {
+    let resolutions = architecture.dec_blocks.iter().map(|block| block.resolution);
+    let rates = evaluation.rate_nats_per_dim_per_layer.iter();
+    let layers: Vec<(usize, f64)> = resolutions.zip(rates.map(|&nats| bits(nats))).collect();
+    let picture = rate_per_layer_svg(&layers, title);
+    make_parent(path)?;
+    write_atomically(path, |writer| writer.write_all(picture.as_bytes()))
+        .with_context(|| format!("{}: cannot save the picture", path.display()))
 }
 
 fn print_bounds(evaluation: &Evaluation, samples: u64) -> Result<()> {

@@ -17,7 +17,7 @@ use vdvae_data::{Dataset, ImageShape, OpenOptions, Source, Split};
 
 use crate::architecture::Architecture;
 use crate::cli::{Command, Trained};
-use crate::config::Config;
+use crate::config::{Config, MAX_BATCH};
 use crate::console::{results, tell};
 use crate::error::usage;
 use crate::run_dir::{RunDir, TrainedModel};
@@ -134,7 +134,9 @@ fn check_temperatures(temperatures: &[f32], depth: usize) -> Result<()> {
 /// At least one image at once.
 fn batch_size(given: Option<usize>, config: &Config) -> Result<usize> {
     match given {
-        Some(0) => Err(usage("--batch: expected at least 1, found 0")),
+        Some(batch) if !(1..=MAX_BATCH).contains(&batch) => Err(usage(format!(
+            "--batch: expected at least 1 and at most {MAX_BATCH}, found {batch}"
+        ))),
         Some(batch) => Ok(batch),
         None => Ok(config.train.n_batch),
     }

@@ -16,11 +16,12 @@ use super::{
 };
 use crate::checkpoint::{self, Progress};
 use crate::cli::TrainArgs;
-use crate::config::Config;
+use crate::config::{Config, TrainConfig};
 use crate::console::tell;
 use crate::device;
 use crate::error::usage;
 use crate::files::write_atomically;
+use crate::memory::{available_memory, training_memory};
 use crate::models::vdvae::Vdvae;
 use crate::reconstruct::ReconstructOptions;
 use crate::report::{Grid, log};
@@ -54,7 +55,12 @@ pub fn run(arguments: TrainArgs) -> Result<ExitCode> {
     } else {
         fresh(&arguments, &run)?
     };
-    let parameters = architecture(&config)?.parameters();
+    let architecture = architecture(&config)?;
+    let parameters = architecture.parameters();
+    warn_about_memory(
+        training_memory(&architecture, config.train.n_batch),
+        &config.train,
+    );
     let (train, valid) = open(&arguments, &mut config)?;
     prepare_folder(&run, &config)?;
     let preprocess = preprocess(&config)?;
@@ -92,6 +98,21 @@ pub fn run(arguments: TrainArgs) -> Result<ExitCode> {
             .map_err(Into::into)
     })?;
     report(&arguments, &run, &outcome)
+}
+
+/// Says beforehand what would otherwise end without a word.
+fn warn_about_memory(needed: u64, train: &TrainConfig) {
+    let Some(available) = available_memory().filter(|&available| needed > available) else {
+        return;
+    };
+    let gibibytes = |bytes: u64| bytes as f64 / 2.0_f64.powi(30);
+    tell(format_args!(
+        "warning: a training step takes about {:.1} GiB of memory, and {:.1} GiB are free. Fewer images at once take less and, accumulated, train the same: --set train.n_batch={} --set train.accumulate={}",
+        gibibytes(needed),
+        gibibytes(available),
+        (train.n_batch / 2).max(1),
+        2 * train.accumulate,
+    ));
 }
 
 /// Where training continues: at the latest checkpoint, or at the start where there is none yet.

@@ -17,6 +17,7 @@ mod tests;
 
 pub use error::{ConfigError, Problem};
 pub use preset::Preset;
+pub use validate::MAX_BATCH;
 
 use serde::{Deserialize, Serialize};
 

@@ -5,6 +5,9 @@ use std::fmt::Display;
 use super::{Config, ConfigError, DataConfig, Likelihood, ModelConfig, Problem, TrainConfig};
 use crate::architecture::Architecture;
 
+/// More images at once, or micro-batches in an update, than any machine has a use for.
+pub const MAX_BATCH: usize = 65_536;
+
 impl Config {
     /// Checks every range, then that `[model]` describes a possible network.
     ///
@@ -83,6 +86,13 @@ fn check_train(train: &TrainConfig, problems: &mut Problems) {
     at_least_1("train.accumulate", train.accumulate as u64);
     at_least_1("train.steps", train.steps);
     at_least_1("train.log_every", train.log_every);
+    let most = format!("{MAX_BATCH} or less");
+    for (field, found) in [
+        ("train.n_batch", train.n_batch),
+        ("train.accumulate", train.accumulate),
+    ] {
+        problems.require(field, found <= MAX_BATCH, &most, found);
+    }
     let mut number = |field, ok, expected, found: f64| problems.require(field, ok, expected, found);
     number(
         "train.lr",

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-/// Negative log-likelihood in nats per image, [B], of `target` [B, S, S, C] (0 or 1) under `logits`
+/// Negative log-likelihood in nats per image, `[B]`, of `target` [B, S, S, C] (0 or 1) under `logits`
 /// of the same shape.
 pub fn negative_log_likelihood(logits: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
     let batch = logits.dims()[0];

@@ -32,7 +32,7 @@ impl Likelihood {
         }
     }
 
-    /// In nats per image, [B]. `parameters`: [B, S, S, P]; `target`: [B, S, S, C], in [-1, 1] for
+    /// In nats per image, `[B]`. `parameters`: [B, S, S, P]; `target`: [B, S, S, C], in [-1, 1] for
     /// mixtures of logistics, 0 or 1 for binary images.
     pub fn negative_log_likelihood(&self, parameters: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
         match self {

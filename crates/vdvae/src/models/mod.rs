@@ -27,15 +27,15 @@ pub enum PosteriorLatents {
 /// one value of one pixel.
 #[derive(Debug)]
 pub struct Elbo {
-    /// Negative log-likelihood of the image given the latents, [B].
+    /// Negative log-likelihood of the image given the latents, `[B]`.
     pub distortion: Tensor<1>,
-    /// KL divergence of each layer from the prior, top to bottom, [B] each; `None` for layers whose
+    /// KL divergence of each layer from the prior, top to bottom, `[B]` each; `None` for layers whose
     /// latents are not from the posterior.
     pub rate_per_layer: Vec<Option<Tensor<1>>>,
 }
 
 impl Elbo {
-    /// Sum of the layers' KL divergences, [B].
+    /// Sum of the layers' KL divergences, `[B]`.
     pub fn rate(&self) -> Tensor<1> {
         let zero = Tensor::zeros_like(&self.distortion);
         self.rate_per_layer
@@ -45,7 +45,7 @@ impl Elbo {
             .fold(zero, |sum, layer| sum + layer)
     }
 
-    /// distortion + rate, [B].
+    /// distortion + rate, `[B]`.
     pub fn total(&self) -> Tensor<1> {
         self.distortion.clone() + self.rate()
     }

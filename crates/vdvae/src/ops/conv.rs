@@ -5,7 +5,7 @@ use vdvae_kernels::conv::Conv;
 
 use super::fused::{CpuOperation, apply, is_cpu};
 
-/// Convolution of `x` [B, H, W, C_in] with `weight` [k, k, C_in, C_out] (k = 1 or 3) and `bias` [C_out];
+/// Convolution of `x` [B, H, W, C_in] with `weight` [k, k, C_in, C_out] (k = 1 or 3) and `bias` `[C_out]`;
 /// returns [B, H, W, C_out].
 pub fn conv(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
     if !is_cpu(&x.device()) {

@@ -45,7 +45,7 @@ impl DmolShape {
     }
 }
 
-/// Negative log-likelihood in nats per image, [B], of `target` [B, S, S, channels] in [-1, 1], a
+/// Negative log-likelihood in nats per image, `[B]`, of `target` [B, S, S, channels] in [-1, 1], a
 /// constant, under `parameters` [B, S, S, [`DmolShape::parameters`]].
 pub fn dmol_nll(shape: &DmolShape, parameters: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
     if !is_cpu(&parameters.device()) {

@@ -18,7 +18,7 @@ pub fn draw(gaussian: Tensor<4>, temperature: f32, eps: Tensor<4>) -> Tensor<4> 
     )
 }
 
-/// KL divergence from the prior to the posterior in nats per image, [B]: the sum over pixels and
+/// KL divergence from the prior to the posterior in nats per image, `[B]`: the sum over pixels and
 /// channels. `posterior` is [B, H, W, 2Z]; `prior` [B, H, W, >= 2Z], the rest being ignored.
 pub fn gaussian_kl(posterior: Tensor<4>, prior: Tensor<4>) -> Tensor<1> {
     if !is_cpu(&prior.device()) {

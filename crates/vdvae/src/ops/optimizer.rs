@@ -9,7 +9,7 @@ pub use vdvae_kernels::elementwise::optimizer::AdamW;
 
 use super::fused::{host_slice, is_cpu};
 
-/// What the optimizer keeps for a parameter tensor, flattened in the order of memory, [n] each.
+/// What the optimizer keeps for a parameter tensor, flattened in the order of memory, `[n]` each.
 #[derive(Clone, Debug)]
 pub struct Moments {
     /// Moving average of the gradients.
@@ -21,7 +21,7 @@ pub struct Moments {
 }
 
 /// AdamW with decoupled decay (Loshchilov and Hutter, ICLR 2019), then the moving average of the
-/// weights: returns the new weights, [n]. None of the tensors is tracked.
+/// weights: returns the new weights, `[n]`. None of the tensors is tracked.
 pub fn adamw(
     rule: &AdamW,
     parameter: Tensor<1>,

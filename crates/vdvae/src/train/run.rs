@@ -258,12 +258,7 @@ impl<M: Model> Training<M> {
 
     fn draw_curve(&self) -> Result<()> {
         let entries = log::read(&self.run.log())?;
-        let name = self
-            .run
-            .path()
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned());
-        let picture = loss_curve_svg(&entries, &name.unwrap_or_default());
+        let picture = loss_curve_svg(&entries, &self.run.name());
         write_atomically(&self.run.curve(), |writer| {
             writer.write_all(picture.as_bytes())
         })

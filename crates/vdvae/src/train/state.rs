@@ -62,7 +62,7 @@ impl<M: Module> TrainState<M> {
     }
 }
 
-/// [n], in the order of memory.
+/// `[n]`, in the order of memory.
 pub fn flat<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
     let count = tensor.shape().num_elements();
     tensor.reshape([count])

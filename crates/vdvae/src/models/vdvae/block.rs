@@ -43,7 +43,7 @@ impl Initializer<'_> {
 pub struct Conv {
     /// [k, k, C_in, C_out]. Files hold it as [C_out, C_in, k, k], see [`crate::checkpoint`].
     pub weight: Param<Tensor<4>>,
-    /// [C_out].
+    /// `[C_out]`.
     pub bias: Param<Tensor<1>>,
 }
 

@@ -57,7 +57,7 @@ struct BlockShape {
 pub struct DecoderOutput {
     /// The features that the likelihood's parameters are read from, [B, S, S, C].
     pub px_z: Tensor<4>,
-    /// KL divergence of each layer, nats per image [B]; `None` where the latents are not from the
+    /// KL divergence of each layer, nats per image `[B]`; `None` where the latents are not from the
     /// posterior.
     pub kl: Vec<Option<Tensor<1>>>,
 }
