@@ -18,29 +18,14 @@ pub fn write_atomically(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> io::Result<()> {
-    replace_atomically(path, |temporary| {
-        let mut writer = BufWriter::new(File::create(temporary)?);
-        write(&mut writer)?;
-        writer.flush()
-    })
-}
-
-/// [`write_atomically`] for what makes a file of its own, at the path that it is given.
-///
-/// # Errors
-/// What `write` or the file system returned; it does not name `path`.
-pub fn replace_atomically(
-    path: &Path,
-    write: impl FnOnce(&Path) -> io::Result<()>,
-) -> io::Result<()> {
     let directory = directory_of(path);
     let temporary = Temporary::beside(path, directory)?;
-    write(&temporary.0)?;
-    // Closed before the rename: some systems do not rename open files.
-    File::options()
-        .append(true)
-        .open(&temporary.0)?
-        .sync_all()?;
+    let mut writer = BufWriter::new(File::create(&temporary.0)?);
+    write(&mut writer)?;
+    writer.flush()?;
+    writer.get_ref().sync_all()?;
+    // Closed first: some systems do not rename open files.
+    drop(writer);
     fs::rename(&temporary.0, path)?;
     sync_directory(directory)
 }

@@ -5,18 +5,18 @@
 //! `model/NAME` (weights), `adam/first/NAME` and `adam/second/NAME` (moments).
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
-use std::io;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use safetensors::tensor::Metadata;
-use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
+use safetensors::tensor::{Metadata, TensorInfo};
+use safetensors::{Dtype, SafeTensors, View};
 use sha2::{Digest, Sha256};
 
 use crate::config::{Config, ConfigError};
-use crate::files::replace_atomically;
+use crate::files::write_atomically;
 use crate::ops::Moments;
 use crate::parameters::{self, VisitParameter, file_shape};
 use crate::train::TrainState;
@@ -242,23 +242,44 @@ fn save(
     if let Some(best) = progress.best_bits_per_dim {
         metadata.insert("best_bits_per_dim".to_owned(), best.to_string());
     }
-    let views = || tensors.iter().map(|tensor| (tensor.name.as_str(), tensor));
-    metadata.insert("sha256".to_owned(), checksum(&metadata, views()));
-    let metadata: HashMap<_, _> = metadata.into_iter().collect();
-    replace_atomically(path, |temporary| {
-        safetensors::serialize_to_file(views(), Some(metadata), temporary).map_err(|error| {
-            match error {
-                SafeTensorError::IoError(error) => error,
-                other => io::Error::other(other),
-            }
-        })
-    })
+    let views = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor));
+    metadata.insert("sha256".to_owned(), checksum(&metadata, views));
+    write_atomically(path, |writer| write(writer, metadata, &tensors))
     .map_err(|source| CheckpointError::Io {
         path: path.to_owned(),
         action: "save",
         source,
         remedy: "What was saved there before is untouched. Make room, then continue with --resume",
     })
+}
+
+/// The format of safetensors: the header's length, the header, the tensors one after the other.
+fn write(
+    writer: &mut impl Write,
+    metadata: BTreeMap<String, String>,
+    tensors: &[LazyTensor],
+) -> io::Result<()> {
+    let mut end = 0;
+    let infos = tensors.iter().map(|tensor| {
+        let start = end;
+        end += View::data_len(&tensor);
+        let info = TensorInfo {
+            dtype: Dtype::F32,
+            shape: tensor.shape.clone(),
+            data_offsets: (start, end),
+        };
+        (tensor.name.clone(), info)
+    });
+    let header = Metadata::new(Some(metadata.into_iter().collect()), infos.collect());
+    let mut header = serde_json::to_vec(&header.map_err(io::Error::other)?)?;
+    // The data starts at a multiple of its elements' size.
+    header.resize(header.len().next_multiple_of(8), b' ');
+    writer.write_all(&(header.len() as u64).to_le_bytes())?;
+    writer.write_all(&header)?;
+    for tensor in tensors {
+        writer.write_all(&View::data(&tensor))?;
+    }
+    Ok(())
 }
 
 /// SHA-256 over the metadata and every tensor's name, shape and bytes, in the order of the names.
