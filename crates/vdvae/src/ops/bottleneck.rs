@@ -5,7 +5,7 @@ use vdvae_kernels::bottleneck::{Bottleneck, Gradients, Hidden, Weights};
 
 use super::fused::{CpuOperation, apply, is_cpu};
 
-/// The four convolutions of a bottleneck, (weight [k, k, in, out], bias [out]) each.
+/// The four convolutions of a bottleneck, (weight [k, k, in, out], bias `[out]`) each.
 pub type BottleneckWeights = [(Tensor<4>, Tensor<1>); 4];
 
 /// `c4(gelu(c3(gelu(c2(gelu(c1(gelu(x))))))))`, plus x if `residual`.
