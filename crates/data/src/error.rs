@@ -112,7 +112,7 @@ pub enum DataError {
     /// Too few items to set some aside for validation and test.
     #[error(
         "{place}: expected at least {needed} {items} to hold some out for validation and test, \
-         found {found}. Add more, or take it whole: --split all"
+         found {found}. Add more; to evaluate, take it whole: --split all"
     )]
     TooFew {
         /// The file or folder.

@@ -81,7 +81,7 @@ pub struct Configuration {
 #[command(after_help = "\
 Examples:
   vdvae train                                            photos32 into runs/photos32
-  vdvae train --data folder:~/pictures --out runs/mine   your own images
+  vdvae train --data folder:pictures --out runs/mine     your own images
   vdvae train --preset cifar10 --data cifar10:cifar-10-python.tar.gz --set train.n_batch=4 --set train.accumulate=8
   vdvae train --set train.lr=1e-3 --steps 5000 --out runs/slow
   vdvae train --resume --out runs/slow                   after Ctrl-C, a crash or a power cut
@@ -245,7 +245,7 @@ pub struct ReconstructArgs {
     #[command(flatten)]
     pub trained: Trained,
     /// Image files: PNG, JPEG, WebP; centre-cropped and resized.
-    #[arg(value_name = "IMAGE", conflicts_with = "data")]
+    #[arg(value_name = "IMAGE", conflicts_with_all = ["data", "split", "n", "skip_bad_images"])]
     pub images: Vec<PathBuf>,
     /// Images of a data set in place of files [default: the run's own].
     #[arg(long, value_name = "SOURCE")]

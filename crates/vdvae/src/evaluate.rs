@@ -36,6 +36,8 @@ struct ImageElbo {
     rate_per_layer: Vec<f64>,
     /// distortion + rate of each draw.
     totals: Vec<f64>,
+    /// -ln of each draw's importance weight p(x, z) / q(z | x); only of several draws.
+    log_weights: Vec<f64>,
 }
 
 /// Means over a data set. What is not said to be bits is nats per dimension.
@@ -110,7 +112,12 @@ fn evaluate_batch<M: Model>(
         let latents = if options.mean_latents {
             PosteriorLatents::Mean
         } else {
-            PosteriorLatents::Drawn(keys(Purpose::Evaluation))
+            let keys = keys(Purpose::Evaluation);
+            if samples > 1 {
+                PosteriorLatents::Weighed(keys)
+            } else {
+                PosteriorLatents::Drawn(keys)
+            }
         };
         let elbo = model.elbo(prepared, latents);
         add_draw(&mut images, elbo, 1.0 / samples as f64);
@@ -125,11 +132,16 @@ fn add_draw(images: &mut [ImageElbo], elbo: Elbo, share: f64) {
         .flatten()
         .map(values)
         .collect();
+    let ratios = elbo.log_ratio.map(values);
     for (index, (image, distortion)) in images.iter_mut().zip(values(elbo.distortion)).enumerate() {
         let rates: Vec<f64> = layers.iter().map(|layer| f64::from(layer[index])).collect();
         image
             .totals
             .push(f64::from(distortion) + rates.iter().sum::<f64>());
+        let ratio = ratios.as_ref().map(|ratios| f64::from(ratios[index]));
+        image
+            .log_weights
+            .extend(ratio.map(|ratio| f64::from(distortion) + ratio));
         image.distortion += share * f64::from(distortion);
         image.rate_per_layer.resize(rates.len(), 0.0);
         for (sum, rate) in image.rate_per_layer.iter_mut().zip(rates) {
@@ -145,10 +157,12 @@ fn summary(images: &[ImageElbo], dimensions: usize) -> Evaluation {
     let nats = mean(&total);
     let variance = mean(&|image| (total(image) - nats).powi(2)) * count / (count - 1.0).max(1.0);
     let depth = images.first().map_or(0, |image| image.rate_per_layer.len());
-    let several = images.first().is_some_and(|image| image.totals.len() > 1);
+    let several = images
+        .first()
+        .is_some_and(|image| image.log_weights.len() > 1);
     let weighted = || {
         bits(mean(&|image| {
-            importance_weighted(&image.totals, dimensions)
+            importance_weighted(&image.log_weights, dimensions)
         }))
     };
     Evaluation {
@@ -165,7 +179,7 @@ fn summary(images: &[ImageElbo], dimensions: usize) -> Evaluation {
     }
 }
 
-/// -ln(mean over draws of exp(-nats of the image)), per dimension.
+/// -ln of the mean of the draws' importance weights, per dimension; given are -ln of each.
 fn importance_weighted(nats_per_dim: &[f64], dimensions: usize) -> f64 {
     let dimensions = dimensions as f64;
     let lowest = nats_per_dim.iter().copied().fold(f64::INFINITY, f64::min);
@@ -184,6 +198,7 @@ mod tests {
             distortion,
             rate_per_layer: rates.to_vec(),
             totals: totals.to_vec(),
+            log_weights: Vec::new(),
         }
     }
 

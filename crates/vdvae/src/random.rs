@@ -48,7 +48,7 @@ pub struct Keys {
     pub purpose: Purpose,
     /// Training step, or number of the importance sample.
     pub step: u64,
-    /// The number of each image: in training its place in the batch, else its place in the data set.
+    /// The number of each image: in training its position since the start, else its place in the data set.
     pub items: Vec<u64>,
 }
 

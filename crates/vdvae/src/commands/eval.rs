@@ -6,10 +6,14 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::{batch_size, load, make_parent, open_data, print_json, progress_bar, reading_threads};
+use super::{
+    batch_size, check_extension, load, make_parent, open_data, print_json, progress_bar,
+    reading_threads,
+};
 use crate::architecture::Architecture;
 use crate::cli::{EvalArgs, PosteriorKind};
 use crate::console::results;
+use crate::error::usage;
 use crate::evaluate::{EvaluateOptions, Evaluation, evaluate};
 use crate::files::write_atomically;
 use crate::likelihood::units::bits;
@@ -25,6 +29,15 @@ struct Report<'a> {
 }
 
 pub fn run(arguments: &EvalArgs) -> Result<()> {
+    if let Some(path) = &arguments.rates {
+        check_extension(path, "svg")?;
+    }
+    let mean_latents = arguments.latents == PosteriorKind::Mean;
+    if mean_latents && arguments.samples > 1 {
+        return Err(usage(
+            "--samples: draws differ only with --latents sample, found --latents mean",
+        ));
+    }
     let (run, model) = load(&arguments.trained)?;
     let (source, split, dataset) = open_data(
         &model.config,
@@ -35,7 +48,7 @@ pub fn run(arguments: &EvalArgs) -> Result<()> {
     let options = EvaluateOptions {
         batch: batch_size(arguments.batch, &model.config)?,
         seed: arguments.seed,
-        mean_latents: arguments.latents == PosteriorKind::Mean,
+        mean_latents,
         samples: arguments.samples,
         threads: reading_threads(),
         limit: usize::MAX,

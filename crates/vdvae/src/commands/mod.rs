@@ -154,6 +154,17 @@ fn print_json(result: &impl Serialize) -> Result<()> {
     Ok(())
 }
 
+/// A picture's file must end as what it is.
+fn check_extension(path: &Path, extension: &str) -> Result<()> {
+    if path.extension().is_some_and(|found| found == extension) {
+        return Ok(());
+    }
+    Err(usage(format!(
+        "{}: expected the name of a .{extension} file",
+        path.display()
+    )))
+}
+
 /// Makes the folder that `path` is to be written into.
 fn make_parent(path: &Path) -> Result<()> {
     match path.parent() {

@@ -8,7 +8,8 @@ use serde::Serialize;
 use vdvae_data::{Batch, load_images};
 
 use super::{
-    batch_size, check_temperatures, image_shape, load, make_parent, open_data, print_json,
+    batch_size, check_extension, check_temperatures, image_shape, load, make_parent, open_data,
+    print_json,
 };
 use crate::architecture::Architecture;
 use crate::cli::{PosteriorKind, ReconstructArgs};
@@ -30,6 +31,9 @@ struct Report {
 }
 
 pub fn run(arguments: &ReconstructArgs) -> Result<()> {
+    if let Some(path) = &arguments.out {
+        check_extension(path, "png")?;
+    }
     let (run, model) = load(&arguments.trained)?;
     let depth = model.model.decoder().depth();
     check_temperatures(&arguments.temperature, depth)?;

@@ -62,11 +62,20 @@ pub fn run(arguments: TrainArgs) -> Result<ExitCode> {
         &config.train,
     );
     let (train, valid) = open(&arguments, &mut config)?;
-    prepare_folder(&run, &config)?;
+    make_folder(run.path())?;
     let preprocess = preprocess(&config)?;
     let device = device.autodiff();
     let model = build(&config, config.train.seed, &device)?;
     let (state, progress) = state(&arguments, &run, &config, model)?;
+    if progress.step > config.train.steps {
+        return Err(usage(format!(
+            "--resume: the run in {} has made {} steps already; expected --steps of at least that, found {}",
+            run.path().display(),
+            progress.step,
+            config.train.steps,
+        )));
+    }
+    prepare_folder(&run, &config)?;
     let (folder, images, held_out) = (run.path().display(), train.len(), valid.len());
     let (step, steps) = (progress.step, config.train.steps);
     tell(format_args!(
@@ -122,6 +131,12 @@ fn state(
     config: &Config,
     model: Vdvae,
 ) -> Result<(TrainState<Vdvae>, Progress)> {
+    if arguments.resume && run.best().exists() && !run.latest().exists() {
+        return Err(usage(format!(
+            "--resume: {} is missing, where the run stood; put it back, or train anew with another --out",
+            run.latest().display()
+        )));
+    }
     let (state, progress) = if arguments.resume && run.latest().exists() {
         checkpoint::load_state(&run.latest(), config, model)?
     } else {
@@ -227,7 +242,7 @@ fn fresh(arguments: &TrainArgs, run: &RunDir) -> Result<Config> {
             )
         } else {
             format!(
-                "--out {folder}: another run is kept there, with {} (asked for, other: there). Choose another --out, or continue that one with --resume alone",
+                "--out {folder}: another run is kept there, with {} (asked for, other: there). Choose another --out, continue that one with --resume (longer: --resume --steps N), or delete the folder",
                 difference.join(", ")
             )
         }));
@@ -268,6 +283,14 @@ fn resumed(arguments: &TrainArgs, run: &RunDir) -> Result<Config> {
         return Err(usage(format!(
             "--resume: {} cannot change in the middle of a run; train anew with another --out",
             fixed.join(", ")
+        )));
+    }
+    let images = |config: &Config| config.train.n_batch * config.train.accumulate;
+    if images(&config) != images(&existing) {
+        return Err(usage(format!(
+            "--resume: train.n_batch x train.accumulate: expected {} images an update, as the run has, found {}; how they are cut may change",
+            images(&existing),
+            images(&config),
         )));
     }
     Ok(config)
@@ -319,7 +342,6 @@ fn open(
 
 /// The configuration comes first: a folder that holds anything of a run is known for one.
 fn prepare_folder(run: &RunDir, config: &Config) -> Result<()> {
-    make_folder(run.path())?;
     let text = config.to_toml();
     write_atomically(&run.config(), |writer| writer.write_all(text.as_bytes()))
         .with_context(|| format!("{}: cannot save the configuration", run.config().display()))?;

@@ -19,6 +19,8 @@ pub trait Model: Module {
 pub enum PosteriorLatents {
     /// Drawn, with noise that is a function of the keys.
     Drawn(Keys),
+    /// Drawn, and weighed for the importance-weighted bound.
+    Weighed(Keys),
     /// The posterior's means.
     Mean,
 }
@@ -32,6 +34,9 @@ pub struct Elbo {
     /// KL divergence of each layer from the prior, top to bottom, `[B]` each; `None` for layers whose
     /// latents are not from the posterior.
     pub rate_per_layer: Vec<Option<Tensor<1>>>,
+    /// ln q(z | x) - ln p(z) at the drawn latents, `[B]`, whose expectation is the rate; only of latents
+    /// that are [`PosteriorLatents::Weighed`].
+    pub log_ratio: Option<Tensor<1>>,
 }
 
 impl Elbo {

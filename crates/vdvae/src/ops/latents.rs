@@ -34,6 +34,27 @@ pub fn gaussian_kl(posterior: Tensor<4>, prior: Tensor<4>) -> Tensor<1> {
     )
 }
 
+/// ln q(z) - ln p(z) in nats per image, `[B]`, at the latents `z` [B, H, W, Z]: what
+/// [`gaussian_kl`] is the expectation of. Tensors as there.
+pub fn gaussian_log_ratio(posterior: Tensor<4>, prior: Tensor<4>, z: Tensor<4>) -> Tensor<1> {
+    let [batch, _, _, zdim] = z.dims();
+    let (qm, qv) = (
+        posterior.clone().narrow(3, 0, zdim),
+        posterior.narrow(3, zdim, zdim),
+    );
+    let (pm, pv) = (
+        prior.clone().narrow(3, 0, zdim),
+        prior.narrow(3, zdim, zdim),
+    );
+    let from_posterior = (z.clone() - qm) * qv.clone().neg().exp();
+    let from_prior = (z - pm) * pv.clone().neg().exp();
+    let ratio = pv - qv + (from_prior.square() - from_posterior.square()) * 0.5;
+    ratio
+        .reshape([batch as i32, -1])
+        .sum_dim(1)
+        .reshape([batch])
+}
+
 /// `x` [B, H, W, C] plus the last C channels of `prior` [B, H, W, 2Z + C], the features that the prior
 /// passes on.
 pub fn add_features(x: Tensor<4>, prior: Tensor<4>) -> Tensor<4> {

@@ -69,7 +69,7 @@ pub fn train_step<M: Model>(
     } else {
         config.skip_threshold
     };
-    let updated = !distortion.is_nan() && !rate.is_nan() && gradient_norm < limit;
+    let updated = distortion.is_finite() && rate.is_finite() && gradient_norm < limit;
     if updated {
         state.updates += 1;
         let rule = AdamW {

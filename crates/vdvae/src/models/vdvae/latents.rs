@@ -38,6 +38,7 @@ pub struct Latents {
     /// For the first layers one by one; the last entry holds for all layers after it.
     sources: Vec<Source>,
     noise: Noise,
+    weighed: bool,
 }
 
 impl Latents {
@@ -46,6 +47,7 @@ impl Latents {
         Self {
             sources: vec![Source::Posterior],
             noise,
+            weighed: false,
         }
     }
 
@@ -54,6 +56,7 @@ impl Latents {
         Self {
             sources: vec![Source::PosteriorMean],
             noise: Noise::Given(Vec::new()),
+            weighed: false,
         }
     }
 
@@ -71,7 +74,24 @@ impl Latents {
             let temperature = temperatures.get(layer.min(last)).copied().unwrap_or(1.0);
             sources.push(Source::Prior { temperature });
         }
-        Self { sources, noise }
+        Self {
+            sources,
+            noise,
+            weighed: false,
+        }
+    }
+
+    /// Also computes ln q(z) - ln p(z) at the latents that are drawn.
+    pub fn weighed(self) -> Self {
+        Self {
+            weighed: true,
+            ..self
+        }
+    }
+
+    /// Whether [`Latents::weighed`] was asked for.
+    pub fn is_weighed(&self) -> bool {
+        self.weighed
     }
 
     fn source(&self, layer: usize) -> &Source {

@@ -32,6 +32,7 @@ impl Model for Vdvae {
     fn elbo(&self, batch: Prepared, latents: PosteriorLatents) -> Elbo {
         let latents = match latents {
             PosteriorLatents::Drawn(keys) => Latents::posterior(Noise::Keyed(keys)),
+            PosteriorLatents::Weighed(keys) => Latents::posterior(Noise::Keyed(keys)).weighed(),
             PosteriorLatents::Mean => Latents::posterior_mean(),
         };
         self.elbo(batch.input, batch.target, &latents)
@@ -71,6 +72,7 @@ impl Vdvae {
                 .into_iter()
                 .map(|kl| kl.map(|kl| kl * per_dimension))
                 .collect(),
+            log_ratio: output.log_ratio.map(|nats| nats * per_dimension),
         }
     }
 
