@@ -312,3 +312,28 @@ fn the_update_in_place_and_composed() {
     // What others hold is not changed by an update in place.
     assert_eq!(host(weights), before);
 }
+
+#[test]
+fn the_log_ratio_of_draws_is_the_kl_divergence_on_average() {
+    let mut inputs = Inputs::new();
+    let batch = 20_000;
+    let repeat = |tensor: Tensor<4>| tensor.inner().repeat_dim(0, batch);
+    let posterior = repeat(inputs.tensor([1, 1, 1, 6]));
+    let prior = repeat(inputs.tensor([1, 1, 1, 8]));
+    let keys = vdvae::random::Keys {
+        seed: 1,
+        purpose: Purpose::Evaluation,
+        step: 0,
+        items: (0..batch as u64).collect(),
+    };
+    let eps = keys.normal(0, 1, 3, &Device::flex());
+    let z = ops::draw(posterior.clone(), 1.0, eps);
+    let mean = |values: Vec<f32>| values.iter().sum::<f32>() / values.len() as f32;
+    let ratio = mean(host(ops::gaussian_log_ratio(
+        posterior.clone(),
+        prior.clone(),
+        z,
+    )));
+    let kl = mean(host(ops::gaussian_kl(posterior, prior)));
+    assert!((ratio - kl).abs() < 0.05 * kl, "{ratio} and {kl}");
+}

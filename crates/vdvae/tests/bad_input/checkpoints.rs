@@ -125,3 +125,24 @@ fn a_checkpoint_of_another_configuration() {
     lab.run("train --resume --out run --steps 9")
         .fails(1, &["another configuration", "model.width"]);
 }
+
+#[test]
+fn a_resumed_run_that_could_not_go_on_as_it_was() {
+    let lab = Lab::trained();
+    let before = lab.read("run/config.toml");
+    lab.run("train --resume --out run --steps 1").fails(
+        2,
+        &["has made 6 steps already", "expected --steps", "found 1"],
+    );
+    lab.run("train --resume --out run --steps 9 --set train.accumulate=3")
+        .fails(2, &["train.n_batch x train.accumulate", "images an update"]);
+    std::fs::remove_file(lab.path("run/checkpoints/latest.safetensors")).unwrap();
+    lab.run("train --resume --out run --steps 9")
+        .fails(2, &["latest.safetensors is missing", "another --out"]);
+    assert_eq!(lab.read("run/config.toml"), before);
+    lab.run("eval run --latents mean --samples 2")
+        .fails(2, &["--samples", "--latents sample"]);
+    lab.run("eval run --rates rates.png").fails(2, &[".svg"]);
+    lab.run("reconstruct run --out picture.jpg")
+        .fails(2, &[".png"]);
+}
