@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use vdvae_data::{Source, Split};
 
+use crate::config::Dtype;
+
 /// Very deep VAEs on images: train, evaluate, sample, reconstruct.
 #[derive(Debug, Parser)]
 #[command(
@@ -59,6 +61,10 @@ pub struct Machine {
     /// Threads; 0: one per processor. Changes no result.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub threads: usize,
+    /// What is multiplied: fp32, or bf16 (faster where the processor has it, less exact)
+    /// [default: fp32; for train, train.dtype].
+    #[arg(long, value_enum, value_name = "TYPE")]
+    pub dtype: Option<Dtype>,
 }
 
 /// Which configuration.
@@ -108,6 +114,9 @@ pub struct TrainArgs {
     /// Of all random choices, in place of train.seed.
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// Keep less for the backward pass and compute it again: less memory, more time, same results.
+    #[arg(long)]
+    pub checkpoint_activations: bool,
     /// Continue the run in --out, bit for bit.
     #[arg(long)]
     pub resume: bool,

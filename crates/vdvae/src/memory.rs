@@ -5,20 +5,22 @@ use crate::architecture::Architecture;
 /// What the program holds whatever the model is: code, data set, buffers of the threads.
 const BASE: u64 = 90 << 20;
 
-/// Estimated peak memory in bytes of a training step on the CPU with `batch` images at once.
-pub fn training_memory(architecture: &Architecture, batch: usize) -> u64 {
+/// Estimated peak memory in bytes of a training step on the CPU with `batch` images at once;
+/// `checkpointed`: without what bottlenecks keep inside.
+pub fn training_memory(architecture: &Architecture, batch: usize, checkpointed: bool) -> u64 {
     // Weights, gradient, two moments, average.
     let parameters = 5 * architecture.parameters();
-    let activations = batch as u64 * activations_per_image(architecture);
+    let activations = batch as u64 * activations_per_image(architecture, checkpointed);
     BASE + 4 * (parameters + activations)
 }
 
 /// Numbers kept per image between the forward and the backward pass.
-fn activations_per_image(architecture: &Architecture) -> u64 {
+fn activations_per_image(architecture: &Architecture, checkpointed: bool) -> u64 {
     let pixels = |resolution: usize| (resolution * resolution) as u64;
     let width = |resolution| architecture.width_at(resolution) as u64;
     // A bottleneck keeps its three pre-activations; its input is somebody's output.
-    let hidden = |resolution| 3 * architecture.mid_at(resolution) as u64;
+    let kept = if checkpointed { 0 } else { 3 };
+    let hidden = |resolution| kept * architecture.mid_at(resolution) as u64;
     let encoder = architecture.enc_blocks.iter().map(|block| {
         let resolution = block.resolution;
         pixels(resolution) * (width(resolution) + hidden(resolution))

@@ -4,7 +4,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use vdvae::ops::{self, DmolShape, composed};
+use vdvae::ops::{self, Compute, DmolShape, composed};
 use vdvae::random::{Purpose, generator};
 
 /// Makes tracked inputs that are the same for both ways.
@@ -149,18 +149,24 @@ fn bottlenecks_with_and_without_activation_and_residual() {
             ];
             (x, (c_act > 0).then_some(act), weights)
         };
-        compare(
-            &format!("bottleneck of {side}x{side}, {c}+{c_act} to {c_out}"),
-            [x, activation, w1, b1, w2, b2, w3, b3, w4, b4],
-            |inputs| {
-                let (x, activation, weights) = split(inputs);
-                ops::bottleneck(x, activation, weights, residual)
-            },
-            |inputs| {
-                let (x, activation, weights) = split(inputs);
-                composed::bottleneck(x, activation, weights, residual)
-            },
-        );
+        for checkpoint_activations in [false, true] {
+            let compute = Compute {
+                checkpoint_activations,
+                ..Compute::default()
+            };
+            compare(
+                &format!("bottleneck of {side}x{side}, {c}+{c_act} to {c_out}, {compute:?}"),
+                [&x, &activation, &w1, &b1, &w2, &b2, &w3, &b3, &w4, &b4].map(Tensor::clone),
+                |inputs| {
+                    let (x, activation, weights) = split(inputs);
+                    ops::bottleneck(x, activation, weights, residual, compute)
+                },
+                |inputs| {
+                    let (x, activation, weights) = split(inputs);
+                    composed::bottleneck(x, activation, weights, residual)
+                },
+            );
+        }
     }
 }
 

@@ -205,3 +205,11 @@ fn lines_after_the_checkpoint_are_written_anew() {
     lab.run("train --resume --out run --steps 8").succeeds();
     assert_eq!(log_steps(&lab.path("run"))["valid"], [1, 2, 4, 6, 8]);
 }
+
+#[test]
+fn checkpointed_activations_change_no_bit() {
+    let lab = Lab::new();
+    lab.train("--out whole").succeeds();
+    lab.train("--out run --checkpoint-activations").succeeds();
+    assert_same_state(&lab.path("run"), &lab.path("whole"));
+}

@@ -30,6 +30,8 @@ struct Report {
     operations_per_image: Operations,
     /// Estimated peak memory of training with `n_batch` images at once.
     training_memory_bytes: u64,
+    /// The same with `--checkpoint-activations`.
+    checkpointed_training_memory_bytes: u64,
     n_batch: usize,
 }
 
@@ -51,7 +53,12 @@ pub fn run(arguments: &InfoArgs) -> Result<()> {
         image_channels: architecture.image_channels,
         latents: architecture.latents(),
         operations_per_image: architecture.operations(),
-        training_memory_bytes: training_memory(&architecture, config.train.n_batch),
+        training_memory_bytes: training_memory(&architecture, config.train.n_batch, false),
+        checkpointed_training_memory_bytes: training_memory(
+            &architecture,
+            config.train.n_batch,
+            true,
+        ),
         n_batch: config.train.n_batch,
     };
     if arguments.json {
@@ -163,11 +170,13 @@ fn print_report(report: &Report) -> Result<()> {
     writeln!(out, "  training step   {:.2}", giga(operations.training))?;
     writeln!(out, "  evaluation      {:.2}", giga(operations.evaluation))?;
     writeln!(out, "  sample          {:.2}", giga(operations.sample))?;
-    let gibibytes = report.training_memory_bytes as f64 / 2.0_f64.powi(30);
+    let gibibytes = |bytes: u64| bytes as f64 / 2.0_f64.powi(30);
     writeln!(
         out,
-        "\nmemory of training, batch {}: about {gibibytes:.2} GiB",
-        report.n_batch
+        "\nmemory of training, batch {}: about {:.2} GiB; {:.2} with --checkpoint-activations",
+        report.n_batch,
+        gibibytes(report.training_memory_bytes),
+        gibibytes(report.checkpointed_training_memory_bytes),
     )?;
     Ok(())
 }

@@ -23,6 +23,7 @@ use crate::error::usage;
 use crate::files::write_atomically;
 use crate::memory::{available_memory, training_memory};
 use crate::models::vdvae::Vdvae;
+use crate::ops::Compute;
 use crate::reconstruct::ReconstructOptions;
 use crate::report::{Grid, log};
 use crate::run_dir::{RunDir, TrainedModel, preprocess};
@@ -58,14 +59,21 @@ pub fn run(arguments: TrainArgs) -> Result<ExitCode> {
     let architecture = architecture(&config)?;
     let parameters = architecture.parameters();
     warn_about_memory(
-        training_memory(&architecture, config.train.n_batch),
+        training_memory(
+            &architecture,
+            config.train.n_batch,
+            arguments.checkpoint_activations,
+        ),
         &config.train,
     );
     let (train, valid) = open(&arguments, &mut config)?;
     make_folder(run.path())?;
     let preprocess = preprocess(&config)?;
     let device = device.autodiff();
-    let model = build(&config, config.train.seed, &device)?;
+    let model = build(&config, config.train.seed, &device)?.computing(Compute {
+        dtype: config.train.dtype,
+        checkpoint_activations: arguments.checkpoint_activations,
+    });
     let (state, progress) = state(&arguments, &run, &config, model)?;
     if progress.step > config.train.steps {
         return Err(usage(format!(
@@ -226,6 +234,7 @@ fn overridden(arguments: &TrainArgs, mut config: Config) -> Result<Config> {
     config.train.steps = arguments.steps.unwrap_or(config.train.steps);
     config.train.n_batch = arguments.batch.unwrap_or(config.train.n_batch);
     config.train.seed = arguments.seed.unwrap_or(config.train.seed);
+    config.train.dtype = arguments.machine.dtype.unwrap_or(config.train.dtype);
     config.validate()?;
     Ok(config)
 }

@@ -108,6 +108,8 @@ pub struct DataConfig {
 pub struct TrainConfig {
     /// What every random choice is a function of, with the step and the item.
     pub seed: u64,
+    /// What the bottlenecks multiply in; sums and weights are fp32 either way.
+    pub dtype: Dtype,
     /// Images that pass through the model at once.
     pub n_batch: usize,
     /// Micro-batches of `n_batch` images whose gradients make one update.
@@ -144,6 +146,18 @@ pub struct TrainConfig {
     pub save_every: u64,
 }
 
+/// What the factors of a product are rounded to. Everything else is fp32: the weights that are trained,
+/// the sums, the latents and the losses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Dtype {
+    /// Not rounded.
+    #[default]
+    Fp32,
+    /// 8 significant bits: faster where the processor multiplies bf16.
+    Bf16,
+}
+
 /// How the learning rate falls from the end of the warm-up to the last step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -162,6 +176,7 @@ impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             seed: 0,
+            dtype: Dtype::Fp32,
             n_batch: 16,
             accumulate: 1,
             steps: 100_000,

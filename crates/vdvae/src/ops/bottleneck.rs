@@ -4,9 +4,19 @@ use burn::tensor::Tensor;
 use vdvae_kernels::bottleneck::{Bottleneck, Gradients, Hidden, Weights};
 
 use super::fused::{CpuOperation, apply, is_cpu};
+use crate::config::Dtype;
 
 /// The four convolutions of a bottleneck, (weight [k, k, in, out], bias `[out]`) each.
 pub type BottleneckWeights = [(Tensor<4>, Tensor<1>); 4];
+
+/// How a bottleneck is computed; no choice changes what it computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compute {
+    /// What the factors of its products are rounded to.
+    pub dtype: Dtype,
+    /// Keep only the inputs for the backward pass, and compute what lies between once more.
+    pub checkpoint_activations: bool,
+}
 
 /// `c4(gelu(c3(gelu(c2(gelu(c1(gelu(x))))))))`, plus x if `residual`.
 ///
@@ -17,6 +27,7 @@ pub fn bottleneck(
     activation: Option<Tensor<4>>,
     weights: BottleneckWeights,
     residual: bool,
+    compute: Compute,
 ) -> Tensor<4> {
     if !is_cpu(&x.device()) {
         return composed::bottleneck(x, activation, weights, residual);
@@ -45,51 +56,75 @@ pub fn bottleneck(
     ];
     let [b2, w3, b3] = [b2.into_dispatch(), w3.into_dispatch(), b3.into_dispatch()];
     let [w4, b4] = [w4.into_dispatch(), b4.into_dispatch()];
+    let operation = Block {
+        shape,
+        checkpoint_activations: compute.checkpoint_activations,
+    };
     match activation {
-        None => apply(shape, [x, w1, b1, w2, b2, w3, b3, w4, b4]),
+        None => apply(operation, [x, w1, b1, w2, b2, w3, b3, w4, b4]),
         Some(a) => apply(
-            shape,
+            operation,
             [x, w1, b1, w2, b2, w3, b3, w4, b4, a.into_dispatch()],
         ),
     }
 }
 
+#[derive(Clone, Debug)]
+struct Block {
+    shape: Bottleneck,
+    checkpoint_activations: bool,
+}
+
+impl Block {
+    fn run(&self, inputs: &[&[f32]], hidden: Option<&mut Hidden>) -> Vec<f32> {
+        let mut y = vec![0.0; self.shape.pixels() * self.shape.c_out];
+        let (x, activation, weights) = split(inputs);
+        vdvae_kernels::bottleneck::forward(&self.shape, x, activation, &weights, &mut y, hidden);
+        y
+    }
+}
+
 /// N = 9: x and the weights; N = 10: the encoder's activation too.
-impl<const N: usize> CpuOperation<N> for Bottleneck {
-    type Saved = Hidden;
+impl<const N: usize> CpuOperation<N> for Block {
+    /// Nothing with `checkpoint_activations`.
+    type Saved = Option<Hidden>;
 
     fn output_shape(&self) -> Vec<usize> {
-        vec![self.batch, self.height, self.width, self.c_out]
+        let shape = &self.shape;
+        vec![shape.batch, shape.height, shape.width, shape.c_out]
     }
 
-    fn forward(&self, inputs: [&[f32]; N], saved: Option<&mut Option<Hidden>>) -> Vec<f32> {
-        let mut y = vec![0.0; self.batch * self.height * self.width * self.c_out];
-        let mut hidden = saved.is_some().then(|| Hidden::new(self));
-        let (x, activation, weights) = split(&inputs);
-        vdvae_kernels::bottleneck::forward(self, x, activation, &weights, &mut y, hidden.as_mut());
-        if let Some(saved) = saved {
-            *saved = hidden;
-        }
+    fn forward(&self, inputs: [&[f32]; N], saved: Option<&mut Option<Option<Hidden>>>) -> Vec<f32> {
+        let keep = saved.is_some() && !self.checkpoint_activations;
+        let mut hidden = keep.then(|| Hidden::new(&self.shape));
+        let y = self.run(&inputs, hidden.as_mut());
+        saved.map(|saved| saved.insert(hidden));
         y
     }
 
     fn backward(
         &self,
         inputs: [&[f32]; N],
-        hidden: &Hidden,
+        hidden: &Option<Hidden>,
         gradient: &[f32],
         _: [bool; N],
     ) -> [Option<Vec<f32>>; N] {
         let (x, activation, weights) = split(&inputs);
         let mut dx = vec![0.0; x.len()];
         let mut dactivation = activation.map(|activation| vec![0.0; activation.len()]);
-        let mut gradients = Gradients::new(self);
+        let mut gradients = Gradients::new(&self.shape);
+        let again = hidden.is_none().then(|| {
+            let mut hidden = Hidden::new(&self.shape);
+            self.run(&inputs, Some(&mut hidden));
+            hidden
+        });
+        let hidden = hidden.as_ref().or(again.as_ref());
         vdvae_kernels::bottleneck::backward(
-            self,
+            &self.shape,
             x,
             activation,
             &weights,
-            hidden,
+            hidden.expect("kept, or computed again"),
             gradient,
             &mut dx,
             dactivation.as_deref_mut(),

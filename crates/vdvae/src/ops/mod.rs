@@ -13,7 +13,7 @@ mod optimizer;
 
 mod resample;
 
-pub use bottleneck::{BottleneckWeights, bottleneck};
+pub use bottleneck::{BottleneckWeights, Compute, bottleneck};
 pub use conv::conv;
 pub use dmol::{DmolShape, dmol_nll, dmol_sample};
 pub use latents::{add_features, draw, gaussian_kl, gaussian_log_ratio};

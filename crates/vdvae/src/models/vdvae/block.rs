@@ -78,6 +78,8 @@ pub struct Bottleneck {
     c3: Conv,
     c4: Conv,
     residual: bool,
+    #[module(skip)]
+    compute: ops::Compute,
 }
 
 impl Bottleneck {
@@ -95,17 +97,24 @@ impl Bottleneck {
             c3: Conv::new(init, c3, 1.0),
             c4: Conv::new(init, c4, last_scale),
             residual,
+            compute: ops::Compute::default(),
         }
+    }
+
+    /// Computes like this from now on.
+    pub fn set_compute(&mut self, compute: ops::Compute) {
+        self.compute = compute;
     }
 
     /// [B, R, R, C_in] to [B, R, R, C_out].
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        ops::bottleneck(x, None, self.weights(), self.residual)
+        ops::bottleneck(x, None, self.weights(), self.residual, self.compute)
     }
 
     /// The same on the channels of x followed by those of the encoder's `activation`.
     pub fn forward_with(&self, x: Tensor<4>, activation: Tensor<4>) -> Tensor<4> {
-        ops::bottleneck(x, Some(activation), self.weights(), self.residual)
+        let activation = Some(activation);
+        ops::bottleneck(x, activation, self.weights(), self.residual, self.compute)
     }
 
     fn weights(&self) -> ops::BottleneckWeights {

@@ -91,6 +91,15 @@ impl Decoder {
         }
     }
 
+    /// Computes like this from now on.
+    pub fn set_compute(&mut self, compute: ops::Compute) {
+        for block in &mut self.dec_blocks {
+            for bottleneck in [&mut block.enc, &mut block.prior, &mut block.resnet] {
+                bottleneck.set_compute(compute);
+            }
+        }
+    }
+
     /// The top-down loop. `activations` are the encoder's, needed where latents are from the posterior.
     pub fn forward(
         &self,

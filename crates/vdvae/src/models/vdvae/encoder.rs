@@ -55,6 +55,13 @@ impl Encoder {
         }
     }
 
+    /// Computes like this from now on.
+    pub fn set_compute(&mut self, compute: ops::Compute) {
+        for block in &mut self.enc_blocks {
+            block.set_compute(compute);
+        }
+    }
+
     /// `input`: [B, S, S, image channels], normalised.
     pub fn forward(&self, input: Tensor<4>) -> Activations {
         let mut x = self.in_conv.forward(input);

@@ -16,6 +16,7 @@ pub use latents::{Latents, Noise, Source};
 use crate::architecture::Architecture;
 use crate::likelihood::Likelihood;
 use crate::models::{Elbo, Model, PosteriorLatents};
+use crate::ops::Compute;
 use crate::preprocess::Prepared;
 use crate::random::{Purpose, generator};
 
@@ -54,6 +55,13 @@ impl Vdvae {
             decoder: Decoder::new(&mut init, architecture),
             likelihood,
         }
+    }
+
+    /// The same model, computing another way.
+    pub fn computing(mut self, compute: Compute) -> Self {
+        self.encoder.set_compute(compute);
+        self.decoder.set_compute(compute);
+        self
     }
 
     /// Encodes `input` [B, S, S, C] (normalised), runs the top-down pass and measures `target`
