@@ -22,6 +22,7 @@ mod multiply;
 pub mod naive;
 mod pack;
 pub mod parallel;
+pub mod peak;
 pub mod scratch;
 pub mod simd;
 mod tile;

@@ -1,9 +1,13 @@
 //! The command line, as clap reads it and `--help` shows it.
 
+mod bench;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use vdvae_data::{Source, Split};
+
+pub use bench::BenchArgs;
 
 use crate::config::Dtype;
 
@@ -37,6 +41,8 @@ pub enum Command {
     Reconstruct(ReconstructArgs),
     /// Count parameters, layers, latents, operations and memory.
     Info(InfoArgs),
+    /// Measure how fast a model trains, evaluates or samples on this machine.
+    Bench(BenchArgs),
 }
 
 impl Command {
@@ -48,6 +54,7 @@ impl Command {
             Self::Sample(arguments) => Some(&arguments.trained.machine),
             Self::Reconstruct(arguments) => Some(&arguments.trained.machine),
             Self::Info(_) => None,
+            Self::Bench(arguments) => Some(&arguments.machine),
         }
     }
 }

@@ -8,6 +8,7 @@
 #![warn(missing_docs)]
 
 pub mod architecture;
+pub mod bench;
 pub mod checkpoint;
 pub mod cli;
 pub mod commands;

@@ -45,10 +45,19 @@ fn activations_per_image(architecture: &Architecture, checkpointed: bool) -> u64
 /// Bytes that a new program can take without others being moved out; `None` where the system does not
 /// tell.
 pub fn available_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    told("/proc/meminfo", "MemAvailable:")
+}
+
+/// The most bytes of memory that this process has held at once so far (`VmHWM`); `None` where the
+/// system does not tell.
+pub fn peak_memory() -> Option<u64> {
+    told("/proc/self/status", "VmHWM:")
+}
+
+/// The bytes in the line of a system file that begins with `name`.
+fn told(file: &str, name: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(1024 * kibibytes)
 }

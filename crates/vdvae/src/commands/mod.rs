@@ -1,5 +1,6 @@
 //! One file per command: from arguments to results.
 
+mod bench;
 mod eval;
 mod info;
 mod reconstruct;
@@ -47,6 +48,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Sample(arguments) => sample::run(&arguments),
         Command::Reconstruct(arguments) => reconstruct::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
     }?;
     Ok(ExitCode::SUCCESS)
 }

@@ -15,7 +15,7 @@ use super::{
     architecture, build, image_shape, make_folder, print_json, reading_threads, tell_skipped,
 };
 use crate::checkpoint::{self, Progress};
-use crate::cli::TrainArgs;
+use crate::cli::{Configuration, TrainArgs};
 use crate::config::{Config, TrainConfig};
 use crate::console::tell;
 use crate::device;
@@ -30,8 +30,8 @@ use crate::run_dir::{RunDir, TrainedModel, preprocess};
 use crate::sample::sample;
 use crate::train::{Outcome, TrainState, Training};
 
-/// The preset of `vdvae train` without arguments.
-const DEFAULT_PRESET: &str = "photos32";
+/// The preset where none is named.
+pub(super) const DEFAULT_PRESET: &str = "photos32";
 /// Images in a row of the sample picture.
 const PICTURE_COLUMNS: usize = 8;
 /// Exit code after Ctrl-C, as shells have it.
@@ -203,8 +203,7 @@ fn out(arguments: &TrainArgs) -> PathBuf {
 }
 
 /// The configuration that the arguments describe.
-fn described(arguments: &TrainArgs) -> Result<Config> {
-    let configuration = &arguments.configuration;
+pub(super) fn described(configuration: &Configuration) -> Result<Config> {
     match (&configuration.config, &configuration.preset) {
         (Some(path), _) => Ok(Config::from_file(path)?),
         (None, preset) => Ok(Config::preset(preset.as_deref().unwrap_or(DEFAULT_PRESET))?),
@@ -240,7 +239,7 @@ fn overridden(arguments: &TrainArgs, mut config: Config) -> Result<Config> {
 }
 
 fn fresh(arguments: &TrainArgs, run: &RunDir) -> Result<Config> {
-    let config = overridden(arguments, described(arguments)?)?;
+    let config = overridden(arguments, described(&arguments.configuration)?)?;
     let folder = run.path().display();
     if run.config().exists() {
         let existing = run.load_config()?;
@@ -268,8 +267,10 @@ fn resumed(arguments: &TrainArgs, run: &RunDir) -> Result<Config> {
     let existing = run.load_config()?;
     let configuration = &arguments.configuration;
     if configuration.config.is_some() || configuration.preset.is_some() {
-        let difference =
-            asked_difference(&overridden(arguments, described(arguments)?)?, &existing);
+        let difference = asked_difference(
+            &overridden(arguments, described(&arguments.configuration)?)?,
+            &existing,
+        );
         let difference: Vec<_> = difference
             .into_iter()
             .filter(|field| !field.starts_with("train.steps"))

@@ -1,5 +1,6 @@
 //! What the commands promise, from train to info.
 
+mod bench;
 mod evaluation;
 mod kinds;
 mod pictures;

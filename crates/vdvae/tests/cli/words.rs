@@ -93,7 +93,10 @@ fn every_command_teaches_by_examples_that_are_right() {
         .get_subcommands()
         .map(|c| c.get_name().to_owned())
         .collect();
-    assert_eq!(names, ["train", "eval", "sample", "reconstruct", "info"]);
+    assert_eq!(
+        names,
+        ["train", "eval", "sample", "reconstruct", "info", "bench"]
+    );
     for command in std::iter::once("").chain(names.iter().map(String::as_str)) {
         let help = lab.run(&format!("{command} --help")).succeeds();
         assert_eq!(help.err, "");

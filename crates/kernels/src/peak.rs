@@ -1,0 +1,120 @@
+//! What this machine can do at most: arithmetic and memory traffic of all threads of the current
+//! rayon pool, as the measure that a benchmark's figures are held against.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use crate::detect::{Kernel, dispatch};
+use crate::simd::Simd;
+
+/// Seconds that one measurement runs, all its repetitions together.
+const MEASURED: f64 = 0.3;
+
+/// Repetitions of a measurement, of which the fastest counts.
+const REPETITIONS: usize = 15;
+
+/// Sums that grow side by side, so that none waits for its own last addition.
+const SUMS: usize = 12;
+
+/// Numbers that each thread copies to tell the speed of the memory, and the most of all threads
+/// together: more than caches hold.
+const COPIED: usize = 8 << 20;
+const MOST_COPIED: usize = 16 * COPIED;
+
+/// fp32 multiplications and additions per second, in units of 1e9, that the instruction set in use
+/// reaches on all threads together, out of registers.
+pub fn multiply_add_gflops() -> f64 {
+    fastest(|rounds| dispatch(MultiplyAdd { rounds }))
+}
+
+/// Bytes read plus bytes written per second, in units of 1e9, when all threads together copy more
+/// than the caches hold.
+pub fn copy_gigabytes_per_second() -> f64 {
+    let threads = rayon::current_num_threads();
+    let from = vec![1.0_f32; (COPIED * threads).min(MOST_COPIED)];
+    let mut to = vec![0.0_f32; from.len()];
+    let bytes = 2 * size_of_val(&*from);
+    let once = |to: &mut [f32]| {
+        let start = Instant::now();
+        rayon::scope(|scope| {
+            let share = from.len().div_ceil(threads);
+            for (to, from) in to.chunks_mut(share).zip(from.chunks(share)) {
+                scope.spawn(move |_| to.copy_from_slice(from));
+            }
+        });
+        start.elapsed().as_secs_f64()
+    };
+    let seconds = (0..REPETITIONS)
+        .map(|_| once(&mut to))
+        .fold(f64::INFINITY, f64::min);
+    black_box(&to);
+    bytes as f64 / seconds * 1e-9
+}
+
+/// The highest rate at which all threads together run `work`, which is told a number of rounds and
+/// returns the operations that it made; in units of 1e9 a second.
+fn fastest(work: impl Fn(u64) -> f64 + Sync) -> f64 {
+    let together = |rounds: u64| {
+        let start = Instant::now();
+        let operations: f64 = rayon::broadcast(|_| work(rounds)).into_iter().sum();
+        (operations, start.elapsed().as_secs_f64())
+    };
+    // As many rounds as one repetition has time for.
+    let mut rounds = 1 << 12;
+    let mut seconds = together(rounds).1;
+    let share = MEASURED / REPETITIONS as f64;
+    while seconds < share / 4.0 {
+        rounds *= 2;
+        seconds = together(rounds).1;
+    }
+    let rounds = (rounds as f64 * share / seconds).ceil() as u64;
+    (0..REPETITIONS)
+        .map(|_| together(rounds))
+        .map(|(operations, seconds)| operations / seconds * 1e-9)
+        .fold(0.0, f64::max)
+}
+
+/// Multiply-adds on registers; returns the operations made.
+struct MultiplyAdd {
+    rounds: u64,
+}
+
+impl Kernel for MultiplyAdd {
+    type Output = f64;
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f64 {
+        // Values that the compiler cannot know and that stay finite for ever.
+        let factor = s.splat(black_box(0.5));
+        let term = s.splat(black_box(1.0));
+        let mut sums = [s.splat(black_box(0.0)); SUMS];
+        for _ in 0..self.rounds {
+            for i in 0..SUMS {
+                sums[i] = s.fma(sums[i], factor, term);
+            }
+        }
+        let mut total = s.splat(0.0);
+        for sum in sums {
+            total = s.add(total, sum);
+        }
+        black_box(s.sum(total));
+        2.0 * self.rounds as f64 * (SUMS * S::LANES) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_are_those_of_all_lanes() {
+        let operations = MultiplyAdd { rounds: 3 }.run(crate::arch::portable::Portable);
+        assert_eq!(operations, 2.0 * 3.0 * 12.0 * 8.0);
+    }
+
+    #[test]
+    fn peaks_are_rates() {
+        for rate in [multiply_add_gflops(), copy_gigabytes_per_second()] {
+            assert!(rate.is_finite() && rate > 0.0, "{rate}");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The arguments of `vdvae bench`.
+
+use clap::Args;
+
+use super::{Configuration, Machine};
+use crate::bench::Task;
+
+/// `vdvae bench`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  vdvae bench                                          a training step of the default model
+  vdvae bench --preset cifar10 --batch 4 --json        one line of JSON
+  vdvae bench --preset cifar10 --batch 4 --what eval --threads 1
+  vdvae bench --what sample --pixels --steps 50        with the pixels drawn
+  vdvae bench --config my.toml --set model.width=96    what a change costs
+
+Images are random bytes, weights are fresh: only the time is looked at. GFLOP/s counts the operations
+of direct convolutions, however they are computed (a training step is three times its forward pass), so
+a share of the peak above 100 % is possible. The peak is fp32 multiply-adds on all threads, measured in
+the same run, before and after. Memory is the most that the process held up to the last step.")]
+pub struct BenchArgs {
+    /// Which model.
+    #[command(flatten)]
+    pub configuration: Configuration,
+    /// What to measure.
+    #[arg(long, value_enum, default_value = "train")]
+    pub what: Task,
+    /// Images at once [default: the configuration's].
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+    /// Steps that are measured.
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub steps: u64,
+    /// Steps before them that are not.
+    #[arg(long, default_value_t = 2, value_name = "N")]
+    pub warmup: u64,
+    /// With --what sample: also draw the pixels.
+    #[arg(long)]
+    pub pixels: bool,
+    /// Print the result as one line of JSON on standard output.
+    #[arg(long)]
+    pub json: bool,
+    /// Options of the machine.
+    #[command(flatten)]
+    pub machine: Machine,
+}
