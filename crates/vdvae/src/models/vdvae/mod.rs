@@ -13,7 +13,7 @@ pub use block::{Bottleneck, Conv, Initializer};
 pub use decoder::{Decoder, DecoderOutput};
 pub use encoder::{Activations, Encoder};
 pub use latents::{LatentSource, Latents, Noise, Source, StochasticLayer};
-pub use observers::{LayerRecord, Recorder};
+pub use observers::{LayerRecord, Recorder, StateAfter};
 
 use observers::LogRatio;
 

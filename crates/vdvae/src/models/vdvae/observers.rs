@@ -69,6 +69,43 @@ impl<S: LatentSource> LatentSource for Recorder<S> {
     }
 }
 
+/// Keeps the state that one layer leaves.
+#[derive(Debug)]
+pub struct StateAfter<S> {
+    source: S,
+    layer: usize,
+    /// [B, R, R, C], once the loop has passed the layer.
+    pub state: Option<Tensor<4>>,
+}
+
+impl<S: LatentSource> StateAfter<S> {
+    /// Waits for layer `layer`, counted from 0 at the top.
+    pub fn new(source: S, layer: usize) -> Self {
+        Self {
+            source,
+            layer,
+            state: None,
+        }
+    }
+}
+
+impl<S: LatentSource> LatentSource for StateAfter<S> {
+    fn needs_posterior(&self, layer: usize) -> bool {
+        self.source.needs_posterior(layer)
+    }
+
+    fn latent(&mut self, layer: StochasticLayer) -> Tensor<4> {
+        self.source.latent(layer)
+    }
+
+    fn see_state(&mut self, layer: usize, state: &Tensor<4>) {
+        if layer == self.layer {
+            self.state = Some(state.clone());
+        }
+        self.source.see_state(layer, state);
+    }
+}
+
 /// Sums ln q(z) - ln p(z) over the layers whose posterior is computed: what the KL is the expectation
 /// of, and importance weights are made of.
 #[derive(Debug)]
