@@ -1,7 +1,12 @@
 //! One file per command: from arguments to results.
 
+mod decode;
+mod encode;
 mod eval;
+mod features;
+mod images;
 mod info;
+mod interpolate;
 mod reconstruct;
 mod sample;
 mod train;
@@ -45,6 +50,10 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Sample(arguments) => sample::run(&arguments),
         Command::Reconstruct(arguments) => reconstruct::run(&arguments),
+        Command::Encode(arguments) => encode::run(&arguments),
+        Command::Decode(arguments) => decode::run(&arguments),
+        Command::Interpolate(arguments) => interpolate::run(&arguments),
+        Command::Features(arguments) => features::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
     }?;
     Ok(ExitCode::SUCCESS)
