@@ -102,6 +102,7 @@ pub struct EncodeArgs {
 Examples:
   vdvae decode runs/photos32 z.safetensors                all images in one picture
   vdvae decode runs/photos32 z.npz --out decoded/         single PNG files
+  vdvae decode runs/photos32 z.npz --mode                 without the noise of the pixels
   vdvae decode runs/photos32 z.npz --layers 5             the first 5 layers as given, the rest from
                                                           the prior
   vdvae decode runs/photos32 z.npz --layers 5 --temperature 1 --seed 7    another rest
@@ -127,6 +128,9 @@ pub struct DecodeArgs {
         value_name = "T[,T...]"
     )]
     pub temperature: Vec<f32>,
+    /// The most likely pixels, in place of a draw: without their noise.
+    #[arg(long)]
+    pub mode: bool,
     /// FILE.png (one picture) or a folder for single images [default: RUN/samples/decode.png].
     #[arg(long, value_name = "PATH")]
     pub out: Option<PathBuf>,
@@ -150,7 +154,7 @@ Examples:
   vdvae interpolate runs/photos32 a.png b.png --layers 0..5          only what these layers say changes
 
 Each layer turns (spherically) in the coordinates in which its prior is a standard normal distribution.
-Layers outside of --layers keep the coordinates of the first image.")]
+Layers outside of --layers keep the coordinates of the first image. Pixels are the most likely ones.")]
 pub struct InterpolateArgs {
     /// Which model.
     #[command(flatten)]
@@ -177,7 +181,7 @@ pub struct InterpolateArgs {
     /// Images at once [default: the run's]. Changes no result.
     #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
-    /// Of all noise.
+    /// Of the latents' noise.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
     /// Print the result as one line of JSON on standard output.

@@ -55,6 +55,7 @@ pub fn run(arguments: &DecodeArgs) -> Result<()> {
         layers: Some(layers),
         temperatures: arguments.temperature.clone(),
         seed: arguments.seed,
+        mode: arguments.mode,
     };
     let mut pixels = Vec::new();
     let bar = progress_bar(images as u64, "images");

@@ -25,6 +25,8 @@ pub struct DecodeOptions {
     pub temperatures: Vec<f32>,
     /// Of the noise of the prior and the pixels.
     pub seed: u64,
+    /// The likelihood's most likely pixels in place of a draw: an image without the pixels' noise.
+    pub mode: bool,
 }
 
 /// Decodes the images `items` of `z`, as bytes [n, S, S, C].
@@ -42,10 +44,12 @@ pub fn decode(
 ) -> Result<Vec<u8>, LatentsError> {
     let keys = keys(&items, options.seed, Purpose::Pixels);
     let parameters = decode_parameters(model, z, items, options)?;
-    Ok(model
-        .model
-        .likelihood()
-        .sample(parameters, keys.generators(0)))
+    let likelihood = model.model.likelihood();
+    Ok(if options.mode {
+        likelihood.mode(parameters)
+    } else {
+        likelihood.sample(parameters, keys.generators(0))
+    })
 }
 
 /// The likelihood's parameters of the images `items` of `z`, [n, S, S, P]: with the latents of all layers

@@ -6,7 +6,6 @@ use burn::tensor::{Tensor, TensorData};
 
 use super::{EncodeOptions, EncodedLayer, encode};
 use crate::models::vdvae::{Latents, Noise};
-use crate::random::{Keys, Purpose};
 use crate::run_dir::TrainedModel;
 
 /// How to go from one image to another.
@@ -19,7 +18,7 @@ pub struct InterpolateOptions {
     pub layers: Range<usize>,
     /// The posterior's means instead of draws.
     pub mean: bool,
-    /// Of the latents' and the pixels' noise.
+    /// Of the latents' noise.
     pub seed: u64,
     /// Images at once; changes no result.
     pub batch: usize,
@@ -29,8 +28,8 @@ pub struct InterpolateOptions {
 ///
 /// Every layer is in the coordinates in which its prior is a standard normal distribution, eps =
 /// (z - prior mean) / prior sigma, because the prior of a layer moves with the layers above. In them the
-/// way is [`slerp`]: all points between two draws of a normal distribution are as typical as these. All
-/// steps share the noise of the pixels.
+/// way is [`slerp`]: all points between two draws of a normal distribution are as typical as these. The
+/// pixels are the most likely ones: their noise would hide the way.
 ///
 /// ```
 /// # use vdvae::{config::Config, device, run_dir::TrainedModel};
@@ -61,14 +60,7 @@ pub fn interpolate(model: &TrainedModel, images: &[u8], options: &InterpolateOpt
         let noise = ends.iter().map(|ends| ends.at(steps, options.steps, model));
         let latents = Latents::prior(&[1.0], Noise::Given(noise.collect()));
         let parameters = model.model.decode(steps.len(), None, &latents);
-        let pixels = Keys {
-            seed: options.seed,
-            purpose: Purpose::Pixels,
-            step: 0,
-            items: vec![0; steps.len()],
-        };
-        let likelihood = model.model.likelihood();
-        likelihood.sample(parameters, pixels.generators(0))
+        model.model.likelihood().mode(parameters)
     });
     frames.flatten().collect()
 }

@@ -2,6 +2,7 @@
 
 mod evaluation;
 mod kinds;
+mod latents;
 mod pictures;
 #[path = "../support/mod.rs"]
 mod support;
