@@ -29,12 +29,21 @@ pub(crate) fn split_folders(folder: &Path) -> Option<SplitFolders> {
     Some(SplitFolders { train, valid, test })
 }
 
-/// All PNG, JPEG and WebP files (by their names) in `folder` and the folders in it, sorted by path.
+/// The files at [`image_paths`].
+///
+/// # Errors
+/// As there.
+pub(crate) fn image_files(folder: &Path) -> Result<Vec<ImageFile>, DataError> {
+    let paths = image_paths(folder)?;
+    Ok(paths.into_iter().map(ImageFile::at).collect())
+}
+
+/// The paths of all PNG, JPEG and WebP files (by their names) in `folder` and the folders in it, sorted.
 /// Names that start with a dot are passed over.
 ///
 /// # Errors
 /// [`DataError::Io`] if a folder cannot be read, [`DataError::Empty`] if there are no images.
-pub(crate) fn image_files(folder: &Path) -> Result<Vec<ImageFile>, DataError> {
+pub fn image_paths(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let mut paths = Vec::new();
     collect(folder, &mut HashSet::new(), &mut paths)?;
     if paths.is_empty() {
@@ -45,7 +54,7 @@ pub(crate) fn image_files(folder: &Path) -> Result<Vec<ImageFile>, DataError> {
         });
     }
     paths.sort_unstable();
-    Ok(paths.into_iter().map(ImageFile::at).collect())
+    Ok(paths)
 }
 
 /// Adds the image files under `folder` to `paths`.

@@ -6,6 +6,7 @@
 
 use crate::dataset::ImageShape;
 use crate::error::DataError;
+use crate::float_arrays::FloatArray;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
@@ -137,6 +138,54 @@ impl Header {
             channels,
             bytes,
         })
+    }
+
+    /// The array in `file`, whose header this is, of floats of 32 or 64 bits in C order.
+    ///
+    /// # Errors
+    /// [`DataError::Mismatch`] at `place` if it is another array, or not whole.
+    pub fn floats(&self, file: &[u8], place: &str) -> Result<FloatArray, DataError> {
+        let wrong = |field, expected: &str, found: String, remedy: &str| {
+            DataError::mismatch(place, field, expected, found, remedy)
+        };
+        let data = &file[self.data_start..];
+        let double = match self.descr.as_str() {
+            "<f4" => false,
+            "<f8" => true,
+            other => {
+                let found = format!("'{other}'");
+                let remedy = "Save array.astype(numpy.float32)";
+                return Err(wrong("dtype", "float32 ('<f4')", found, remedy));
+            }
+        };
+        if self.fortran_order {
+            let remedy = "Save numpy.ascontiguousarray(array)";
+            return Err(wrong("fortran_order", "False", "True".to_owned(), remedy));
+        }
+        let width = if double { 8_u64 } else { 4 };
+        let mut sides = self.shape.iter();
+        let bytes = sides.try_fold(width, |bytes, &side| bytes.checked_mul(side));
+        if bytes != Some(data.len() as u64) {
+            let expected = format!("the numbers of the shape {}", self.shape_text());
+            let found = format!("{} bytes", data.len());
+            return Err(wrong("data", &expected, found, "Write the file again"));
+        }
+        let values = if double {
+            let (numbers, _) = data.as_chunks();
+            let numbers = numbers
+                .iter()
+                .map(|&bytes| f64::from_le_bytes(bytes) as f32);
+            numbers.collect()
+        } else {
+            let (numbers, _) = data.as_chunks();
+            numbers
+                .iter()
+                .map(|&bytes| f32::from_le_bytes(bytes))
+                .collect()
+        };
+        // Each side is at most the number of bytes, unless another is 0.
+        let shape = self.shape.iter().map(|&side| side as usize).collect();
+        Ok(FloatArray { shape, values })
     }
 
     /// The shape as NumPy writes it.

@@ -1,6 +1,7 @@
 //! The command line, as clap reads it and `--help` shows it.
 
 mod bench;
+pub mod latents;
 
 use std::path::PathBuf;
 
@@ -39,6 +40,14 @@ pub enum Command {
     Sample(SampleArgs),
     /// Show images beside what the model keeps of them.
     Reconstruct(ReconstructArgs),
+    /// Keep the latents of images, layer by layer, in a file.
+    Encode(latents::EncodeArgs),
+    /// Make images of latents, or of the first layers of them.
+    Decode(latents::DecodeArgs),
+    /// Walk from one image to another.
+    Interpolate(latents::InterpolateArgs),
+    /// Keep the network's activations, for other tasks to learn from.
+    Features(latents::FeaturesArgs),
     /// Count parameters, layers, latents, operations and memory.
     Info(InfoArgs),
     /// Measure how fast a model trains, evaluates or samples on this machine.
@@ -53,6 +62,10 @@ impl Command {
             Self::Eval(arguments) => Some(&arguments.trained.machine),
             Self::Sample(arguments) => Some(&arguments.trained.machine),
             Self::Reconstruct(arguments) => Some(&arguments.trained.machine),
+            Self::Encode(arguments) => Some(&arguments.trained.machine),
+            Self::Decode(arguments) => Some(&arguments.trained.machine),
+            Self::Interpolate(arguments) => Some(&arguments.trained.machine),
+            Self::Features(arguments) => Some(&arguments.trained.machine),
             Self::Info(_) => None,
             Self::Bench(arguments) => Some(&arguments.machine),
         }

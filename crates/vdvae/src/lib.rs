@@ -18,6 +18,7 @@ pub mod device;
 pub mod error;
 pub mod evaluate;
 pub mod files;
+pub mod latents;
 pub mod likelihood;
 pub mod memory;
 pub mod models;

@@ -5,6 +5,7 @@
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
+use sha2::{Digest, Sha256};
 
 use crate::likelihood::values;
 
@@ -111,6 +112,25 @@ pub fn export<M: Module>(model: &M) -> Vec<NamedTensor> {
     let mut parameters = Vec::new();
     for_each(model, Export(&mut parameters));
     parameters
+}
+
+/// SHA-256 over the name, the shape and the values of every parameter in the layout of files, in the
+/// reference's order: equal weights have equal fingerprints.
+pub fn fingerprint<M: Module>(model: &M) -> String {
+    struct Fingerprint<'a>(&'a mut Sha256);
+    impl VisitParameter for Fingerprint<'_> {
+        fn visit<const D: usize>(&mut self, name: &str, tensor: Tensor<D>) {
+            let parameter = to_file_layout(name, tensor.inner());
+            self.0.update(format!("{name} {:?}\n", parameter.shape));
+            let values = parameter.values.iter();
+            let bytes: Vec<u8> = values.flat_map(|value| value.to_le_bytes()).collect();
+            self.0.update(bytes);
+        }
+    }
+    let mut hash = Sha256::new();
+    for_each(model, Fingerprint(&mut hash));
+    let digest = hash.finalize();
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Replaces every parameter by the values that `get` returns for its name and file shape, in the layout

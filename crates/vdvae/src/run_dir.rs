@@ -163,6 +163,21 @@ impl TrainedModel {
             device,
         })
     }
+
+    /// A model with fresh weights, a function of the configuration's seed: to try things out with.
+    ///
+    /// # Errors
+    /// If the configuration is not valid, or lacks `data.shift` or `data.scale`.
+    pub fn untrained(config: Config, device: Device) -> Result<Self> {
+        config.validate()?;
+        Ok(Self {
+            model: build(&config, config.train.seed, &device)?,
+            preprocess: preprocess(&config)?,
+            config,
+            step: 0,
+            device,
+        })
+    }
 }
 
 /// A model with fresh weights.

@@ -1,8 +1,13 @@
 //! One file per command: from arguments to results.
 
 mod bench;
+mod decode;
+mod encode;
 mod eval;
+mod features;
+mod images;
 mod info;
+mod interpolate;
 mod reconstruct;
 mod sample;
 mod train;
@@ -47,6 +52,10 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Sample(arguments) => sample::run(&arguments),
         Command::Reconstruct(arguments) => reconstruct::run(&arguments),
+        Command::Encode(arguments) => encode::run(&arguments),
+        Command::Decode(arguments) => decode::run(&arguments),
+        Command::Interpolate(arguments) => interpolate::run(&arguments),
+        Command::Features(arguments) => features::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     }?;

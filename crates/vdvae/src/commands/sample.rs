@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
+use vdvae_data::npy_header;
 
 use super::{
     batch_size, check_temperatures, load, make_folder, make_parent, print_json, progress_bar,
@@ -181,7 +182,7 @@ impl Source<'_> {
 
     fn array(&mut self, out: &Path) -> Result<()> {
         let (size, channels) = self.shape();
-        let header = npy_header(&[self.arguments.n as usize, size, size, channels]);
+        let header = npy_header("|u1", &[self.arguments.n as usize, size, size, channels]);
         write_atomically(out, |writer| {
             writer.write_all(&header)?;
             self.for_each_batch(|_, images| Ok(writer.write_all(images)?))
@@ -189,22 +190,4 @@ impl Source<'_> {
         })?;
         Ok(())
     }
-}
-
-/// The header of a .npy file (format 1.0) of bytes in C order.
-fn npy_header(shape: &[usize]) -> Vec<u8> {
-    let shape: Vec<String> = shape.iter().map(usize::to_string).collect();
-    let shape = shape.join(", ");
-    let mut text = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({shape}), }}");
-    // The data starts at a multiple of 64 bytes, after a line end.
-    let prefix = 10;
-    text.extend(std::iter::repeat_n(
-        ' ',
-        (64 - (prefix + text.len() + 1) % 64) % 64,
-    ));
-    text.push('\n');
-    let mut header = b"\x93NUMPY\x01\x00".to_vec();
-    header.extend((text.len() as u16).to_le_bytes());
-    header.extend(text.bytes());
-    header
 }

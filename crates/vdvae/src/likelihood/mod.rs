@@ -75,6 +75,30 @@ impl Likelihood {
             }
         }
     }
+
+    /// The most likely image, without the noise of single pixels, [B, S, S, C] as bytes: the mean of the
+    /// most likely logistic, or the more likely of black and white. `parameters`: [B, S, S, P].
+    pub fn mode(&self, parameters: Tensor<4>) -> Vec<u8> {
+        let [batch, height, width, _] = parameters.dims();
+        let pixels = batch * height * width;
+        let parameters = values(parameters);
+        match self {
+            Self::Bernoulli => parameters
+                .iter()
+                .map(|&logit| if logit >= 0.0 { 255 } else { 0 })
+                .collect(),
+            Self::Dmol(shape) => {
+                // Where the noise of all mixtures is the same, the largest logit wins; a logistic's
+                // median is its mean.
+                let mixture = vec![0.5; pixels * shape.mixtures];
+                let logistic = vec![0.5; pixels * shape.channels];
+                ops::dmol_sample(shape, &parameters, &mixture, &logistic)
+                    .iter()
+                    .map(|&x| to_byte(x))
+                    .collect()
+            }
+        }
+    }
 }
 
 /// The byte of a value in [-1, 1]: truncation of clip((x + 1) * 127.5, 0, 255).

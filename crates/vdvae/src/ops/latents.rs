@@ -1,9 +1,10 @@
 //! Diagonal Gaussians: drawing latents, and what they cost.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 use vdvae_kernels::elementwise::{features, latents};
 
 use super::fused::{CpuOperation, apply, is_cpu};
+use crate::likelihood::values;
 
 /// z = mean + temperature * exp(log sigma) * eps, where the first Z channels of `gaussian`
 /// [B, H, W, >= 2Z] are the mean, the next Z log sigma; `eps` [B, H, W, Z] is a constant.
@@ -32,6 +33,20 @@ pub fn gaussian_kl(posterior: Tensor<4>, prior: Tensor<4>) -> Tensor<1> {
         },
         [posterior.into_dispatch(), prior.into_dispatch()],
     )
+}
+
+/// The same for each latent variable, in nats, [B, H, W, Z]. Not made for training.
+pub fn gaussian_kl_per_element(posterior: Tensor<4>, prior: Tensor<4>) -> Tensor<4> {
+    let device = prior.device();
+    if !is_cpu(&device) || device.is_autodiff() {
+        return composed::gaussian_kl_per_element(posterior, prior);
+    }
+    let [batch, height, width, channels] = posterior.dims();
+    let shape = [batch, height, width, channels / 2];
+    let (q, p) = (values(posterior), values(prior));
+    let mut kl = vec![0.0; q.len() / 2];
+    latents::kl_per_element(shape[3], &q, &p, &mut kl);
+    Tensor::from_data(TensorData::new(kl, shape), &device)
 }
 
 /// ln q(z) - ln p(z) in nats per image, `[B]`, at the latents `z` [B, H, W, Z]: what
@@ -183,8 +198,14 @@ pub(super) mod composed {
 
     /// [`super::gaussian_kl`] of Burn's operations.
     pub fn gaussian_kl(posterior: Tensor<4>, prior: Tensor<4>) -> Tensor<1> {
-        let [batch, _, _, channels] = posterior.dims();
-        let zdim = channels / 2;
+        let batch = posterior.dims()[0];
+        let kl = gaussian_kl_per_element(posterior, prior);
+        kl.reshape([batch as i32, -1]).sum_dim(1).reshape([batch])
+    }
+
+    /// [`super::gaussian_kl_per_element`] of Burn's operations.
+    pub fn gaussian_kl_per_element(posterior: Tensor<4>, prior: Tensor<4>) -> Tensor<4> {
+        let zdim = posterior.dims()[3] / 2;
         let (qm, qv) = (
             posterior.clone().narrow(3, 0, zdim),
             posterior.narrow(3, zdim, zdim),
@@ -195,8 +216,7 @@ pub(super) mod composed {
         );
         let difference = qm - pm;
         let spread = (qv.clone() * 2.0).exp() + difference.clone() * difference;
-        let kl = (pv.clone() - qv).add_scalar(-0.5) + spread * (pv * -2.0).exp() * 0.5;
-        kl.reshape([batch as i32, -1]).sum_dim(1).reshape([batch])
+        (pv.clone() - qv).add_scalar(-0.5) + spread * (pv * -2.0).exp() * 0.5
     }
 
     /// [`super::add_features`] of Burn's operations.

@@ -15,7 +15,7 @@ const GAP: u32 = 2;
 const MARGIN: u32 = 8;
 /// The least side of an image in the picture; smaller ones are enlarged by a whole factor.
 const LEAST_SIDE: u32 = 96;
-const BACKGROUND: Rgb<u8> = Rgb([250; 3]);
+const BACKGROUND: Rgb<u8> = Rgb([Grid::BACKGROUND; 3]);
 const INK: Rgb<u8> = Rgb([40; 3]);
 
 /// Rows of equal-sized square images, each with a caption on its left.
@@ -37,6 +37,9 @@ struct Row {
 }
 
 impl Grid {
+    /// The value of the background in all channels: an image of it is a gap.
+    pub const BACKGROUND: u8 = 250;
+
     /// A grid without rows, for images [size, size, channels].
     ///
     /// # Panics

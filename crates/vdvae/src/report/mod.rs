@@ -1,5 +1,6 @@
 //! What a run leaves for people and programs to look at: the log, picture grids, curves.
 
+mod animation;
 mod axis;
 mod curve;
 mod grid;
@@ -9,6 +10,7 @@ mod rates;
 mod svg;
 mod text;
 
+pub use animation::{Animation, Format};
 pub use curve::loss_curve_svg;
 pub use grid::{Grid, save_png_image};
 pub use interval::IntervalStats;

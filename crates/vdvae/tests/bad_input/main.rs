@@ -4,6 +4,7 @@
 mod checkpoints;
 mod hostile;
 mod images;
+mod latents;
 mod options;
 mod runs;
 #[path = "../support/mod.rs"]

@@ -3,6 +3,7 @@
 mod bench;
 mod evaluation;
 mod kinds;
+mod latents;
 mod pictures;
 #[path = "../support/mod.rs"]
 mod support;

@@ -8,7 +8,7 @@ use burn::tensor::Tensor;
 
 use super::block::{Bottleneck, Conv, Initializer};
 use super::encoder::Activations;
-use super::latents::Latents;
+use super::latents::{LatentSource, StochasticLayer};
 use crate::architecture::{Architecture, DecBlock};
 use crate::ops;
 
@@ -60,9 +60,6 @@ pub struct DecoderOutput {
     /// KL divergence of each layer, nats per image `[B]`; `None` where the latents are not from the
     /// posterior.
     pub kl: Vec<Option<Tensor<1>>>,
-    /// ln q(z) - ln p(z) at the drawn latents, summed over layers, nats per image `[B]`; only of
-    /// [`Latents::weighed`].
-    pub log_ratio: Option<Tensor<1>>,
 }
 
 impl Decoder {
@@ -101,11 +98,12 @@ impl Decoder {
     }
 
     /// The top-down loop. `activations` are the encoder's, needed where latents are from the posterior.
+    /// `latents` is usually a `&`[`Latents`](super::Latents).
     pub fn forward(
         &self,
         batch: usize,
         activations: Option<&Activations>,
-        latents: &Latents,
+        mut latents: impl LatentSource,
     ) -> DecoderOutput {
         let mut states: BTreeMap<usize, Tensor<4>> = self
             .bias_xs
@@ -113,7 +111,6 @@ impl Decoder {
             .map(|bias| (bias.dims()[1], bias.val()))
             .collect();
         let mut kl = Vec::with_capacity(self.dec_blocks.len());
-        let mut log_ratio: Option<Tensor<1>> = None;
         for (layer, block) in self.dec_blocks.iter().enumerate() {
             let BlockShape {
                 resolution,
@@ -137,20 +134,12 @@ impl Decoder {
                 x.repeat_dim(0, batch)
             };
             let activation = activations.map(|activations| &activations[&resolution]);
-            let (x, layer_kl, layer_ratio) = block.forward(layer, x, activation, latents);
+            let (x, layer_kl) = block.forward(layer, x, activation, &mut latents);
             states.insert(resolution, x);
             kl.push(layer_kl);
-            log_ratio = match (log_ratio, layer_ratio) {
-                (Some(sum), Some(ratio)) => Some(sum + ratio),
-                (sum, ratio) => sum.or(ratio),
-            };
         }
         let px_z = states[&self.image_size].clone() * self.gain.val() + self.bias.val();
-        DecoderOutput {
-            px_z,
-            kl,
-            log_ratio,
-        }
+        DecoderOutput { px_z, kl }
     }
 
     /// The likelihood's parameters, [B, S, S, P].
@@ -181,27 +170,28 @@ impl TopDownBlock {
         }
     }
 
-    /// x: [B, R, R, C] to the state after this layer, the layer's KL in nats per image, and
-    /// ln q(z) - ln p(z) where latents are weighed.
+    /// x: [B, R, R, C] to the state after this layer, and the layer's KL in nats per image.
     fn forward(
         &self,
         layer: usize,
         x: Tensor<4>,
         activation: Option<&Tensor<4>>,
-        latents: &Latents,
-    ) -> (Tensor<4>, Option<Tensor<1>>, Option<Tensor<1>>) {
+        latents: &mut impl LatentSource,
+    ) -> (Tensor<4>, Option<Tensor<1>>) {
         let prior = self.prior.forward(x.clone()); // [B, R, R, 2Z + C]
         let posterior = activation
             .filter(|_| latents.needs_posterior(layer))
             .map(|activation| self.enc.forward_with(x.clone(), activation.clone())); // [B, R, R, 2Z]
-        let z = latents.draw(layer, self.shape.zdim, &prior, posterior.as_ref());
-        let log_ratio = posterior
-            .as_ref()
-            .filter(|_| latents.is_weighed())
-            .map(|posterior| ops::gaussian_log_ratio(posterior.clone(), prior.clone(), z.clone()));
+        let z = latents.latent(StochasticLayer {
+            layer,
+            zdim: self.shape.zdim,
+            prior: &prior,
+            posterior: posterior.as_ref(),
+        });
         let kl = posterior.map(|posterior| ops::gaussian_kl(posterior, prior.clone()));
         let x = ops::add_features(x, prior);
-        let x = x + self.z_proj.forward(z);
-        (self.resnet.forward(x), kl, log_ratio)
+        let x = self.resnet.forward(x + self.z_proj.forward(z));
+        latents.see_state(layer, &x);
+        (x, kl)
     }
 }

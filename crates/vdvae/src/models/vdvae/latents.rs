@@ -1,10 +1,58 @@
-//! Where the latents come from: the one thing that differs between training, sampling, reconstructing
-//! and decoding, which all share one top-down loop.
+//! Where the latents come from: the one thing that differs between training, sampling, reconstructing,
+//! decoding and coding, which all share one top-down loop.
 
 use burn::tensor::Tensor;
 
 use crate::ops;
 use crate::random::Keys;
+
+/// What a stochastic layer knows when its latents are wanted. Gaussians are means, then log sigmas.
+#[derive(Clone, Copy, Debug)]
+pub struct StochasticLayer<'a> {
+    /// Its number, counted from 0 at the top.
+    pub layer: usize,
+    /// Latent channels Z.
+    pub zdim: usize,
+    /// p(z | the layers above), [B, R, R, 2Z + C]: mean, log sigma, and features that are no concern
+    /// of the latents.
+    pub prior: &'a Tensor<4>,
+    /// q(z | the layers above, x), [B, R, R, 2Z]; `None` if no image was encoded or nobody asked.
+    pub posterior: Option<&'a Tensor<4>>,
+}
+
+/// Gives the top-down loop its latents, and may watch it.
+///
+/// The loop asks layer by layer from the top, and what it computes below depends on the answers.
+/// [`Latents`] is what most need. An entropy coder is another: given an image, it decodes z from the
+/// posterior and remembers the prior; given none, it decodes z from the prior alone; and given an image
+/// and [`Latents::given`], a [`Recorder`](super::Recorder) learns the posteriors that belong to them.
+///
+/// What fails in a source has to be kept there until the loop has ended.
+pub trait LatentSource {
+    /// Whether the posterior of layer `layer` is to be computed, where an image was encoded. Also
+    /// decides whether the loop returns the layer's KL.
+    fn needs_posterior(&self, layer: usize) -> bool;
+
+    /// The latents of a layer, [B, R, R, Z].
+    fn latent(&mut self, layer: StochasticLayer) -> Tensor<4>;
+
+    /// Sees the state that layer `layer` leaves, [B, R, R, C].
+    fn see_state(&mut self, _layer: usize, _state: &Tensor<4>) {}
+}
+
+impl<S: LatentSource + ?Sized> LatentSource for &mut S {
+    fn needs_posterior(&self, layer: usize) -> bool {
+        (**self).needs_posterior(layer)
+    }
+
+    fn latent(&mut self, layer: StochasticLayer) -> Tensor<4> {
+        (**self).latent(layer)
+    }
+
+    fn see_state(&mut self, layer: usize, state: &Tensor<4>) {
+        (**self).see_state(layer, state);
+    }
+}
 
 /// Standard normal noise for each layer.
 #[derive(Clone, Debug)]
@@ -38,7 +86,6 @@ pub struct Latents {
     /// For the first layers one by one; the last entry holds for all layers after it.
     sources: Vec<Source>,
     noise: Noise,
-    weighed: bool,
 }
 
 impl Latents {
@@ -47,7 +94,6 @@ impl Latents {
         Self {
             sources: vec![Source::Posterior],
             noise,
-            weighed: false,
         }
     }
 
@@ -56,7 +102,6 @@ impl Latents {
         Self {
             sources: vec![Source::PosteriorMean],
             noise: Noise::Given(Vec::new()),
-            weighed: false,
         }
     }
 
@@ -74,50 +119,47 @@ impl Latents {
             let temperature = temperatures.get(layer.min(last)).copied().unwrap_or(1.0);
             sources.push(Source::Prior { temperature });
         }
-        Self {
-            sources,
-            noise,
-            weighed: false,
-        }
+        Self { sources, noise }
     }
 
-    /// Also computes ln q(z) - ln p(z) at the latents that are drawn.
-    pub fn weighed(self) -> Self {
-        Self {
-            weighed: true,
-            ..self
-        }
-    }
-
-    /// Whether [`Latents::weighed`] was asked for.
-    pub fn is_weighed(&self) -> bool {
-        self.weighed
+    /// These latents, [B, R, R, Z] of every layer.
+    pub fn given(z: Vec<Tensor<4>>) -> Self {
+        let sources = z.into_iter().map(Source::Given).collect();
+        Self::first(sources, &[], Noise::Given(Vec::new()))
     }
 
     fn source(&self, layer: usize) -> &Source {
         &self.sources[layer.min(self.sources.len() - 1)]
     }
 
-    /// Whether layer `layer` needs the posterior.
-    pub fn needs_posterior(&self, layer: usize) -> bool {
+    fn noise(&self, layer: usize, zdim: usize, prior: &Tensor<4>) -> Tensor<4> {
+        match &self.noise {
+            Noise::Keyed(keys) => {
+                let device = prior.device().without_autodiff();
+                keys.normal(layer, prior.dims()[1], zdim, &device)
+            }
+            Noise::Given(noise) => noise[layer].clone(),
+        }
+    }
+}
+
+impl LatentSource for &Latents {
+    fn needs_posterior(&self, layer: usize) -> bool {
         matches!(
             self.source(layer),
             Source::Posterior | Source::PosteriorMean
         )
     }
 
-    /// The latents of layer `layer`, [B, R, R, Z]. `prior` is [B, R, R, >= 2Z] and `posterior`
-    /// [B, R, R, 2Z]: first the means, then the log sigmas.
-    ///
     /// # Panics
-    /// If the layer needs a posterior and there is none: the caller did not encode an image.
-    pub fn draw(
-        &self,
-        layer: usize,
-        zdim: usize,
-        prior: &Tensor<4>,
-        posterior: Option<&Tensor<4>>,
-    ) -> Tensor<4> {
+    /// If the latents are from the posterior and there is none: the caller did not encode an image.
+    fn latent(&mut self, layer: StochasticLayer) -> Tensor<4> {
+        let StochasticLayer {
+            layer,
+            zdim,
+            prior,
+            posterior,
+        } = layer;
         let posterior = || {
             posterior
                 .expect("latents from the posterior need an encoded image")
@@ -130,16 +172,6 @@ impl Latents {
                 ops::draw(prior.clone(), *temperature, self.noise(layer, zdim, prior))
             }
             Source::Given(z) => z.clone(),
-        }
-    }
-
-    fn noise(&self, layer: usize, zdim: usize, prior: &Tensor<4>) -> Tensor<4> {
-        match &self.noise {
-            Noise::Keyed(keys) => {
-                let device = prior.device().without_autodiff();
-                keys.normal(layer, prior.dims()[1], zdim, &device)
-            }
-            Noise::Given(noise) => noise[layer].clone(),
         }
     }
 }

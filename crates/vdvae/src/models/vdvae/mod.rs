@@ -4,6 +4,7 @@ mod block;
 mod decoder;
 mod encoder;
 mod latents;
+mod observers;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -11,7 +12,10 @@ use burn::tensor::{Device, Tensor};
 pub use block::{Bottleneck, Conv, Initializer};
 pub use decoder::{Decoder, DecoderOutput};
 pub use encoder::{Activations, Encoder};
-pub use latents::{Latents, Noise, Source};
+pub use latents::{LatentSource, Latents, Noise, Source, StochasticLayer};
+pub use observers::{LayerRecord, Recorder, StateAfter};
+
+use observers::LogRatio;
 
 use crate::architecture::Architecture;
 use crate::likelihood::Likelihood;
@@ -31,12 +35,23 @@ pub struct Vdvae {
 
 impl Model for Vdvae {
     fn elbo(&self, batch: Prepared, latents: PosteriorLatents) -> Elbo {
-        let latents = match latents {
-            PosteriorLatents::Drawn(keys) => Latents::posterior(Noise::Keyed(keys)),
-            PosteriorLatents::Weighed(keys) => Latents::posterior(Noise::Keyed(keys)).weighed(),
-            PosteriorLatents::Mean => Latents::posterior_mean(),
-        };
-        self.elbo(batch.input, batch.target, &latents)
+        let Prepared { input, target } = batch;
+        match latents {
+            PosteriorLatents::Drawn(keys) => {
+                self.elbo(input, target, &Latents::posterior(Noise::Keyed(keys)))
+            }
+            PosteriorLatents::Mean => self.elbo(input, target, &Latents::posterior_mean()),
+            PosteriorLatents::Weighed(keys) => {
+                let latents = Latents::posterior(Noise::Keyed(keys));
+                let mut weighed = LogRatio::new(&latents);
+                let per_dimension = per_dimension(&target);
+                let elbo = self.elbo(input, target, &mut weighed);
+                Elbo {
+                    log_ratio: weighed.sum.map(|nats| nats * per_dimension),
+                    ..elbo
+                }
+            }
+        }
     }
 }
 
@@ -66,9 +81,9 @@ impl Vdvae {
 
     /// Encodes `input` [B, S, S, C] (normalised), runs the top-down pass and measures `target`
     /// [B, S, S, C] (in the likelihood's scale, see [`crate::preprocess`]).
-    pub fn elbo(&self, input: Tensor<4>, target: Tensor<4>, latents: &Latents) -> Elbo {
-        let [batch, height, width, channels] = target.dims();
-        let per_dimension = 1.0 / (height * width * channels) as f32;
+    pub fn elbo(&self, input: Tensor<4>, target: Tensor<4>, latents: impl LatentSource) -> Elbo {
+        let batch = target.dims()[0];
+        let per_dimension = per_dimension(&target);
         let activations = self.encoder.forward(input);
         let output = self.decoder.forward(batch, Some(&activations), latents);
         let parameters = self.decoder.likelihood_parameters(output.px_z);
@@ -80,13 +95,18 @@ impl Vdvae {
                 .into_iter()
                 .map(|kl| kl.map(|kl| kl * per_dimension))
                 .collect(),
-            log_ratio: output.log_ratio.map(|nats| nats * per_dimension),
+            log_ratio: None,
         }
     }
 
     /// The parameters of the likelihood, [B, S, S, P]: of reconstructions if there is an `input`
     /// [B, S, S, C], else of samples.
-    pub fn decode(&self, batch: usize, input: Option<Tensor<4>>, latents: &Latents) -> Tensor<4> {
+    pub fn decode(
+        &self,
+        batch: usize,
+        input: Option<Tensor<4>>,
+        latents: impl LatentSource,
+    ) -> Tensor<4> {
         let activations = input.map(|input| self.encoder.forward(input));
         let output = self.decoder.forward(batch, activations.as_ref(), latents);
         self.decoder.likelihood_parameters(output.px_z)
@@ -106,4 +126,10 @@ impl Vdvae {
     pub fn likelihood(&self) -> &Likelihood {
         &self.likelihood
     }
+}
+
+/// Nats per image times this are nats per dimension. `target`: [B, S, S, C].
+fn per_dimension(target: &Tensor<4>) -> f32 {
+    let [_, height, width, channels] = target.dims();
+    1.0 / (height * width * channels) as f32
 }

@@ -1,0 +1,87 @@
+//! `vdvae features`.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::images::{Images, check_memory};
+use super::{architecture, batch_size, load, make_parent, print_json, progress_bar};
+use crate::architecture::Architecture;
+use crate::cli::latents::FeaturesArgs;
+use crate::console::results;
+use crate::error::usage;
+use crate::latents::{About, ArrayFile, Features, features, save};
+
+#[derive(Serialize)]
+struct Report {
+    out: PathBuf,
+    images: usize,
+    /// By name.
+    shapes: BTreeMap<String, Vec<usize>>,
+}
+
+pub fn run(arguments: &FeaturesArgs) -> Result<()> {
+    ArrayFile::of(&arguments.out)?;
+    let (_, model) = load(&arguments.trained)?;
+    let depth = model.model.decoder().depth();
+    if arguments.layer >= depth {
+        return Err(usage(format!(
+            "--layer: expected a layer of 0..{depth}, counted from 0 at the top, found {}",
+            arguments.layer
+        )));
+    }
+    let batch = batch_size(arguments.images.batch, &model.config)?;
+    let images = Images::open(&arguments.images, &model.config)?;
+    if !arguments.pooled {
+        let values = values_per_image(&architecture(&model.config)?, arguments.layer);
+        let remedy = "Take fewer images (-n) or only their means (--pooled)";
+        check_memory(values, images.batch.len(), remedy)?;
+    }
+    let mut all = Features::default();
+    let mut done = 0;
+    let bar = progress_bar(images.batch.len() as u64, "images");
+    for pixels in images.batch.images.chunks(batch * images.batch.image.len()) {
+        let count = (pixels.len() / images.batch.image.len()) as u64;
+        let mut seen = features(&model, pixels, done..done + count, arguments.layer);
+        let pooled = |name: &str| name.ends_with("/pooled");
+        seen.arrays
+            .retain(|name, _| !arguments.pooled || pooled(name));
+        all.append(seen);
+        done += count;
+        bar.set_position(done);
+    }
+    bar.finish_and_clear();
+    let about = About::new(&model, "features", images.names);
+    make_parent(&arguments.out)?;
+    let arrays = all.arrays.iter().map(|(name, array)| (name.clone(), array));
+    save(&arguments.out, &about, arrays)?;
+    let shapes = all.arrays.into_iter();
+    let shapes: BTreeMap<_, _> = shapes.map(|(name, array)| (name, array.shape)).collect();
+    let (out, images) = (arguments.out.clone(), done as usize);
+    if arguments.json {
+        return print_json(&Report {
+            out,
+            images,
+            shapes,
+        });
+    }
+    for (name, shape) in &shapes {
+        writeln!(results(), "{name:24} {shape:?}")?;
+    }
+    writeln!(results(), "{images} images: {}", out.display())?;
+    Ok(())
+}
+
+fn values_per_image(architecture: &Architecture, layer: usize) -> usize {
+    let values = |side: usize| side * side * architecture.width_at(side);
+    let blocks = architecture.enc_blocks.iter();
+    let mut sides: Vec<usize> = blocks.map(|block| block.resolution_after()).collect();
+    sides.push(architecture.image_size);
+    sides.sort_unstable();
+    sides.dedup();
+    let encoder: usize = sides.into_iter().map(values).sum();
+    encoder + values(architecture.dec_blocks[layer].resolution)
+}

@@ -1,0 +1,94 @@
+//! The images that a command is given: files, folders, or a data set.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use vdvae_data::{Batch, image_paths, load_images};
+
+use super::{image_shape, open_data};
+use crate::cli::latents::{ImageArgs, LayerRange};
+use crate::config::Config;
+use crate::error::usage;
+use crate::memory::available_memory;
+
+/// All images, and what a person would call each.
+pub struct Images {
+    pub batch: Batch,
+    pub names: Vec<String>,
+}
+
+impl Images {
+    /// # Errors
+    /// If an image cannot be read, or there is none.
+    pub fn open(arguments: &ImageArgs, config: &Config) -> Result<Self> {
+        if !arguments.images.is_empty() {
+            return Self::files(&arguments.images, config);
+        }
+        let (_, _, dataset) = open_data(
+            config,
+            arguments.data.as_ref(),
+            arguments.split,
+            arguments.skip_bad_images,
+        )?;
+        let most = arguments.n.unwrap_or(u64::MAX);
+        let count = dataset
+            .len()
+            .min(usize::try_from(most).unwrap_or(usize::MAX));
+        let indices: Vec<usize> = (0..count).collect();
+        Ok(Self {
+            batch: Batch::read(&*dataset, &indices)?,
+            names: indices.iter().map(|&index| dataset.name(index)).collect(),
+        })
+    }
+
+    /// The files, and those in the folders.
+    pub fn files(given: &[PathBuf], config: &Config) -> Result<Self> {
+        let mut paths = Vec::new();
+        for path in given {
+            if path.is_dir() {
+                paths.extend(image_paths(path)?);
+            } else {
+                paths.push(path.clone());
+            }
+        }
+        Ok(Self {
+            batch: load_images(&paths, image_shape(config))?,
+            names: paths
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect(),
+        })
+    }
+}
+
+/// The layers of a model of `depth` that are meant: all, unless some are given.
+pub fn layer_range(given: Option<&LayerRange>, depth: usize) -> Result<std::ops::Range<usize>> {
+    let Some(LayerRange(range)) = given else {
+        return Ok(0..depth);
+    };
+    let end = if range.end == usize::MAX {
+        depth
+    } else {
+        range.end
+    };
+    if range.start >= depth || end > depth {
+        return Err(usage(format!(
+            "--layers: expected layers of 0..{depth}, all that the model has, found {}..{end}",
+            range.start
+        )));
+    }
+    Ok(range.start..end)
+}
+
+/// An error if `values` numbers for each of `images` images, and a file of them, do not fit into memory.
+pub fn check_memory(values: usize, images: usize, remedy: &str) -> Result<()> {
+    let bytes = 2 * 4 * values as u64 * images as u64;
+    match available_memory() {
+        Some(available) if bytes > available => Err(usage(format!(
+            "{images} images: expected to need at most {} MiB of memory, which are free, found {} MiB. {remedy}",
+            available >> 20,
+            bytes >> 20
+        ))),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,158 @@
+//! Latents to images.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use burn::tensor::Tensor;
+
+use super::error::LatentsError;
+use super::{FloatArray, rows};
+use crate::architecture::{Architecture, DecBlock};
+use crate::models::vdvae::{Latents, Noise, Source};
+use crate::random::{Keys, Purpose};
+use crate::run_dir::TrainedModel;
+
+/// Latents by layer, [N, R, R, Z] each, the same N images in all.
+pub type Z = BTreeMap<usize, FloatArray>;
+
+/// Which latents are used.
+#[derive(Clone, Debug, Default)]
+pub struct DecodeOptions {
+    /// So many layers from the top as given, the rest from the prior; `None`: as many as there are.
+    pub layers: Option<usize>,
+    /// Temperatures of the layers from the prior, one per layer from the top of all, the last one for
+    /// those after it; none: 1.
+    pub temperatures: Vec<f32>,
+    /// Of the noise of the prior and the pixels.
+    pub seed: u64,
+    /// The likelihood's most likely pixels in place of a draw: an image without the pixels' noise.
+    pub mode: bool,
+}
+
+/// Decodes the images `items` of `z`, as bytes [n, S, S, C].
+///
+/// # Errors
+/// If a layer is missing, of another shape than the model's, or has a number that is not finite.
+///
+/// # Example
+/// See [the module](super).
+pub fn decode(
+    model: &TrainedModel,
+    z: &Z,
+    items: Range<usize>,
+    options: &DecodeOptions,
+) -> Result<Vec<u8>, LatentsError> {
+    let keys = keys(&items, options.seed, Purpose::Pixels);
+    let parameters = decode_parameters(model, z, items, options)?;
+    let likelihood = model.model.likelihood();
+    Ok(if options.mode {
+        likelihood.mode(parameters)
+    } else {
+        likelihood.sample(parameters, keys.generators(0))
+    })
+}
+
+/// The likelihood's parameters of the images `items` of `z`, [n, S, S, P]: with the latents of all layers
+/// as [`encode`](super::encode) gave them, those of the image's own reconstruction to the bit.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_parameters(
+    model: &TrainedModel,
+    z: &Z,
+    items: Range<usize>,
+    options: &DecodeOptions,
+) -> Result<Tensor<4>, LatentsError> {
+    let layers = check(model, z, options.layers)?;
+    let given = (0..layers)
+        .map(|layer| Source::Given(rows(&z[&layer], items.start, items.len(), &model.device)));
+    let noise = Noise::Keyed(keys(&items, options.seed, Purpose::Reconstruction));
+    let latents = Latents::first(given.collect(), &options.temperatures, noise);
+    Ok(model.model.decode(items.len(), None, &latents))
+}
+
+fn keys(items: &Range<usize>, seed: u64, purpose: Purpose) -> Keys {
+    Keys {
+        seed,
+        purpose,
+        step: 0,
+        items: items.clone().map(|item| item as u64).collect(),
+    }
+}
+
+/// Checks that `z` has the first `layers` layers (`None`: all that are there) of the model; returns how
+/// many these are.
+///
+/// # Errors
+/// As [`decode`].
+pub fn check(model: &TrainedModel, z: &Z, layers: Option<usize>) -> Result<usize, LatentsError> {
+    let blocks = Architecture::try_from(&model.config.model).map(|all| all.dec_blocks);
+    let blocks = blocks.unwrap_or_default(); // that of a model is valid
+    let there = z.keys().next_back().map_or(0, |last| last + 1);
+    let layers = layers.unwrap_or(there);
+    if layers > blocks.len() {
+        return Err(LatentsError::TooManyLayers {
+            depth: blocks.len(),
+            found: layers,
+        });
+    }
+    let images = z.values().next().and_then(|array| array.shape.first());
+    let images = images.copied().unwrap_or(0);
+    for (layer, block) in blocks.iter().enumerate().take(layers) {
+        let array = z.get(&layer).ok_or_else(|| missing(z, layer))?;
+        check_layer(layer, array, images, block, model.config.model.zdim)?;
+    }
+    Ok(layers)
+}
+
+fn missing(z: &Z, layer: usize) -> LatentsError {
+    let found: Vec<String> = z.keys().map(usize::to_string).collect();
+    LatentsError::MissingLayer {
+        name: name(layer),
+        found: format!("the layers {}", found.join(", ")),
+        remedy: match layer {
+            0 => "Layers are decoded from the top, 0: encode again without --layers".to_owned(),
+            above => format!(
+                "Decode the layers above it alone (--layers {above}), or encode again without --layers"
+            ),
+        },
+    }
+}
+
+fn check_layer(
+    layer: usize,
+    array: &FloatArray,
+    images: usize,
+    block: &DecBlock,
+    zdim: usize,
+) -> Result<(), LatentsError> {
+    let side = block.resolution;
+    let expected = vec![images, side, side, zdim];
+    if array.shape != expected {
+        let same_model = array.shape.get(1..) == Some(&expected[1..]);
+        return Err(LatentsError::Shape {
+            name: name(layer),
+            expected,
+            found: array.shape.clone(),
+            remedy: if same_model {
+                "All layers must be of the same images"
+            } else {
+                "These are latents of another model: give the run that encoded them"
+            },
+        });
+    }
+    let wrong = array.values.iter().position(|value| !value.is_finite());
+    match wrong {
+        Some(at) => Err(LatentsError::NotFinite {
+            name: name(layer),
+            value: array.values[at],
+            image: at / (side * side * zdim),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// The name of a layer's latents in files.
+pub(super) fn name(layer: usize) -> String {
+    format!("layer_{layer:03}/z")
+}
