@@ -1,0 +1,17 @@
+//! Exact entropy coding.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod bernoulli;
+mod coder;
+mod dmol;
+mod error;
+mod gaussian;
+mod grid;
+mod normal;
+
+pub use bernoulli::{pop_bernoulli, push_bernoulli};
+pub use coder::{Coder, Interval, PRECISION, Stream};
+pub use dmol::{PixelCodec, PixelShape};
+pub use error::CodingError;
+pub use gaussian::{LatentCodec, Normals};
