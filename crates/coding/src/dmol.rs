@@ -76,6 +76,8 @@ impl PixelShape {
 #[derive(Clone, Debug)]
 pub struct PixelCodec {
     shape: PixelShape,
+    /// How many colours of a pixel are coded, from the first.
+    coded: usize,
     mixture: Mixture,
 }
 
@@ -88,8 +90,20 @@ impl PixelCodec {
         shape.check()?;
         Ok(Self {
             shape,
+            coded: shape.colours,
             mixture: Mixture::default(),
         })
+    }
+
+    /// A codec for the first colour alone, at the cost of its marginal likelihood: for gray
+    /// images under a model of RGB, whose other colours the reader knows to be the same. Levels
+    /// are `[pixels, 1]` then.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn first_colour(shape: PixelShape) -> Result<Self, CodingError> {
+        let codec = Self::new(shape)?;
+        Ok(Self { coded: 1, ..codec })
     }
 
     /// Pushes the pixels of an image or tile, the last one first.
@@ -107,7 +121,7 @@ impl PixelCodec {
         valid: Option<&[bool]>,
     ) -> Result<(), CodingError> {
         self.check(parameters, levels, valid)?;
-        let (p, colours) = (self.shape.parameters(), self.shape.colours);
+        let (p, colours) = (self.shape.parameters(), self.coded);
         let pixels = parameters.chunks_exact(p).zip(levels.chunks_exact(colours));
         for (i, (parameters, levels)) in pixels.enumerate().rev() {
             if valid.is_none_or(|valid| valid[i]) {
@@ -133,7 +147,7 @@ impl PixelCodec {
         valid: Option<&[bool]>,
     ) -> Result<(), CodingError> {
         self.check(parameters, levels, valid)?;
-        let (p, colours) = (self.shape.parameters(), self.shape.colours);
+        let (p, colours) = (self.shape.parameters(), self.coded);
         let pixels = parameters.chunks_exact(p);
         for (i, (parameters, levels)) in pixels.zip(levels.chunks_exact_mut(colours)).enumerate() {
             if valid.is_none_or(|valid| valid[i]) {
@@ -149,8 +163,8 @@ impl PixelCodec {
         levels: &[u8],
         valid: Option<&[bool]>,
     ) -> Result<(), CodingError> {
-        let pixels = levels.len() / self.shape.colours;
-        expect_len("levels", levels.len(), pixels * self.shape.colours)?;
+        let pixels = levels.len() / self.coded;
+        expect_len("levels", levels.len(), pixels * self.coded)?;
         let parameters_expected = pixels * self.shape.parameters();
         expect_len("parameters", parameters.len(), parameters_expected)?;
         expect_len("valid", valid.map_or(pixels, <[bool]>::len), pixels)

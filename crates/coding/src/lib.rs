@@ -4,14 +4,17 @@
 
 mod bernoulli;
 mod coder;
+pub mod container;
 mod dmol;
 mod error;
 mod gaussian;
 mod grid;
 mod normal;
+mod tiles;
 
 pub use bernoulli::{pop_bernoulli, push_bernoulli};
 pub use coder::{Coder, Interval, PRECISION, Stream};
 pub use dmol::{PixelCodec, PixelShape};
 pub use error::CodingError;
 pub use gaussian::{LatentCodec, Normals};
+pub use tiles::Tiling;

@@ -1,8 +1,6 @@
 //! Latents: inverses at any parameters, and the rate against the exact divergence.
 
-mod common;
-
-use common::{Random, state};
+use crate::common::{Random, state};
 use proptest::prelude::*;
 use vdvae_coding::{Coder, CodingError, LatentCodec, Normals};
 
@@ -45,10 +43,10 @@ fn split([pm, pv, qm, qv]: [Vec<f32>; 4]) -> ([Vec<f32>; 2], [Vec<f32>; 2]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
-    fn posterior_pop_then_push_restores_the_coder(all in parameters(12), bits in 4_u32..=18) {
+    fn posterior_pop_then_push_restores_the_coder(all in parameters(12), bits in 4_u32..=14) {
         let (prior, posterior) = split(all);
         let (prior, posterior) = (normals(&prior), normals(&posterior));
         let codec: LatentCodec = LatentCodec::new(bits).unwrap();
@@ -80,7 +78,7 @@ proptest! {
     }
 
     #[test]
-    fn prior_push_then_pop_restores_the_coder(seed in any::<u64>(), bits in 4_u32..=18) {
+    fn prior_push_then_pop_restores_the_coder(seed in any::<u64>(), bits in 4_u32..=14) {
         let codec: LatentCodec = LatentCodec::new(bits).unwrap();
         let mut random = Random(seed);
         let cells: Vec<u32> = (0..100).map(|_| random.below(codec.cells())).collect();
@@ -155,6 +153,11 @@ fn ten_thousand_symbols_and_two_thousand_rounds_lose_no_state() {
     coder.verify_drained().unwrap();
 }
 
+fn normal(random: &mut Random) -> f64 {
+    let radius = (-2.0 * (1.0 - random.unit()).ln()).sqrt();
+    radius * (std::f64::consts::TAU * random.unit()).cos()
+}
+
 /// Bits that a round of posterior and prior costs, less the divergence of the two, per latent;
 /// and the root mean square of (value - posterior mean) / posterior sigma.
 fn overhead(codec: &LatentCodec, scale: f64, distance: f64) -> (f64, f64) {
@@ -165,7 +168,10 @@ fn overhead(codec: &LatentCodec, scale: f64, distance: f64) -> (f64, f64) {
     let mut ideal = 0.0;
     for i in 0..len {
         let (pm, pv) = (f64::from(prior[0][i]), f64::from(prior[1][i]));
-        let (qm, qv) = (pm + distance * random.normal() * pv.exp(), pv + scale.ln());
+        let (qm, qv) = (
+            pm + distance * normal(&mut random) * pv.exp(),
+            pv + scale.ln(),
+        );
         (posterior[0][i], posterior[1][i]) = (qm as f32, qv as f32);
         let away = (qm - pm) / pv.exp();
         ideal += (-0.5 + pv - qv + 0.5 * (scale * scale + away * away)) / std::f64::consts::LN_2;

@@ -1,8 +1,6 @@
 //! Pixels and bits: inverses at any parameters, and the rate against the exact likelihood.
 
-mod common;
-
-use common::{Random, state};
+use crate::common::{Random, state};
 use proptest::prelude::*;
 use vdvae_coding::{Coder, CodingError, PixelCodec, PixelShape, pop_bernoulli, push_bernoulli};
 
@@ -142,15 +140,13 @@ fn exact_bits(shape: &PixelShape, parameters: &[f32], levels: &[u8]) -> f64 {
     -total.log2()
 }
 
-/// A pixel near what the parameters predict: each colour drawn from the first component.
+/// A pixel drawn from what the parameters predict: random bits, decoded.
 fn likely_levels(shape: &PixelShape, parameters: &[f32], random: &mut Random) -> Vec<u8> {
-    let k = shape.mixtures;
     let mut codec = PixelCodec::new(*shape).unwrap();
     let mut coder = Coder::seeded();
     for _ in 0..8 {
         coder.push_bits(random.below(1 << 16), 16).unwrap();
     }
-    assert_eq!(parameters.len(), shape.parameters().max(k));
     let mut levels = vec![0; shape.colours];
     codec
         .pop(&mut coder, parameters, &mut levels, None)
@@ -188,6 +184,39 @@ fn code_length_is_the_exact_likelihood() {
             "{shape:?}: {got} for {exact}"
         );
     }
+}
+
+#[test]
+fn the_first_colour_alone_costs_its_marginal() {
+    let shape = PixelShape {
+        mixtures: 5,
+        colours: 3,
+        bits: 8,
+    };
+    let mut codec = PixelCodec::first_colour(shape).unwrap();
+    let mut random = Random(4);
+    let (mut exact, mut coder, mut all) = (0.0, Coder::seeded(), Vec::new());
+    for _ in 0..2000 {
+        let mut parameters = random.floats(shape.parameters(), -1.0, 1.0);
+        parameters[10..15].copy_from_slice(&random.floats(5, -4.5, -1.0));
+        let level = likely_levels(&shape, &parameters, &mut random)[0];
+        // Logits, means and log scales of red are a grayscale model.
+        let gray = PixelShape {
+            colours: 1,
+            ..shape
+        };
+        exact += exact_bits(&gray, &parameters[..15], &[level]);
+        codec.push(&mut coder, &parameters, &[level], None).unwrap();
+        all.push((parameters, level));
+    }
+    let got = coder.net_bits();
+    assert!((got - exact).abs() < 1e-3 * exact, "{got} for {exact}");
+    for (parameters, level) in all.iter().rev() {
+        let mut found = [0];
+        codec.pop(&mut coder, parameters, &mut found, None).unwrap();
+        assert_eq!(found[0], *level);
+    }
+    coder.verify_drained().unwrap();
 }
 
 #[test]

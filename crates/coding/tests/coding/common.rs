@@ -31,11 +31,6 @@ impl Random {
     pub fn floats(&mut self, len: usize, low: f64, high: f64) -> Vec<f32> {
         (0..len).map(|_| self.within(low, high) as f32).collect()
     }
-
-    pub fn normal(&mut self) -> f64 {
-        let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
-        radius * (std::f64::consts::TAU * self.unit()).cos()
-    }
 }
 
 /// Everything that a coder is.
