@@ -3,6 +3,7 @@
 use crate::coder::{Coder, Interval, PRECISION};
 use crate::error::{CodingError, expect_len};
 use crate::gaussian::finite;
+use crate::math::sigmoid;
 
 /// Pushes bits given the logits of their being 1, the last one first. `NaN` counts as 0.
 ///
@@ -39,7 +40,7 @@ pub fn pop_bernoulli(
 /// Zeros come first; both values always have a code.
 fn start_of_ones(logit: f32) -> u32 {
     let whole = 1 << PRECISION;
-    let zero = 1.0 / (1.0 + libm::exp(finite(logit)));
+    let zero = sigmoid(-finite(logit));
     ((zero * f64::from(whole)) as u32).clamp(1, whole - 1)
 }
 

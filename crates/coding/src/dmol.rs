@@ -3,6 +3,7 @@
 use crate::coder::{Coder, Interval, PRECISION};
 use crate::error::{CodingError, expect_len};
 use crate::gaussian::finite;
+use crate::math::{exp, one_minus_exp_neg, sigmoid, tanh};
 
 /// Lower bound of the log scales, as in the likelihood.
 const LEAST_LOG_SCALE: f64 = -7.0;
@@ -241,7 +242,7 @@ impl Mixture {
         let largest = logits.iter().map(|&logit| finite(logit));
         let largest = largest.fold(f64::NEG_INFINITY, f64::max);
         self.weights.clear();
-        let weights = logits.iter().map(|&x| libm::exp(finite(x) - largest));
+        let weights = logits.iter().map(|&x| exp(finite(x) - largest));
         self.weights.extend(weights);
         self.normalise();
     }
@@ -253,7 +254,7 @@ impl Mixture {
         // Block 0 is that of the logits.
         let block = |i: usize| &parameters[i * k..(i + 1) * k];
         let first = 1 + kinds * known.len();
-        let scale = |&x: &f32| libm::exp(-finite(x).clamp(LEAST_LOG_SCALE, MOST_LOG_SCALE));
+        let scale = |&x: &f32| exp(-finite(x).clamp(LEAST_LOG_SCALE, MOST_LOG_SCALE));
         self.means.clear();
         self.means.extend(block(first).iter().map(|&x| finite(x)));
         self.inverse.clear();
@@ -262,7 +263,7 @@ impl Mixture {
             // Green: the coefficient stored with red. Blue: those with green and with blue.
             let coefficients = block(3 * (known.len() + before));
             for (mean, &coefficient) in self.means.iter_mut().zip(coefficients) {
-                *mean += libm::tanh(finite(coefficient)) * value;
+                *mean += tanh(finite(coefficient)) * value;
             }
         }
     }
@@ -318,7 +319,7 @@ impl Mixture {
             let mass = match (first, last) {
                 (true, _) => sigmoid(a),
                 (_, true) => sigmoid(-b),
-                _ => sigmoid(a) * sigmoid(-b) * -libm::expm1(b - a),
+                _ => sigmoid(a) * sigmoid(-b) * one_minus_exp_neg(a - b),
             };
             *inverse = weight * mass;
             sum += *inverse;
@@ -336,8 +337,4 @@ impl Mixture {
             *weight *= scale;
         }
     }
-}
-
-fn sigmoid(x: f64) -> f64 {
-    1.0 / (1.0 + libm::exp(-x))
 }

@@ -3,6 +3,7 @@
 use crate::coder::{Coder, Interval, PRECISION};
 use crate::error::{CodingError, expect_len};
 use crate::grid::Grid;
+use crate::math::exp;
 use crate::normal::{IntegerNormal, cdf, scaled};
 
 /// Log scales are clamped to +- this.
@@ -108,7 +109,7 @@ impl<const P: usize> LatentCodec<P> {
         for (i, (&cell, value)) in cells.iter().zip(values).enumerate() {
             self.check_cell(cell)?;
             let (mean, log_sigma) = prior.at(i);
-            *value = (mean + libm::exp(log_sigma) * self.grid.centre(cell)) as f32;
+            *value = (mean + exp(log_sigma) * self.grid.centre(cell)) as f32;
         }
         Ok(())
     }
@@ -259,8 +260,8 @@ impl Relative {
     #[inline]
     fn new(prior: (f64, f64), posterior: (f64, f64)) -> Self {
         Self {
-            mean: (posterior.0 - prior.0) * libm::exp(-prior.1),
-            per_sigma: libm::exp(prior.1 - posterior.1),
+            mean: (posterior.0 - prior.0) * exp(-prior.1),
+            per_sigma: exp(prior.1 - posterior.1),
         }
     }
 }

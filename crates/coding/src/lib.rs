@@ -9,6 +9,7 @@ mod dmol;
 mod error;
 mod gaussian;
 mod grid;
+mod math;
 mod normal;
 mod tiles;
 
