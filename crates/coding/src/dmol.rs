@@ -4,6 +4,8 @@ use crate::coder::{Coder, Interval, PRECISION};
 use crate::error::{CodingError, expect_len};
 use crate::gaussian::finite;
 use crate::math::{exp, one_minus_exp_neg, sigmoid, tanh};
+use crate::search::search;
+use std::ops::Range;
 
 /// Lower bound of the log scales, as in the likelihood.
 const LEAST_LOG_SCALE: f64 = -7.0;
@@ -53,6 +55,12 @@ impl PixelShape {
     /// The value in [-1, 1] that the network knows a level as.
     fn value(&self, level: u32) -> f64 {
         (f64::from(level << (8 - self.bits)) - 127.5) / 127.5
+    }
+
+    /// The level next to a value. Conversion to integers saturates.
+    fn nearest(&self, value: f64) -> u32 {
+        let level = (value * 127.5 + 127.5) / f64::from(1 << (8 - self.bits)) + 0.5;
+        (level as u32).min(self.levels() - 1)
     }
 
     /// The border between a level and the one below: half way between their values.
@@ -291,18 +299,37 @@ impl Mixture {
 
     /// The level whose interval holds `quantile`, and that interval.
     fn find(&self, shape: &PixelShape, quantile: u32) -> (u32, Interval) {
-        let (mut low, mut start) = (0, 0);
-        let (mut high, mut end) = (shape.levels(), 1 << PRECISION);
-        while high - low > 1 {
-            let middle = (low + high) / 2;
-            let middle_start = self.start(shape, middle);
-            if middle_start <= quantile {
-                (low, start) = (middle, middle_start);
-            } else {
-                (high, end) = (middle, middle_start);
+        let interval = |level| Interval {
+            start: self.start(shape, level),
+            end: self.start(shape, level + 1),
+        };
+        let guess = self.guess(shape, quantile);
+        if guess.len() == 1 {
+            let interval = interval(guess.start);
+            if interval.contains(quantile) {
+                return (guess.start, interval);
             }
         }
-        (low, Interval { start, end })
+        let level = search(guess, shape.levels(), |level| {
+            self.start(shape, level) <= quantile
+        });
+        (level, interval(level))
+    }
+
+    /// Where to look for a quantile of the mixture: between the least and the greatest of the
+    /// components' quantiles.
+    fn guess(&self, shape: &PixelShape, quantile: u32) -> Range<u32> {
+        // Only a guess: `ln` may differ between machines, what is found does not.
+        let below = f64::from(quantile) + 0.5;
+        let logit = (below / (f64::from(1 << PRECISION) - below)).ln();
+        let quantiles = self.means.iter().zip(&self.inverse);
+        let (mut least, mut greatest) = (f64::INFINITY, f64::NEG_INFINITY);
+        for value in quantiles.map(|(mean, inverse)| mean + logit / inverse) {
+            least = least.min(value);
+            greatest = greatest.max(value);
+        }
+        let level = |value| shape.nearest(value);
+        level(least)..level(greatest) + 1
     }
 
     /// Weights the components by how likely they make `level`.

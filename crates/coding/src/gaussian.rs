@@ -5,6 +5,7 @@ use crate::error::{CodingError, expect_len};
 use crate::grid::Grid;
 use crate::math::exp;
 use crate::normal::{IntegerNormal, cdf, scaled};
+use crate::search::search;
 
 /// Log scales are clamped to +- this.
 const MOST_LOG_SIGMA: f32 = 30.0;
@@ -205,7 +206,7 @@ impl<const P: usize> LatentCodec<P> {
     #[inline]
     fn prior_cell(&self, quantile: u32) -> u32 {
         let guess = self.grid.locate(self.posterior.inverse(quantile));
-        search(guess, self.cells(), |cell| {
+        search(guess..guess + 1, self.cells(), |cell| {
             self.prior[cell as usize] <= quantile
         })
     }
@@ -241,7 +242,7 @@ impl<const P: usize> LatentCodec<P> {
         if interval.contains(quantile) {
             return (guess, interval);
         }
-        let cell = search(guess, self.cells(), |cell| {
+        let cell = search(guess..guess + 1, self.cells(), |cell| {
             self.posterior_start(relative, cell) <= quantile
         });
         (cell, self.posterior_interval(relative, cell))
@@ -281,38 +282,4 @@ fn prior_table<const P: usize>(grid: &Grid) -> Vec<u32> {
         mass + cell
     });
     starts.collect()
-}
-
-/// The last of `0 .. cells` for which `starts_before` holds. It holds for 0 and, going up, until
-/// some cell and no further. Close guesses are fast.
-#[inline]
-fn search(guess: u32, cells: u32, starts_before: impl Fn(u32) -> bool) -> u32 {
-    let (mut low, mut high) = (guess, guess);
-    let mut step = 1;
-    if starts_before(guess) {
-        loop {
-            high = (high + step).min(cells);
-            if high == cells || !starts_before(high) {
-                break;
-            }
-            (low, step) = (high, step * 2);
-        }
-    } else {
-        loop {
-            low = low.saturating_sub(step);
-            if low == 0 || starts_before(low) {
-                break;
-            }
-            (high, step) = (low, step * 2);
-        }
-    }
-    while high - low > 1 {
-        let middle = low + (high - low) / 2;
-        if starts_before(middle) {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    low
 }

@@ -11,6 +11,7 @@ mod gaussian;
 mod grid;
 mod math;
 mod normal;
+mod search;
 mod tiles;
 
 pub use bernoulli::{pop_bernoulli, push_bernoulli};
