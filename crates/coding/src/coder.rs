@@ -66,6 +66,27 @@ impl Stream {
 /// coder therefore stands on an endless, fixed stream of random words, and counts how many were
 /// taken. A coder [of a stream](Self::from_stream) has nothing below: popping too much is an
 /// error there, since only damaged data leads to it.
+///
+/// ```
+/// use vdvae_coding::{Coder, LatentCodec, Normals};
+///
+/// let latents: LatentCodec = LatentCodec::new(14)?;
+/// let prior = Normals { mean: &[0.0, 1.0], log_sigma: &[0.0, -1.0] };
+/// let posterior = Normals { mean: &[0.5, 0.8], log_sigma: &[-2.0, -1.5] };
+///
+/// let mut coder = Coder::seeded();
+/// let mut cells = [0; 2];
+/// latents.pop_posterior(&mut coder, prior, posterior, &mut cells)?;
+/// latents.push_prior(&mut coder, &cells)?;
+///
+/// let mut coder = Coder::from_stream(coder.into_stream())?;
+/// let mut again = [0; 2];
+/// latents.pop_prior(&mut coder, &mut again)?;
+/// assert_eq!(again, cells);
+/// latents.push_posterior(&mut coder, prior, posterior, &again)?;
+/// coder.verify_drained()?;
+/// # Ok::<(), vdvae_coding::CodingError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Coder {
     ans: AnsCoder<u32, u64, Words>,

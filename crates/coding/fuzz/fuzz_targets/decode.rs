@@ -3,7 +3,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use std::sync::LazyLock;
 use vdvae_coding::{Coder, LatentCodec, Normals, PixelCodec, PixelShape, Stream};
+
+/// Its tables take longer than a run.
+static LATENTS: LazyLock<LatentCodec> =
+    LazyLock::new(|| LatentCodec::new(10).expect("10 bits are possible"));
 
 fuzz_target!(|input: (u64, Vec<u32>, [u32; 4], [u32; 10])| {
     let (state, words, latent, pixel) = input;
@@ -25,7 +30,7 @@ fuzz_target!(|input: (u64, Vec<u32>, [u32; 4], [u32; 10])| {
         log_sigma: &qv,
     };
     let parameters = pixel.map(f32::from_bits);
-    let latents: LatentCodec = LatentCodec::new(10).expect("10 bits are possible");
+    let latents = &*LATENTS;
     let shape = PixelShape {
         mixtures: 1,
         colours: 3,
