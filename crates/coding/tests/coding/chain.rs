@@ -3,7 +3,7 @@
 
 use crate::common::Random;
 use vdvae_coding::container::{Archive, Chain, ImageEntry, ModelId, pixel_checksum};
-use vdvae_coding::{Coder, LatentCodec, Normals, PixelCodec, PixelShape};
+use vdvae_coding::{Coder, CodingError, LatentCodec, Normals, PixelCodec, PixelShape};
 
 const LAYERS: usize = 3;
 const LATENTS: usize = 4;
@@ -49,6 +49,13 @@ struct Codecs {
     pixels: PixelCodec,
 }
 
+fn codecs() -> Codecs {
+    Codecs {
+        latents: LatentCodec::new(14).unwrap(),
+        pixels: PixelCodec::new(SHAPE).unwrap(),
+    }
+}
+
 fn compress(codecs: &mut Codecs, coder: &mut Coder, image: &[u8]) {
     let (mut z, mut cells): (Vec<Vec<f32>>, Vec<Vec<u32>>) = Default::default();
     for _ in 0..LAYERS {
@@ -71,36 +78,31 @@ fn compress(codecs: &mut Codecs, coder: &mut Coder, image: &[u8]) {
     }
 }
 
-fn decompress(codecs: &mut Codecs, coder: &mut Coder) -> Vec<u8> {
+fn decompress(codecs: &mut Codecs, coder: &mut Coder) -> Result<Vec<u8>, CodingError> {
     let (mut z, mut cells): (Vec<Vec<f32>>, Vec<Vec<u32>>) = Default::default();
     let mut priors = Vec::new();
     for _ in 0..LAYERS {
         let prior = prior(&z);
         let (mut layer, mut values) = (vec![0; LATENTS], vec![0.0; LATENTS]);
-        codecs.latents.pop_prior(coder, &mut layer).unwrap();
+        codecs.latents.pop_prior(coder, &mut layer)?;
         codecs
             .latents
-            .values(normals(&prior), &layer, &mut values)
-            .unwrap();
+            .values(normals(&prior), &layer, &mut values)?;
         cells.push(layer);
         priors.push(prior);
         z.push(values);
     }
     let mut image = vec![0; PIXELS * 3];
     let parameters = pixel_parameters(&z);
-    codecs
-        .pixels
-        .pop(coder, &parameters, &mut image, None)
-        .unwrap();
+    codecs.pixels.pop(coder, &parameters, &mut image, None)?;
     for (prior, layer) in priors.iter().zip(&cells).rev() {
         let posterior = posterior(prior, &image);
         let (prior, posterior) = (normals(prior), normals(&posterior));
         codecs
             .latents
-            .push_posterior(coder, prior, posterior, layer)
-            .unwrap();
+            .push_posterior(coder, prior, posterior, layer)?;
     }
-    image
+    Ok(image)
 }
 
 fn entry(i: usize, image: &[u8]) -> ImageEntry {
@@ -115,9 +117,7 @@ fn entry(i: usize, image: &[u8]) -> ImageEntry {
 
 #[test]
 fn two_thousand_chained_images_come_back_and_the_seed_remains() {
-    let latents = LatentCodec::new(14).unwrap();
-    let pixels = PixelCodec::new(SHAPE).unwrap();
-    let mut codecs = Codecs { latents, pixels };
+    let mut codecs = codecs();
     let mut random = Random(8);
     let images: Vec<Vec<u8>> = (0..2000)
         .map(|_| (0..PIXELS * 3).map(|_| random.below(256) as u8).collect())
@@ -162,7 +162,7 @@ fn two_thousand_chained_images_come_back_and_the_seed_remains() {
     let mut coder = Coder::from_stream(chain.stream).unwrap();
     for &image in chain.images.iter().rev() {
         assert!(coder.verify_drained().is_err());
-        let found = decompress(&mut codecs, &mut coder);
+        let found = decompress(&mut codecs, &mut coder).unwrap();
         assert_eq!(found, images[image as usize]);
         assert_eq!(
             pixel_checksum(&found),
@@ -170,4 +170,24 @@ fn two_thousand_chained_images_come_back_and_the_seed_remains() {
         );
     }
     coder.verify_drained().unwrap();
+}
+
+#[test]
+fn a_changed_stream_never_passes_for_the_right_one() {
+    let mut codecs = codecs();
+    let mut random = Random(9);
+    let image: Vec<u8> = (0..PIXELS * 3).map(|_| random.below(256) as u8).collect();
+    let mut coder = Coder::seeded();
+    for _ in 0..5 {
+        compress(&mut codecs, &mut coder, &image);
+    }
+    let stream = coder.into_stream();
+    for bit in 0..32 * stream.words.len() {
+        let mut changed = stream.clone();
+        changed.words[bit / 32] ^= 1 << (bit % 32);
+        let mut coder = Coder::from_stream(changed).unwrap();
+        // Wrong images, or nothing left of them, or something else than the seed at the end.
+        let right = (0..5).all(|_| decompress(&mut codecs, &mut coder).as_ref() == Ok(&image));
+        assert!(!right || coder.verify_drained().is_err(), "bit {bit}");
+    }
 }
