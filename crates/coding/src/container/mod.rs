@@ -1,0 +1,265 @@
+//! The archive: `.vdz` files.
+//!
+//! All numbers are little endian.
+//!
+//! | bytes | what |
+//! | --- | --- |
+//! | 8 | magic `89 56 44 5a 0d 0a 1a 0a` |
+//! | 4 | version |
+//! | 4 | length of the header |
+//! | 4 | CRC-32 of all of the above and of the header |
+//! | | header: model, coding, images, streams (see `header.rs`) |
+//! | | the words of the streams, one stream after the other, 4 bytes a word |
+//!
+//! The header holds the CRC-32 of each stream, so that every byte of a file is checked before
+//! anything is decoded.
+
+mod error;
+mod header;
+mod name;
+mod reader;
+
+pub use error::ContainerError;
+pub use name::check_name;
+
+use crate::coder::Stream;
+use header::Header;
+use reader::Reader;
+use std::io::Write;
+
+/// The first bytes: not text, and damaged by whatever changes line ends or strips bit 7.
+const MAGIC: [u8; 8] = *b"\x89VDZ\r\n\x1a\n";
+/// The version that is written and read.
+const VERSION: u32 = 1;
+/// Bytes before the header.
+const PREFIX: usize = 20;
+
+/// What must be the same for decompression as it was for compression.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelId {
+    /// Hash of the weights.
+    pub hash: [u8; 32],
+    /// Name of the kernel path (instruction set) that computed the parameters, at most 255 bytes.
+    pub kernel_path: String,
+    /// Side of the model's images in pixels.
+    pub side: u32,
+    /// Colours of the model's images: 1 or 3.
+    pub colours: u8,
+    /// Bits of a colour: 5 or 8.
+    pub bits: u8,
+    /// 2 to this power is the number of cells of a latent.
+    pub latent_bits: u8,
+}
+
+/// One image of an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageEntry {
+    /// Relative path with `/`, see [`check_name`].
+    pub name: String,
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// Channels that the image came with: 1 (gray) or 3, whatever the model's colours.
+    pub channels: u8,
+    /// [`pixel_checksum`] of the image.
+    pub checksum: u32,
+}
+
+/// A stream with the images that it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chain {
+    /// The coder at rest.
+    pub stream: Stream,
+    /// Indices of the images, in the order in which they were pushed: the last one is popped
+    /// first, and an image can be had only after all that follow it here.
+    pub images: Vec<u32>,
+}
+
+/// An archive of losslessly compressed images.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Archive {
+    /// What decompression needs.
+    pub model: ModelId,
+    /// The images, in the order in which they were given.
+    pub images: Vec<ImageEntry>,
+    /// Independent streams.
+    pub chains: Vec<Chain>,
+}
+
+/// CRC-32 of an image's bytes, `[height, width, channels]`.
+pub fn pixel_checksum(pixels: &[u8]) -> u32 {
+    crc32fast::hash(pixels)
+}
+
+impl Archive {
+    /// Writes the archive.
+    ///
+    /// # Errors
+    /// If writing fails, or the archive is one that could not be read: a name that is not
+    /// allowed or there twice, an image that is not in exactly one chain, a size out of range.
+    pub fn write(&self, mut out: impl Write) -> Result<(), ContainerError> {
+        self.check()?;
+        let words: Vec<Vec<u8>> = self.chains.iter().map(|c| bytes(&c.stream.words)).collect();
+        let header = header::encode(self, &words)?;
+        let mut prefix = [0; PREFIX];
+        prefix[..8].copy_from_slice(&MAGIC);
+        prefix[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        let len = u32::try_from(header.len()).map_err(|_| ContainerError::Field {
+            what: "length of the header",
+            expected: "less than 4 GiB".into(),
+            found: header.len().to_string(),
+        })?;
+        prefix[12..16].copy_from_slice(&len.to_le_bytes());
+        let checksum = header_checksum(&prefix, &header);
+        prefix[16..].copy_from_slice(&checksum.to_le_bytes());
+        out.write_all(&prefix)?;
+        out.write_all(&header)?;
+        for words in words {
+            out.write_all(&words)?;
+        }
+        Ok(out.flush()?)
+    }
+
+    /// Reads an archive; takes no more memory than a small multiple of the bytes given.
+    ///
+    /// # Errors
+    /// If any byte is not what was written, or the archive is one that [`write`](Self::write)
+    /// refuses.
+    pub fn read(bytes: &[u8]) -> Result<Self, ContainerError> {
+        let mut reader = Reader::new(bytes);
+        // Before the length: a file that is something else should be called so.
+        if !bytes.starts_with(&MAGIC[..bytes.len().min(8)]) {
+            return Err(ContainerError::NotAnArchive);
+        }
+        let prefix = reader.take("the first 20 bytes", PREFIX)?;
+        let mut fields = Reader::new(&prefix[8..]);
+        let version = fields.u32("version")?;
+        if version != VERSION {
+            return Err(ContainerError::Version {
+                found: version,
+                expected: VERSION,
+            });
+        }
+        let len = fields.u32("length of the header")?;
+        let expected = fields.u32("checksum of the header")?;
+        let header = reader.take("header", len as usize)?;
+        check_crc("header", expected, header_checksum(prefix, header))?;
+        let Header {
+            model,
+            images,
+            chains,
+        } = header::decode(header)?;
+        let mut archive = Self {
+            model,
+            images,
+            chains: Vec::new(),
+        };
+        for chain in chains {
+            let words = reader.take("stream", chain.bytes()?)?;
+            check_crc("stream", chain.checksum, crc32fast::hash(words))?;
+            archive.chains.push(chain.with_words(words));
+        }
+        reader.finish("the last stream")?;
+        archive.check()?;
+        Ok(archive)
+    }
+
+    /// Checks that the archive was made by `own`, the model at hand.
+    ///
+    /// # Errors
+    /// If anything differs; says what, and what to do.
+    pub fn check_model(&self, own: &ModelId) -> Result<(), ContainerError> {
+        let made_with = &self.model;
+        if made_with.hash != own.hash {
+            return Err(ContainerError::Model {
+                expected: hex(&made_with.hash),
+                found: hex(&own.hash),
+            });
+        }
+        if made_with.kernel_path != own.kernel_path {
+            return Err(ContainerError::KernelPath {
+                expected: made_with.kernel_path.clone(),
+                found: own.kernel_path.clone(),
+            });
+        }
+        let sizes = |id: &ModelId| {
+            format!(
+                "side {}, {} colours, {} bits, 2^{} cells",
+                id.side, id.colours, id.bits, id.latent_bits
+            )
+        };
+        if made_with != own {
+            return Err(ContainerError::Field {
+                what: "size of the model",
+                expected: sizes(own),
+                found: sizes(made_with),
+            });
+        }
+        Ok(())
+    }
+
+    /// The chain that holds an image, and how many images have to be decoded to get at it,
+    /// itself included; `None` if there is no such image.
+    pub fn locate(&self, image: u32) -> Option<(usize, usize)> {
+        self.chains.iter().enumerate().find_map(|(i, chain)| {
+            let place = chain
+                .images
+                .iter()
+                .rev()
+                .position(|&other| other == image)?;
+            Some((i, place + 1))
+        })
+    }
+
+    /// What neither a written nor a read archive may violate.
+    fn check(&self) -> Result<(), ContainerError> {
+        header::check_model(&self.model)?;
+        self.images.iter().try_for_each(header::check_image)?;
+        name::check_distinct(self.images.iter().map(|image| image.name.as_str()))?;
+        let mut seen = vec![0_u32; self.images.len()];
+        for &image in self.chains.iter().flat_map(|chain| &chain.images) {
+            let limit = seen.len();
+            *seen.get_mut(image as usize).ok_or(ContainerError::Field {
+                what: "image of a stream",
+                expected: format!("a number below {limit}"),
+                found: image.to_string(),
+            })? += 1;
+        }
+        match seen.iter().position(|&times| times != 1) {
+            None => Ok(()),
+            Some(image) => Err(ContainerError::Field {
+                what: "number of streams that hold an image",
+                expected: "1".into(),
+                found: format!("{} for {:?}", seen[image], self.images[image].name),
+            }),
+        }
+    }
+}
+
+fn header_checksum(prefix: &[u8], header: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&prefix[..16]);
+    hasher.update(header);
+    hasher.finalize()
+}
+
+fn check_crc(what: &'static str, expected: u32, found: u32) -> Result<(), ContainerError> {
+    if expected == found {
+        Ok(())
+    } else {
+        Err(ContainerError::Checksum {
+            what,
+            expected,
+            found,
+        })
+    }
+}
+
+fn bytes(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
+}
+
+fn hex(hash: &[u8]) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
