@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use vdvae_kernels::elementwise::dmol;
 
 use super::fused::{CpuOperation, apply, is_cpu};
+use super::profile::{Work, timed};
 
 /// What a discretized mixture of logistics models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,13 +71,21 @@ pub fn dmol_sample(
 ) -> Vec<f32> {
     let mut values = vec![0.0; u_logistic.len()];
     let shape = shape.kernel(1, u_logistic.len() / shape.channels);
-    dmol::sample(&shape, parameters, u_mixture, u_logistic, &mut values);
+    let numbers = parameters.len() + u_mixture.len() + 2 * u_logistic.len();
+    timed(
+        || Work::moving("dmol sample", numbers),
+        || dmol::sample(&shape, parameters, u_mixture, u_logistic, &mut values),
+    );
     values
 }
 
 impl CpuOperation<2> for dmol::DmolShape {
     /// The gradient of each image's own loss.
     type Saved = Vec<f32>;
+
+    fn name(&self) -> String {
+        "dmol".to_owned()
+    }
 
     fn output_shape(&self) -> Vec<usize> {
         vec![self.batch]

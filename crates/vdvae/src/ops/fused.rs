@@ -15,6 +15,8 @@ use burn::backend::{
 };
 use burn::tensor::{Device, Tensor, TensorData};
 
+use super::profile::{Work, timed};
+
 type AutodiffTensor<B> = FloatTensor<Autodiff<B>>;
 
 /// An operation of N tensors on the CPU, with its mirror.
@@ -23,6 +25,15 @@ type AutodiffTensor<B> = FloatTensor<Autodiff<B>>;
 pub(crate) trait CpuOperation<const N: usize>: Clone + Debug + Send + 'static {
     /// What `forward` leaves for `backward`, beside the inputs.
     type Saved: Clone + Debug + Send + 'static;
+
+    /// What a profile calls it.
+    fn name(&self) -> String;
+
+    /// Multiplications and additions of the convolutions in `forward`; a gradient of the first input
+    /// takes as many, and one of the weights. 0 where moving numbers is the work.
+    fn operations(&self) -> usize {
+        0
+    }
 
     /// Returns the output. `saved` is `Some` place to fill when a backward pass may follow.
     fn forward(&self, inputs: [&[f32]; N], saved: Option<&mut Option<Self::Saved>>) -> Vec<f32>;
@@ -59,7 +70,7 @@ pub(crate) fn apply<const N: usize, const D: usize, O: CpuOperation<N>>(
     let autodiff = inputs.iter().any(is_autodiff);
     if !autodiff {
         let inputs = inputs.map(|input| contiguous(plain(input)));
-        let output = operation.forward(slices(&inputs), None);
+        let output = forward(&operation, &inputs, None);
         return Tensor::from_primitive::<Flex>(tensor(output, operation.output_shape()));
     }
     let inputs = inputs.map(tracked);
@@ -72,17 +83,52 @@ pub(crate) fn apply<const N: usize, const D: usize, O: CpuOperation<N>>(
     let output = match prepared {
         OpsKind::Tracked(prepared) => {
             let mut saved = None;
-            let output = operation.forward(slices(&primitives), Some(&mut saved));
+            let output = forward(&operation, &primitives, Some(&mut saved));
             let output = tensor(output, operation.output_shape());
             let saved = saved.expect("an operation saves what its backward pass needs");
             prepared.finish((operation, primitives, saved), output)
         }
         OpsKind::UnTracked(prepared) => {
-            let output = operation.forward(slices(&primitives), None);
+            let output = forward(&operation, &primitives, None);
             prepared.finish(tensor(output, operation.output_shape()))
         }
     };
     Tensor::from_primitive::<Autodiff<Flex>>(output)
+}
+
+fn forward<const N: usize, O: CpuOperation<N>>(
+    operation: &O,
+    inputs: &[FlexTensor; N],
+    saved: Option<&mut Option<O::Saved>>,
+) -> Vec<f32> {
+    let inputs = slices(inputs);
+    let work = || Work {
+        name: operation.name(),
+        operations: operation.operations() as f64,
+        bytes: bytes(&inputs) + 4.0 * operation.output_shape().iter().product::<usize>() as f64,
+    };
+    timed(work, || operation.forward(inputs, saved))
+}
+
+fn backward<const N: usize, O: CpuOperation<N>>(
+    operation: &O,
+    inputs: &[FlexTensor; N],
+    saved: &O::Saved,
+    gradient: &FlexTensor,
+    wanted: [bool; N],
+) -> [Option<Vec<f32>>; N] {
+    let (inputs, gradient) = (slices(inputs), host_slice(gradient));
+    let work = || Work {
+        name: format!("{} backward", operation.name()),
+        operations: (1 + usize::from(wanted[0])) as f64 * operation.operations() as f64,
+        // The inputs, then a gradient of each.
+        bytes: 2.0 * bytes(&inputs) + bytes(&[gradient]),
+    };
+    timed(work, || operation.backward(inputs, saved, gradient, wanted))
+}
+
+fn bytes(slices: &[&[f32]]) -> f64 {
+    slices.iter().map(|slice| size_of_val(*slice) as f64).sum()
 }
 
 #[derive(Debug)]
@@ -95,7 +141,7 @@ impl<const N: usize, O: CpuOperation<N>> Backward<Flex, N> for OperationBackward
         let gradient = contiguous(grads.consume::<Flex>(&ops.node));
         let (operation, inputs, saved) = ops.state;
         let wanted = ops.parents.each_ref().map(|parent| parent.is_some());
-        let results = operation.backward(slices(&inputs), &saved, host_slice(&gradient), wanted);
+        let results = backward(&operation, &inputs, &saved, &gradient, wanted);
         for ((parent, result), input) in ops.parents.into_iter().zip(results).zip(&inputs) {
             if let Some(parent) = parent {
                 let result = result.expect("a wanted gradient was not computed");

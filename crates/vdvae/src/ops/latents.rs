@@ -78,6 +78,10 @@ struct Draw {
 impl CpuOperation<2> for Draw {
     type Saved = ();
 
+    fn name(&self) -> String {
+        "draw".to_owned()
+    }
+
     fn output_shape(&self) -> Vec<usize> {
         self.shape.to_vec()
     }
@@ -110,6 +114,10 @@ struct GaussianKl {
 
 impl CpuOperation<2> for GaussianKl {
     type Saved = ();
+
+    fn name(&self) -> String {
+        "kl".to_owned()
+    }
 
     fn output_shape(&self) -> Vec<usize> {
         vec![self.batch]
@@ -145,6 +153,10 @@ struct AddFeatures {
 
 impl CpuOperation<2> for AddFeatures {
     type Saved = ();
+
+    fn name(&self) -> String {
+        "add features".to_owned()
+    }
 
     fn output_shape(&self) -> Vec<usize> {
         self.shape.to_vec()

@@ -49,6 +49,10 @@ pub fn upsample_add(x: Tensor<4>, lower: Tensor<4>) -> Tensor<4> {
 impl CpuOperation<1> for PoolShape {
     type Saved = ();
 
+    fn name(&self) -> String {
+        "pool".to_owned()
+    }
+
     fn output_shape(&self) -> Vec<usize> {
         vec![
             self.batch,
@@ -80,6 +84,10 @@ impl CpuOperation<1> for PoolShape {
 
 impl CpuOperation<2> for UpsampleShape {
     type Saved = ();
+
+    fn name(&self) -> String {
+        "upsample".to_owned()
+    }
 
     fn output_shape(&self) -> Vec<usize> {
         vec![self.batch, self.height, self.width, self.channels]
