@@ -76,7 +76,7 @@ impl Keys {
         };
         let images = noise.par_chunks_mut(per_image).zip(self.generators(layer));
         let count = self.items.len() * per_image;
-        timed(|| Work::moving("noise", count), || images.for_each(draw));
+        timed(|_| Work::moving("noise", count), || images.for_each(draw));
         let shape = [self.items.len(), side, side, channels];
         Tensor::from_data(TensorData::new(noise, shape), device)
     }

@@ -12,6 +12,7 @@ Examples:
   vdvae bench                                          a training step of the default model
   vdvae bench --preset cifar10 --batch 4 --json        one line of JSON
   vdvae bench --preset cifar10 --batch 4 --what eval --threads 1
+  vdvae bench --preset small32 --steps 50              small tensors, many operations
   vdvae bench --what sample --pixels --steps 50        with the pixels drawn
   vdvae bench --preset cifar10 --batch 4 --profile     where the time goes
   vdvae bench --config my.toml --set model.width=96    what a change costs

@@ -69,8 +69,18 @@ pub fn run(arguments: &BenchArgs) -> Result<()> {
         pixels: arguments.pixels,
         device: &device,
     };
+    let gflop = arguments.what.operations(&architecture.operations()) * bench.batch as f64 * 1e-9;
+    let report = measure(arguments, &bench, gflop)?;
+    if arguments.json {
+        return print_json(&report);
+    }
+    print_report(&report)
+}
+
+fn measure(arguments: &BenchArgs, bench: &Bench, gflop: f64) -> Result<Report> {
+    let (warmup, steps) = (arguments.warmup, arguments.steps);
     let before = peak::multiply_add_gflops();
-    let mut seconds = bench.run(arguments.warmup, arguments.steps, || {
+    let mut seconds = bench.run(warmup, steps, || {
         if arguments.profile {
             profile::start();
         }
@@ -78,44 +88,36 @@ pub fn run(arguments: &BenchArgs) -> Result<()> {
     let totals = arguments.profile.then(profile::stop);
     // What the measurement of the memory takes itself is none of the model's.
     let peak_rss_mb = peak_memory().map(|bytes| bytes as f64 / f64::from(1 << 20));
-    let peak_gflops = before.max(peak::multiply_add_gflops());
-    let copy_gb_s = peak::copy_gigabytes_per_second();
     let limits = Limits {
-        gflops: peak_gflops,
-        gigabytes: copy_gb_s,
+        gflops: before.max(peak::multiply_add_gflops()),
+        gigabytes: peak::copy_gigabytes_per_second(),
     };
     let total = seconds.iter().sum();
     seconds.sort_by(f64::total_cmp);
     let median_s = median(&seconds);
-    let operations = arguments.what.operations(&architecture.operations());
-    let gflop = operations * bench.batch as f64 * 1e-9;
-    let report = Report {
-        what: arguments.what,
-        pixels: arguments.pixels,
+    Ok(Report {
+        what: bench.task,
+        pixels: bench.pixels,
         preset: subject(arguments),
         batch: bench.batch,
         dtype: "fp32",
         device: arguments.machine.device.clone(),
         kernels: detect::name(),
         threads: rayon::current_num_threads(),
-        steps: arguments.steps,
-        warmup: arguments.warmup,
+        steps,
+        warmup,
         min_s: seconds[0],
         median_s,
         max_s: seconds[seconds.len() - 1],
         images_per_s: bench.batch as f64 / median_s,
         gflop,
         gflops: gflop / median_s,
-        peak_gflops,
-        share_of_peak: gflop / median_s / peak_gflops,
-        copy_gb_s,
+        peak_gflops: limits.gflops,
+        share_of_peak: gflop / median_s / limits.gflops,
+        copy_gb_s: limits.gigabytes,
         peak_rss_mb,
-        profile: totals.map(|totals| rows(&totals, total, arguments.steps, limits)),
-    };
-    if arguments.json {
-        return print_json(&report);
-    }
-    print_report(&report)
+        profile: totals.map(|totals| rows(&totals, total, steps, limits)),
+    })
 }
 
 /// The name of what is measured.

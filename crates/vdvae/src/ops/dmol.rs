@@ -1,6 +1,7 @@
 //! The discretized mixture of logistics (PixelCNN++, section 2.1; reference likelihood of VDVAE).
 
 use burn::tensor::Tensor;
+use rayon::prelude::*;
 use vdvae_kernels::elementwise::dmol;
 
 use super::fused::{CpuOperation, apply, is_cpu};
@@ -73,7 +74,7 @@ pub fn dmol_sample(
     let shape = shape.kernel(1, u_logistic.len() / shape.channels);
     let numbers = parameters.len() + u_mixture.len() + 2 * u_logistic.len();
     timed(
-        || Work::moving("dmol sample", numbers),
+        |_| Work::moving("dmol sample", numbers),
         || dmol::sample(&shape, parameters, u_mixture, u_logistic, &mut values),
     );
     values
@@ -82,6 +83,7 @@ pub fn dmol_sample(
 impl CpuOperation<2> for dmol::DmolShape {
     /// The gradient of each image's own loss.
     type Saved = Vec<f32>;
+    const READS_AGAIN: bool = false;
 
     fn name(&self) -> String {
         "dmol".to_owned()
@@ -114,9 +116,14 @@ impl CpuOperation<2> for dmol::DmolShape {
         gradient: &[f32],
         _: [bool; 2],
     ) -> [Option<Vec<f32>>; 2] {
-        let images = own.chunks_exact(own.len() / self.batch).zip(gradient);
-        let scaled = images.flat_map(|(image, &factor)| image.iter().map(move |&own| factor * own));
-        [Some(scaled.collect()), None]
+        let mut scaled = own.clone();
+        let images = scaled.par_chunks_exact_mut(own.len() / self.batch);
+        images.zip(gradient).for_each(|(image, factor)| {
+            for own in image {
+                *own *= factor;
+            }
+        });
+        [Some(scaled), None]
     }
 }
 

@@ -26,6 +26,9 @@ pub(crate) trait CpuOperation<const N: usize>: Clone + Debug + Send + 'static {
     /// What `forward` leaves for `backward`, beside the inputs.
     type Saved: Clone + Debug + Send + 'static;
 
+    /// Whether `backward` looks at the values of the inputs.
+    const READS_AGAIN: bool = true;
+
     /// What a profile calls it.
     fn name(&self) -> String;
 
@@ -41,8 +44,13 @@ pub(crate) trait CpuOperation<const N: usize>: Clone + Debug + Send + 'static {
     /// The shape of the output of `forward`.
     fn output_shape(&self) -> Vec<usize>;
 
+    /// The inputs whose gradient is that of the output itself, which `backward` need not copy.
+    fn passes_on(&self) -> [bool; N] {
+        [false; N]
+    }
+
     /// Returns the gradient of every input whose `wanted` is true, given the gradient of the output.
-    /// A gradient that is not wanted may be `None`; one that is wanted must not.
+    /// A gradient that is not wanted or passed on may be `None`; another must not.
     fn backward(
         &self,
         inputs: [&[f32]; N],
@@ -102,10 +110,10 @@ fn forward<const N: usize, O: CpuOperation<N>>(
     saved: Option<&mut Option<O::Saved>>,
 ) -> Vec<f32> {
     let inputs = slices(inputs);
-    let work = || Work {
+    let work = |output: &Vec<f32>| Work {
         name: operation.name(),
         operations: operation.operations() as f64,
-        bytes: bytes(&inputs) + 4.0 * operation.output_shape().iter().product::<usize>() as f64,
+        bytes: bytes(inputs) + bytes([output]),
     };
     timed(work, || operation.forward(inputs, saved))
 }
@@ -118,17 +126,19 @@ fn backward<const N: usize, O: CpuOperation<N>>(
     wanted: [bool; N],
 ) -> [Option<Vec<f32>>; N] {
     let (inputs, gradient) = (slices(inputs), host_slice(gradient));
-    let work = || Work {
+    let work = |results: &[Option<Vec<f32>>; N]| Work {
         name: format!("{} backward", operation.name()),
         operations: (1 + usize::from(wanted[0])) as f64 * operation.operations() as f64,
-        // The inputs, then a gradient of each.
-        bytes: 2.0 * bytes(&inputs) + bytes(&[gradient]),
+        bytes: if O::READS_AGAIN { bytes(inputs) } else { 0.0 }
+            + bytes([gradient])
+            + bytes(results.iter().flatten()),
     };
     timed(work, || operation.backward(inputs, saved, gradient, wanted))
 }
 
-fn bytes(slices: &[&[f32]]) -> f64 {
-    slices.iter().map(|slice| size_of_val(*slice) as f64).sum()
+fn bytes(slices: impl IntoIterator<Item = impl AsRef<[f32]>>) -> f64 {
+    let sizes = slices.into_iter().map(|slice| size_of_val(slice.as_ref()));
+    sizes.sum::<usize>() as f64
 }
 
 #[derive(Debug)]
@@ -142,12 +152,18 @@ impl<const N: usize, O: CpuOperation<N>> Backward<Flex, N> for OperationBackward
         let (operation, inputs, saved) = ops.state;
         let wanted = ops.parents.each_ref().map(|parent| parent.is_some());
         let results = backward(&operation, &inputs, &saved, &gradient, wanted);
-        for ((parent, result), input) in ops.parents.into_iter().zip(results).zip(&inputs) {
-            if let Some(parent) = parent {
+        let inputs = inputs.iter().zip(operation.passes_on());
+        for ((parent, result), (input, passed_on)) in
+            ops.parents.into_iter().zip(results).zip(inputs)
+        {
+            let Some(parent) = parent else { continue };
+            let result = if passed_on {
+                gradient.clone()
+            } else {
                 let result = result.expect("a wanted gradient was not computed");
-                let shape = input.layout().shape().to_vec();
-                grads.register::<Flex>(parent.id, tensor(result, shape));
-            }
+                tensor(result, input.layout().shape().to_vec())
+            };
+            grads.register::<Flex>(parent.id, result);
         }
     }
 }

@@ -50,7 +50,7 @@ pub fn adamw(
     // Five tensors are read, four of them written.
     let numbers = 9 * tensor.grad.len();
     timed(
-        || Work::moving("adamw", numbers),
+        |_| Work::moving("adamw", numbers),
         || fused_adamw(tensor, rule),
     );
     let wrap = Tensor::from_primitive::<Flex>;
@@ -68,7 +68,7 @@ pub fn sum_of_squares(tensor: Tensor<1>) -> f64 {
         let tensor = primitive(tensor);
         let values = host_slice(&tensor);
         let sum = || vdvae_kernels::elementwise::optimizer::sum_of_squares(values);
-        timed(|| Work::moving("sum of squares", values.len()), sum)
+        timed(|_| Work::moving("sum of squares", values.len()), sum)
     } else {
         f64::from((tensor.clone() * tensor).sum().into_scalar::<f32>())
     }

@@ -48,6 +48,7 @@ pub fn upsample_add(x: Tensor<4>, lower: Tensor<4>) -> Tensor<4> {
 
 impl CpuOperation<1> for PoolShape {
     type Saved = ();
+    const READS_AGAIN: bool = false;
 
     fn name(&self) -> String {
         "pool".to_owned()
@@ -84,6 +85,7 @@ impl CpuOperation<1> for PoolShape {
 
 impl CpuOperation<2> for UpsampleShape {
     type Saved = ();
+    const READS_AGAIN: bool = false;
 
     fn name(&self) -> String {
         "upsample".to_owned()

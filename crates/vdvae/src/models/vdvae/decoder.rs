@@ -200,8 +200,7 @@ impl TopDownBlock {
             .filter(|_| latents.is_weighed())
             .map(|posterior| ops::gaussian_log_ratio(posterior.clone(), prior.clone(), z.clone()));
         let kl = posterior.map(|posterior| ops::gaussian_kl(posterior, prior.clone()));
-        let x = ops::add_features(x, prior);
-        let x = x + self.z_proj.forward(z);
+        let x = ops::add_features(x, prior, self.z_proj.forward(z));
         (self.resnet.forward(x), kl, log_ratio)
     }
 }
