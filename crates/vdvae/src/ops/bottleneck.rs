@@ -90,11 +90,11 @@ impl<const N: usize> CpuOperation<N> for Block {
     type Saved = Option<Hidden>;
 
     fn name(&self) -> String {
-        format!("bottleneck {}x{}", self.height, self.width)
+        format!("bottleneck {}x{}", self.shape.height, self.shape.width)
     }
 
     fn operations(&self) -> usize {
-        Bottleneck::operations(self)
+        self.shape.operations()
     }
 
     fn output_shape(&self) -> Vec<usize> {
