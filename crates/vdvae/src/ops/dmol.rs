@@ -83,7 +83,7 @@ pub fn dmol_sample(
 impl CpuOperation<2> for dmol::DmolShape {
     /// The gradient of each image's own loss.
     type Saved = Vec<f32>;
-    const READS_AGAIN: bool = false;
+    const KEEPS_INPUTS: bool = false;
 
     fn name(&self) -> String {
         "dmol".to_owned()

@@ -26,8 +26,9 @@ pub(crate) trait CpuOperation<const N: usize>: Clone + Debug + Send + 'static {
     /// What `forward` leaves for `backward`, beside the inputs.
     type Saved: Clone + Debug + Send + 'static;
 
-    /// Whether `backward` looks at the values of the inputs.
-    const READS_AGAIN: bool = true;
+    /// Whether `backward` looks at the values of the inputs; else they are not kept for it, and it is
+    /// given empty slices.
+    const KEEPS_INPUTS: bool = true;
 
     /// What a profile calls it.
     fn name(&self) -> String;
@@ -94,7 +95,9 @@ pub(crate) fn apply<const N: usize, const D: usize, O: CpuOperation<N>>(
             let output = forward(&operation, &primitives, Some(&mut saved));
             let output = tensor(output, operation.output_shape());
             let saved = saved.expect("an operation saves what its backward pass needs");
-            prepared.finish((operation, primitives, saved), output)
+            let shapes = primitives.each_ref().map(shape);
+            let kept = O::KEEPS_INPUTS.then_some(primitives);
+            prepared.finish((operation, shapes, kept, saved), output)
         }
         OpsKind::UnTracked(prepared) => {
             let output = forward(&operation, &primitives, None);
@@ -120,18 +123,17 @@ fn forward<const N: usize, O: CpuOperation<N>>(
 
 fn backward<const N: usize, O: CpuOperation<N>>(
     operation: &O,
-    inputs: &[FlexTensor; N],
+    kept: Option<&[FlexTensor; N]>,
     saved: &O::Saved,
     gradient: &FlexTensor,
     wanted: [bool; N],
 ) -> [Option<Vec<f32>>; N] {
-    let (inputs, gradient) = (slices(inputs), host_slice(gradient));
+    let inputs = kept.map_or([&[][..]; N], slices);
+    let gradient = host_slice(gradient);
     let work = |results: &[Option<Vec<f32>>; N]| Work {
         name: format!("{} backward", operation.name()),
         operations: (1 + usize::from(wanted[0])) as f64 * operation.operations() as f64,
-        bytes: if O::READS_AGAIN { bytes(inputs) } else { 0.0 }
-            + bytes([gradient])
-            + bytes(results.iter().flatten()),
+        bytes: bytes(inputs) + bytes([gradient]) + bytes(results.iter().flatten()),
     };
     timed(work, || operation.backward(inputs, saved, gradient, wanted))
 }
@@ -145,23 +147,24 @@ fn bytes(slices: impl IntoIterator<Item = impl AsRef<[f32]>>) -> f64 {
 struct OperationBackward<O>(PhantomData<O>);
 
 impl<const N: usize, O: CpuOperation<N>> Backward<Flex, N> for OperationBackward<O> {
-    type State = (O, [FlexTensor; N], O::Saved);
+    /// The operation, the shapes of its inputs, their values if it keeps them, what else it left.
+    type State = (O, [Vec<usize>; N], Option<[FlexTensor; N]>, O::Saved);
 
     fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, _: &mut Checkpointer) {
         let gradient = contiguous(grads.consume::<Flex>(&ops.node));
-        let (operation, inputs, saved) = ops.state;
+        let (operation, shapes, kept, saved) = ops.state;
         let wanted = ops.parents.each_ref().map(|parent| parent.is_some());
-        let results = backward(&operation, &inputs, &saved, &gradient, wanted);
-        let inputs = inputs.iter().zip(operation.passes_on());
-        for ((parent, result), (input, passed_on)) in
-            ops.parents.into_iter().zip(results).zip(inputs)
+        let results = backward(&operation, kept.as_ref(), &saved, &gradient, wanted);
+        let shapes = shapes.into_iter().zip(operation.passes_on());
+        for ((parent, result), (shape, passed_on)) in
+            ops.parents.into_iter().zip(results).zip(shapes)
         {
             let Some(parent) = parent else { continue };
             let result = if passed_on {
                 gradient.clone()
             } else {
                 let result = result.expect("a wanted gradient was not computed");
-                tensor(result, input.layout().shape().to_vec())
+                tensor(result, shape)
             };
             grads.register::<Flex>(parent.id, result);
         }
@@ -197,6 +200,10 @@ fn contiguous(tensor: FlexTensor) -> FlexTensor {
     } else {
         tensor.to_contiguous()
     }
+}
+
+fn shape(tensor: &FlexTensor) -> Vec<usize> {
+    tensor.layout().shape().to_vec()
 }
 
 /// The elements of a contiguous tensor.

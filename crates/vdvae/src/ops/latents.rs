@@ -156,8 +156,9 @@ struct AddFeatures {
 }
 
 impl CpuOperation<3> for AddFeatures {
-    type Saved = ();
-    const READS_AGAIN: bool = false;
+    /// Length of the prior's output.
+    type Saved = usize;
+    const KEEPS_INPUTS: bool = false;
 
     fn name(&self) -> String {
         "add features".to_owned()
@@ -171,21 +172,21 @@ impl CpuOperation<3> for AddFeatures {
         [true, false, true]
     }
 
-    fn forward(&self, [x, p, z]: [&[f32]; 3], saved: Option<&mut Option<()>>) -> Vec<f32> {
+    fn forward(&self, [x, p, z]: [&[f32]; 3], saved: Option<&mut Option<usize>>) -> Vec<f32> {
         let mut out = vec![0.0; x.len()];
         features::add_features(self.shape[3], self.offset, (x, p, z), &mut out);
-        saved.map(|saved| saved.insert(()));
+        saved.map(|saved| saved.insert(p.len()));
         out
     }
 
     fn backward(
         &self,
-        [_, p, _]: [&[f32]; 3],
-        _: &(),
+        _: [&[f32]; 3],
+        &p: &usize,
         gradient: &[f32],
         _: [bool; 3],
     ) -> [Option<Vec<f32>>; 3] {
-        let mut dp = vec![0.0; p.len()];
+        let mut dp = vec![0.0; p];
         features::add_features_backward(self.shape[3], self.offset, gradient, &mut dp);
         [None, Some(dp), None]
     }
