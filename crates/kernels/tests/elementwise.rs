@@ -170,9 +170,10 @@ fn features_are_added_after_the_offset() {
     {
         let x = numbers(pixels * channels, 7, 1.0);
         let p = numbers(pixels * (channels + offset), 8, 1.0);
+        let z = numbers(x.len(), 9, 1.0);
         let mut out = poisoned(x.len());
-        add_features(channels, offset, &x, &p, &mut out);
-        let loss = |p: &[f64]| naive::add_features(channels, offset, &wide(&x), p);
+        add_features(channels, offset, (&x, &p, &z), &mut out);
+        let loss = |p: &[f64]| naive::add_features(channels, offset, &wide(&x), p, &wide(&z));
         assert_close("features", &out, loss(&wide(&p)));
         let mut dp = poisoned(p.len());
         add_features_backward(channels, offset, &x, &mut dp);
@@ -361,7 +362,7 @@ fn all_results(batch: usize) -> Vec<Vec<f32>> {
     draw_backward(z, &q, &eps, z_, dq);
     kl(z, &q, &p, kl_);
     kl_backward(z, &q, &p, &dkl, dq_kl, dp_kl);
-    add_features(c, 2 * z, &x, &p, sum);
+    add_features(c, 2 * z, (&x, &p, &x), sum);
     add_features_backward(c, 2 * z, &x, dp);
     let pool = PoolShape {
         batch,

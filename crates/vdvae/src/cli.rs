@@ -91,7 +91,7 @@ pub struct Machine {
 #[derive(Debug, Args)]
 pub struct Configuration {
     /// A configuration that comes with the program: photos32 (default), fashion32, cifar10,
-    /// imagenet32, imagenet64, ffhq256, ffhq1024.
+    /// imagenet32, imagenet64, ffhq256, ffhq1024, small32 (for benchmarks).
     #[arg(long, value_name = "NAME", conflicts_with = "config")]
     pub preset: Option<String>,
     /// A configuration file; `vdvae info PRESET --toml` prints one to start from.

@@ -7,6 +7,8 @@ use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
+use crate::ops::profile::{Work, timed};
+
 /// What random numbers are for. Two purposes never share a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
@@ -67,14 +69,14 @@ impl Keys {
     pub fn normal(&self, layer: usize, side: usize, channels: usize, device: &Device) -> Tensor<4> {
         let per_image = side * side * channels;
         let mut noise = vec![0.0_f32; self.items.len() * per_image];
-        noise
-            .par_chunks_mut(per_image)
-            .zip(self.generators(layer))
-            .for_each(|(image, mut generator)| {
-                for value in image {
-                    *value = StandardNormal.sample(&mut generator);
-                }
-            });
+        let draw = |(image, mut generator): (&mut [f32], _)| {
+            for value in image {
+                *value = StandardNormal.sample(&mut generator);
+            }
+        };
+        let images = noise.par_chunks_mut(per_image).zip(self.generators(layer));
+        let count = self.items.len() * per_image;
+        timed(|_| Work::moving("noise", count), || images.for_each(draw));
         let shape = [self.items.len(), side, side, channels];
         Tensor::from_data(TensorData::new(noise, shape), device)
     }

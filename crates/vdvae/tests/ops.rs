@@ -196,9 +196,13 @@ fn latents() {
     );
     compare(
         "features",
-        [inputs.tensor([3, 4, 4, 7]), prior],
-        |[x, prior]| ops::add_features(x, prior),
-        |[x, prior]| composed::add_features(x, prior),
+        [
+            inputs.tensor([3, 4, 4, 7]),
+            prior,
+            inputs.tensor([3, 4, 4, 7]),
+        ],
+        |[x, prior, z]| ops::add_features(x, prior, z),
+        |[x, prior, z]| composed::add_features(x, prior, z),
     );
 }
 

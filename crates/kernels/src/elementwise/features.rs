@@ -1,4 +1,5 @@
-//! The features that the prior adds to the state: `x + p[.., offset..]`.
+//! What a stochastic layer adds to the state: the prior's features and what the latents say,
+//! `x + p[.., offset..] + z`.
 
 use super::{expect_len, for_chunks, rows_per_task};
 
@@ -11,27 +12,35 @@ fn prior_channels(channels: usize, offset: usize, x: usize, p: usize) -> usize {
     offset + channels
 }
 
-/// `out = x + p[.., offset..]`: `x` and `out` `[.., channels]`, `p` `[.., offset + channels]`.
+/// `out = x + p[.., offset..] + z`: `x`, `z` and `out` `[.., channels]`, `p`
+/// `[.., offset + channels]`.
 ///
 /// # Panics
 /// If the lengths do not agree.
-pub fn add_features(channels: usize, offset: usize, x: &[f32], p: &[f32], out: &mut [f32]) {
+pub fn add_features(
+    channels: usize,
+    offset: usize,
+    (x, p, z): (&[f32], &[f32], &[f32]),
+    out: &mut [f32],
+) {
     let stride = prior_channels(channels, offset, x.len(), p.len());
+    expect_len("z", z.len(), x.len());
     expect_len("out", out.len(), x.len());
     let rows = rows_per_task(channels);
     for_chunks(out, rows * channels, |i, out| {
         let x = x[i * rows * channels..].chunks_exact(channels);
         let p = p[i * rows * stride..].chunks_exact(stride);
-        for ((out, x), p) in out.chunks_exact_mut(channels).zip(x).zip(p) {
-            for ((out, x), p) in out.iter_mut().zip(x).zip(&p[offset..]) {
-                *out = x + p;
+        let z = z[i * rows * channels..].chunks_exact(channels);
+        for ((out, x), (p, z)) in out.chunks_exact_mut(channels).zip(x).zip(p.zip(z)) {
+            for ((out, x), (p, z)) in out.iter_mut().zip(x).zip(p[offset..].iter().zip(z)) {
+                *out = x + p + z;
             }
         }
     });
 }
 
 /// Gradient of [`add_features`] with respect to `p`: 0 in the first `offset` channels, then
-/// `dout`. That with respect to `x` is `dout` itself.
+/// `dout`. Those with respect to `x` and `z` are `dout` itself.
 ///
 /// # Panics
 /// If the lengths do not agree.

@@ -12,13 +12,20 @@ Examples:
   vdvae bench                                          a training step of the default model
   vdvae bench --preset cifar10 --batch 4 --json        one line of JSON
   vdvae bench --preset cifar10 --batch 4 --what eval --threads 1
+  vdvae bench --preset small32 --steps 50              small tensors, many operations
   vdvae bench --what sample --pixels --steps 50        with the pixels drawn
+  vdvae bench --preset cifar10 --batch 4 --profile     where the time goes
   vdvae bench --config my.toml --set model.width=96    what a change costs
 
 Images are random bytes, weights are fresh: only the time is looked at. GFLOP/s counts the operations
 of direct convolutions, however they are computed (a training step is three times its forward pass), so
 a share of the peak above 100 % is possible. The peak is fp32 multiply-adds on all threads, measured in
-the same run, before and after. Memory is the most that the process held up to the last step.")]
+the same run, before and after. Memory is the most that the process held up to the last step.
+
+--profile: seconds of each operation in a step; GFLOP/s of its convolutions; GB/s of what it must read
+and write at least; the time that the peak and the speed of memory copies would allow as a share of the
+time taken. Small tensors stay in caches, which are faster than memory. Everything else is Burn's own
+operations, scheduling and allocation.")]
 pub struct BenchArgs {
     /// Which model.
     #[command(flatten)]
@@ -38,6 +45,9 @@ pub struct BenchArgs {
     /// With --what sample: also draw the pixels.
     #[arg(long)]
     pub pixels: bool,
+    /// Also tell which operation takes how much of the time (CPU).
+    #[arg(long)]
+    pub profile: bool,
     /// Print the result as one line of JSON on standard output.
     #[arg(long)]
     pub json: bool,

@@ -8,12 +8,14 @@ use vdvae_kernels::{detect, peak};
 
 use super::train::{DEFAULT_PRESET, described};
 use super::{architecture, batch_size, print_json};
+use crate::bench::profile::{Limits, Row, rows};
 use crate::bench::{Bench, Task};
 use crate::cli::BenchArgs;
 use crate::console::results;
 use crate::device;
 use crate::error::usage;
 use crate::memory::peak_memory;
+use crate::ops::profile;
 
 #[derive(Serialize)]
 struct Report {
@@ -46,6 +48,8 @@ struct Report {
     copy_gb_s: f64,
     /// The most memory that the process held until the last step; none where the system does not tell.
     peak_rss_mb: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<Vec<Row>>,
 }
 
 pub fn run(arguments: &BenchArgs) -> Result<()> {
@@ -65,41 +69,55 @@ pub fn run(arguments: &BenchArgs) -> Result<()> {
         pixels: arguments.pixels,
         device: &device,
     };
+    let gflop = arguments.what.operations(&architecture.operations()) * bench.batch as f64 * 1e-9;
+    let report = measure(arguments, &bench, gflop)?;
+    if arguments.json {
+        return print_json(&report);
+    }
+    print_report(&report)
+}
+
+fn measure(arguments: &BenchArgs, bench: &Bench, gflop: f64) -> Result<Report> {
+    let (warmup, steps) = (arguments.warmup, arguments.steps);
     let before = peak::multiply_add_gflops();
-    let mut seconds = bench.run(arguments.warmup, arguments.steps, || ())?;
+    let mut seconds = bench.run(warmup, steps, || {
+        if arguments.profile {
+            profile::start();
+        }
+    })?;
+    let totals = arguments.profile.then(profile::stop);
     // What the measurement of the memory takes itself is none of the model's.
     let peak_rss_mb = peak_memory().map(|bytes| bytes as f64 / f64::from(1 << 20));
-    let peak_gflops = before.max(peak::multiply_add_gflops());
+    let limits = Limits {
+        gflops: before.max(peak::multiply_add_gflops()),
+        gigabytes: peak::copy_gigabytes_per_second(),
+    };
+    let total = seconds.iter().sum();
     seconds.sort_by(f64::total_cmp);
     let median_s = median(&seconds);
-    let operations = arguments.what.operations(&architecture.operations());
-    let gflop = operations * bench.batch as f64 * 1e-9;
-    let report = Report {
-        what: arguments.what,
-        pixels: arguments.pixels,
+    Ok(Report {
+        what: bench.task,
+        pixels: bench.pixels,
         preset: subject(arguments),
         batch: bench.batch,
         dtype: "fp32",
         device: arguments.machine.device.clone(),
         kernels: detect::name(),
         threads: rayon::current_num_threads(),
-        steps: arguments.steps,
-        warmup: arguments.warmup,
+        steps,
+        warmup,
         min_s: seconds[0],
         median_s,
         max_s: seconds[seconds.len() - 1],
         images_per_s: bench.batch as f64 / median_s,
         gflop,
         gflops: gflop / median_s,
-        peak_gflops,
-        share_of_peak: gflop / median_s / peak_gflops,
-        copy_gb_s: peak::copy_gigabytes_per_second(),
+        peak_gflops: limits.gflops,
+        share_of_peak: gflop / median_s / limits.gflops,
+        copy_gb_s: limits.gigabytes,
         peak_rss_mb,
-    };
-    if arguments.json {
-        return print_json(&report);
-    }
-    print_report(&report)
+        profile: totals.map(|totals| rows(&totals, total, steps, limits)),
+    })
 }
 
 /// The name of what is measured.
@@ -167,6 +185,34 @@ fn print_report(report: &Report) -> Result<()> {
         writeln!(
             out,
             "peak memory    {megabytes:.0} MiB  (of the process, up to the last step)"
+        )?;
+    }
+    match &report.profile {
+        Some(rows) => print_profile(rows),
+        None => Ok(()),
+    }
+}
+
+fn print_profile(rows: &[Row]) -> Result<()> {
+    let mut out = results();
+    writeln!(
+        out,
+        "\n{:<28} {:>7} {:>10} {:>7} {:>9} {:>7} {:>9}",
+        "operation", "calls", "ms a step", "share", "GFLOP/s", "GB/s", "of limit"
+    )?;
+    let rate = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.1}"));
+    for row in rows {
+        let limit = row.share_of_limit.map(|share| 100.0 * share);
+        writeln!(
+            out,
+            "{:<28} {:>7} {:>10.3} {:>5.1} % {:>9} {:>7} {:>9}",
+            row.operation,
+            row.calls.map_or(String::new(), |calls| format!("{calls}")),
+            1e3 * row.seconds,
+            100.0 * row.share,
+            rate(row.gflops),
+            rate(row.gb_s),
+            limit.map_or(String::new(), |limit| format!("{limit:.0} %")),
         )?;
     }
     Ok(())

@@ -20,8 +20,9 @@ macro_rules! preset {
 }
 
 impl Preset {
-    /// All presets: the default, the small one for Fashion-MNIST, then the published ones.
-    pub const ALL: [Preset; 7] = [
+    /// All presets: the default, the small one for Fashion-MNIST, the published ones, then one for
+    /// benchmarks.
+    pub const ALL: [Preset; 8] = [
         preset!("photos32"),
         preset!("fashion32"),
         preset!("cifar10"),
@@ -29,6 +30,7 @@ impl Preset {
         preset!("imagenet64"),
         preset!("ffhq256"),
         preset!("ffhq1024"),
+        preset!("small32"),
     ];
 
     /// One that gives every key there is, the optional ones too.

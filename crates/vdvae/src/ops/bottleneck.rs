@@ -89,6 +89,14 @@ impl<const N: usize> CpuOperation<N> for Block {
     /// Nothing with `checkpoint_activations`.
     type Saved = Option<Hidden>;
 
+    fn name(&self) -> String {
+        format!("bottleneck {}x{}", self.shape.height, self.shape.width)
+    }
+
+    fn operations(&self) -> usize {
+        self.shape.operations()
+    }
+
     fn output_shape(&self) -> Vec<usize> {
         let shape = &self.shape;
         vec![shape.batch, shape.height, shape.width, shape.c_out]

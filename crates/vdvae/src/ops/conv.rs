@@ -34,6 +34,14 @@ pub fn conv(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
 impl CpuOperation<3> for Conv {
     type Saved = ();
 
+    fn name(&self) -> String {
+        format!("conv {0}x{0}", self.kernel)
+    }
+
+    fn operations(&self) -> usize {
+        Conv::operations(self)
+    }
+
     fn output_shape(&self) -> Vec<usize> {
         vec![self.batch, self.height, self.width, self.c_out]
     }

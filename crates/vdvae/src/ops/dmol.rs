@@ -1,9 +1,11 @@
 //! The discretized mixture of logistics (PixelCNN++, section 2.1; reference likelihood of VDVAE).
 
 use burn::tensor::Tensor;
+use rayon::prelude::*;
 use vdvae_kernels::elementwise::dmol;
 
 use super::fused::{CpuOperation, apply, is_cpu};
+use super::profile::{Work, timed};
 
 /// What a discretized mixture of logistics models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,13 +72,22 @@ pub fn dmol_sample(
 ) -> Vec<f32> {
     let mut values = vec![0.0; u_logistic.len()];
     let shape = shape.kernel(1, u_logistic.len() / shape.channels);
-    dmol::sample(&shape, parameters, u_mixture, u_logistic, &mut values);
+    let numbers = parameters.len() + u_mixture.len() + 2 * u_logistic.len();
+    timed(
+        |_| Work::moving("dmol sample", numbers),
+        || dmol::sample(&shape, parameters, u_mixture, u_logistic, &mut values),
+    );
     values
 }
 
 impl CpuOperation<2> for dmol::DmolShape {
     /// The gradient of each image's own loss.
     type Saved = Vec<f32>;
+    const KEEPS_INPUTS: bool = false;
+
+    fn name(&self) -> String {
+        "dmol".to_owned()
+    }
 
     fn output_shape(&self) -> Vec<usize> {
         vec![self.batch]
@@ -105,9 +116,14 @@ impl CpuOperation<2> for dmol::DmolShape {
         gradient: &[f32],
         _: [bool; 2],
     ) -> [Option<Vec<f32>>; 2] {
-        let images = own.chunks_exact(own.len() / self.batch).zip(gradient);
-        let scaled = images.flat_map(|(image, &factor)| image.iter().map(move |&own| factor * own));
-        [Some(scaled.collect()), None]
+        let mut scaled = own.clone();
+        let images = scaled.par_chunks_exact_mut(own.len() / self.batch);
+        images.zip(gradient).for_each(|(image, factor)| {
+            for own in image {
+                *own *= factor;
+            }
+        });
+        [Some(scaled), None]
     }
 }
 

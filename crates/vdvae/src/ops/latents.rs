@@ -12,7 +12,11 @@ pub fn draw(gaussian: Tensor<4>, temperature: f32, eps: Tensor<4>) -> Tensor<4> 
     if !is_cpu(&gaussian.device()) {
         return composed::draw(gaussian, temperature, eps);
     }
-    let eps = eps * temperature;
+    let eps = if temperature == 1.0 {
+        eps
+    } else {
+        eps * temperature
+    };
     apply(
         Draw { shape: eps.dims() },
         [gaussian.into_dispatch(), eps.into_dispatch()],
@@ -71,16 +75,16 @@ pub fn gaussian_log_ratio(posterior: Tensor<4>, prior: Tensor<4>, z: Tensor<4>) 
 }
 
 /// `x` [B, H, W, C] plus the last C channels of `prior` [B, H, W, 2Z + C], the features that the prior
-/// passes on.
-pub fn add_features(x: Tensor<4>, prior: Tensor<4>) -> Tensor<4> {
+/// passes on, plus what the latents say, `z` [B, H, W, C].
+pub fn add_features(x: Tensor<4>, prior: Tensor<4>, z: Tensor<4>) -> Tensor<4> {
     if !is_cpu(&x.device()) {
-        return composed::add_features(x, prior);
+        return composed::add_features(x, prior, z);
     }
     let shape = x.dims();
     let offset = prior.dims()[3] - shape[3];
     apply(
         AddFeatures { shape, offset },
-        [x.into_dispatch(), prior.into_dispatch()],
+        [x.into_dispatch(), prior.into_dispatch(), z.into_dispatch()],
     )
 }
 
@@ -92,6 +96,10 @@ struct Draw {
 
 impl CpuOperation<2> for Draw {
     type Saved = ();
+
+    fn name(&self) -> String {
+        "draw".to_owned()
+    }
 
     fn output_shape(&self) -> Vec<usize> {
         self.shape.to_vec()
@@ -126,6 +134,10 @@ struct GaussianKl {
 impl CpuOperation<2> for GaussianKl {
     type Saved = ();
 
+    fn name(&self) -> String {
+        "kl".to_owned()
+    }
+
     fn output_shape(&self) -> Vec<usize> {
         vec![self.batch]
     }
@@ -158,30 +170,40 @@ struct AddFeatures {
     offset: usize,
 }
 
-impl CpuOperation<2> for AddFeatures {
-    type Saved = ();
+impl CpuOperation<3> for AddFeatures {
+    /// Length of the prior's output.
+    type Saved = usize;
+    const KEEPS_INPUTS: bool = false;
+
+    fn name(&self) -> String {
+        "add features".to_owned()
+    }
 
     fn output_shape(&self) -> Vec<usize> {
         self.shape.to_vec()
     }
 
-    fn forward(&self, [x, p]: [&[f32]; 2], saved: Option<&mut Option<()>>) -> Vec<f32> {
+    fn passes_on(&self) -> [bool; 3] {
+        [true, false, true]
+    }
+
+    fn forward(&self, [x, p, z]: [&[f32]; 3], saved: Option<&mut Option<usize>>) -> Vec<f32> {
         let mut out = vec![0.0; x.len()];
-        features::add_features(self.shape[3], self.offset, x, p, &mut out);
-        saved.map(|saved| saved.insert(()));
+        features::add_features(self.shape[3], self.offset, (x, p, z), &mut out);
+        saved.map(|saved| saved.insert(p.len()));
         out
     }
 
     fn backward(
         &self,
-        [_, p]: [&[f32]; 2],
-        _: &(),
+        _: [&[f32]; 3],
+        &p: &usize,
         gradient: &[f32],
-        _: [bool; 2],
-    ) -> [Option<Vec<f32>>; 2] {
-        let mut dp = vec![0.0; p.len()];
+        _: [bool; 3],
+    ) -> [Option<Vec<f32>>; 3] {
+        let mut dp = vec![0.0; p];
         features::add_features_backward(self.shape[3], self.offset, gradient, &mut dp);
-        [Some(gradient.to_vec()), Some(dp)]
+        [None, Some(dp), None]
     }
 }
 
@@ -220,9 +242,9 @@ pub(super) mod composed {
     }
 
     /// [`super::add_features`] of Burn's operations.
-    pub fn add_features(x: Tensor<4>, prior: Tensor<4>) -> Tensor<4> {
+    pub fn add_features(x: Tensor<4>, prior: Tensor<4>, z: Tensor<4>) -> Tensor<4> {
         let channels = x.dims()[3];
         let first = prior.dims()[3] - channels;
-        x + prior.narrow(3, first, channels)
+        x + prior.narrow(3, first, channels) + z
     }
 }

@@ -10,7 +10,7 @@ mod dmol;
 mod fused;
 mod latents;
 mod optimizer;
-
+pub mod profile;
 mod resample;
 
 pub use bottleneck::{BottleneckWeights, Compute, bottleneck};

@@ -8,6 +8,7 @@ use vdvae_kernels::elementwise::optimizer::{AdamWTensor, adamw as fused_adamw};
 pub use vdvae_kernels::elementwise::optimizer::AdamW;
 
 use super::fused::{host_slice, is_cpu};
+use super::profile::{Work, timed};
 
 /// What the optimizer keeps for a parameter tensor, flattened in the order of memory, `[n]` each.
 #[derive(Clone, Debug)]
@@ -46,7 +47,12 @@ pub fn adamw(
         v: second.storage_mut(),
         ema: average.storage_mut(),
     };
-    fused_adamw(tensor, rule);
+    // Five tensors are read, four of them written.
+    let numbers = 9 * tensor.grad.len();
+    timed(
+        |_| Work::moving("adamw", numbers),
+        || fused_adamw(tensor, rule),
+    );
     let wrap = Tensor::from_primitive::<Flex>;
     *moments = Moments {
         first: wrap(first),
@@ -60,7 +66,9 @@ pub fn adamw(
 pub fn sum_of_squares(tensor: Tensor<1>) -> f64 {
     if is_cpu(&tensor.device()) {
         let tensor = primitive(tensor);
-        vdvae_kernels::elementwise::optimizer::sum_of_squares(host_slice(&tensor))
+        let values = host_slice(&tensor);
+        let sum = || vdvae_kernels::elementwise::optimizer::sum_of_squares(values);
+        timed(|_| Work::moving("sum of squares", values.len()), sum)
     } else {
         f64::from((tensor.clone() * tensor).sum().into_scalar::<f32>())
     }

@@ -48,6 +48,11 @@ pub fn upsample_add(x: Tensor<4>, lower: Tensor<4>) -> Tensor<4> {
 
 impl CpuOperation<1> for PoolShape {
     type Saved = ();
+    const KEEPS_INPUTS: bool = false;
+
+    fn name(&self) -> String {
+        "pool".to_owned()
+    }
 
     fn output_shape(&self) -> Vec<usize> {
         vec![
@@ -67,39 +72,45 @@ impl CpuOperation<1> for PoolShape {
 
     fn backward(
         &self,
-        [x]: [&[f32]; 1],
+        _: [&[f32]; 1],
         _: &(),
         gradient: &[f32],
         _: [bool; 1],
     ) -> [Option<Vec<f32>>; 1] {
-        let mut dx = vec![0.0; x.len()];
+        let mut dx = vec![0.0; self.input_len()];
         pool::avg_pool_backward(self, gradient, &mut dx);
         [Some(dx)]
     }
 }
 
 impl CpuOperation<2> for UpsampleShape {
-    type Saved = ();
+    /// Lengths of the inputs.
+    type Saved = [usize; 2];
+    const KEEPS_INPUTS: bool = false;
+
+    fn name(&self) -> String {
+        "upsample".to_owned()
+    }
 
     fn output_shape(&self) -> Vec<usize> {
         vec![self.batch, self.height, self.width, self.channels]
     }
 
-    fn forward(&self, [x, lower]: [&[f32]; 2], saved: Option<&mut Option<()>>) -> Vec<f32> {
+    fn forward(&self, [x, lower]: [&[f32]; 2], saved: Option<&mut Option<[usize; 2]>>) -> Vec<f32> {
         let mut out = vec![0.0; self.batch * self.image_len()];
         upsample::upsample_add(self, x, lower, &mut out);
-        saved.map(|saved| saved.insert(()));
+        saved.map(|saved| saved.insert([x.len(), lower.len()]));
         out
     }
 
     fn backward(
         &self,
-        [x, lower]: [&[f32]; 2],
-        _: &(),
+        _: [&[f32]; 2],
+        &[x, lower]: &[usize; 2],
         gradient: &[f32],
         _: [bool; 2],
     ) -> [Option<Vec<f32>>; 2] {
-        let (mut dx, mut dlower) = (vec![0.0; x.len()], vec![0.0; lower.len()]);
+        let (mut dx, mut dlower) = (vec![0.0; x], vec![0.0; lower]);
         upsample::upsample_add_backward(self, gradient, &mut dx, &mut dlower);
         [Some(dx), Some(dlower)]
     }

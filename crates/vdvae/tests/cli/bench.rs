@@ -94,6 +94,59 @@ fn bench_measures_any_kind_of_model() {
 }
 
 #[test]
+fn a_profile_tells_where_all_the_time_goes() {
+    let lab = Lab::new();
+    for (what, expected) in [
+        (
+            "train",
+            &[
+                "bottleneck 8x8",
+                "bottleneck 1x1 backward",
+                "conv 3x3",
+                "pool backward",
+                "upsample",
+                "draw",
+                "kl backward",
+                "dmol",
+                "adamw",
+                "sum of squares",
+                "noise",
+            ][..],
+        ),
+        ("eval", &["bottleneck 4x4", "kl", "dmol"]),
+        ("sample --pixels", &["bottleneck 4x4", "dmol sample"]),
+    ] {
+        let report = lab
+            .run(&format!("{BENCH} --what {what} --profile --json"))
+            .succeeds()
+            .json();
+        let rows = report["profile"].as_array().unwrap();
+        let share: f64 = rows.iter().map(|row| number(&row["share"])).sum();
+        assert!((share - 1.0).abs() < 1e-6, "{share}");
+        let names: Vec<&str> = rows
+            .iter()
+            .map(|row| row["operation"].as_str().unwrap())
+            .collect();
+        assert_eq!(names.last(), Some(&"everything else"));
+        for name in expected {
+            assert!(names.contains(name), "no {name} in {names:?}");
+        }
+        for row in rows {
+            assert_positive(row, &["seconds", "share"]);
+            if row["operation"].as_str().unwrap().starts_with("bottleneck") {
+                assert_positive(row, &["calls", "gflops", "gb_s", "share_of_limit"]);
+            }
+        }
+    }
+    let report = lab.run(&format!("{BENCH} --json")).succeeds().json();
+    assert_eq!(report["profile"], Value::Null);
+    let text = lab.run(&format!("{BENCH} --profile")).succeeds().out;
+    for part in ["ms a step", "bottleneck 8x8", "everything else"] {
+        assert!(text.contains(part), "no `{part}` in {text}");
+    }
+}
+
+#[test]
 fn bench_of_what_means_nothing() {
     let lab = Lab::new();
     for (options, parts) in [

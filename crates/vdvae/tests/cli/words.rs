@@ -64,7 +64,7 @@ fn info_of_a_run_a_file_and_everything() {
         .map(|preset| &preset["preset"])
         .collect();
     assert!(
-        names.contains(&&json!("photos32")) && names.len() == 7,
+        names.contains(&&json!("photos32")) && names.len() == 8,
         "{names:?}"
     );
 }

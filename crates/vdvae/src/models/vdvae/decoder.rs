@@ -189,8 +189,8 @@ impl TopDownBlock {
             posterior: posterior.as_ref(),
         });
         let kl = posterior.map(|posterior| ops::gaussian_kl(posterior, prior.clone()));
-        let x = ops::add_features(x, prior);
-        let x = self.resnet.forward(x + self.z_proj.forward(z));
+        let x = ops::add_features(x, prior, self.z_proj.forward(z));
+        let x = self.resnet.forward(x);
         latents.see_state(layer, &x);
         (x, kl)
     }

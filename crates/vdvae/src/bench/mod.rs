@@ -1,6 +1,8 @@
 //! How long the program's own work takes: the same calls as training, evaluation and sampling make, on
 //! random images and fresh weights.
 
+pub mod profile;
+
 use std::time::Instant;
 
 use anyhow::{Context, Result};
