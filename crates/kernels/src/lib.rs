@@ -22,8 +22,12 @@ mod multiply;
 pub mod naive;
 mod pack;
 pub mod parallel;
+mod precision;
+mod rows;
 pub mod scratch;
 pub mod simd;
 mod tile;
 mod weight_gradient;
 mod winograd;
+
+pub use precision::Precision;
