@@ -65,10 +65,10 @@ impl<const N: usize> CpuOperation<N> for Bottleneck {
     }
 
     fn forward(&self, inputs: [&[f32]; N], saved: Option<&mut Option<Hidden>>) -> Vec<f32> {
-        let mut y = vec![0.0; self.batch * self.height * self.width * self.c_out];
-        let mut hidden = saved.is_some().then(|| Hidden::new(self));
         let (x, activation, weights) = split(&inputs);
-        vdvae_kernels::bottleneck::forward(self, x, activation, &weights, &mut y, hidden.as_mut());
+        let keep = saved.is_some();
+        let (y, hidden) =
+            vdvae_kernels::bottleneck::forward_new(self, x, activation, &weights, keep);
         if let Some(saved) = saved {
             *saved = hidden;
         }
@@ -83,19 +83,14 @@ impl<const N: usize> CpuOperation<N> for Bottleneck {
         _: [bool; N],
     ) -> [Option<Vec<f32>>; N] {
         let (x, activation, weights) = split(&inputs);
-        let mut dx = vec![0.0; x.len()];
-        let mut dactivation = activation.map(|activation| vec![0.0; activation.len()]);
-        let mut gradients = Gradients::new(self);
-        vdvae_kernels::bottleneck::backward(
+        let (dx, dactivation, gradients) = vdvae_kernels::bottleneck::backward_new(
             self,
             x,
             activation,
             &weights,
             hidden,
             gradient,
-            &mut dx,
-            dactivation.as_deref_mut(),
-            &mut gradients,
+            activation.is_some(),
         );
         let Gradients {
             w1,
