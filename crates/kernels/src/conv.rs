@@ -5,7 +5,9 @@ use crate::grid::{Grid, Map};
 use crate::layer::{Finish, Layer, Source};
 use crate::pack::Weights;
 use crate::parallel::{Shared, enter};
+use crate::precision::Precision;
 use crate::scratch::Scratch;
+use crate::sizes::{check_images, product};
 use crate::weight_gradient::WeightGradient;
 
 /// The shape of a convolution with zero padding and stride 1.
@@ -22,18 +24,24 @@ pub struct Conv {
 
 impl Conv {
     /// Pixels of the batch.
+    ///
+    /// # Panics
+    /// If they are more than memory could hold.
     pub fn pixels(&self) -> usize {
-        self.batch * self.height * self.width
+        product(&[self.batch, self.height, self.width])
     }
 
     /// Length of the weights.
+    ///
+    /// # Panics
+    /// If they are more than memory could hold.
     pub fn weight_length(&self) -> usize {
-        self.kernel * self.kernel * self.c_in * self.c_out
+        product(&[self.kernel, self.kernel, self.c_in, self.c_out])
     }
 
     /// Multiplications and additions of a forward pass; each gradient takes as many.
     pub fn operations(&self) -> usize {
-        2 * self.pixels() * self.weight_length()
+        (2 * self.pixels()).saturating_mul(self.weight_length())
     }
 
     fn plain(&self) -> Grid {
@@ -48,6 +56,8 @@ impl Conv {
     fn check(&self, x: usize, weights: usize) {
         let kernel = self.kernel;
         assert!(kernel == 1 || kernel == 3, "kernel is 1 or 3, not {kernel}");
+        let most = self.c_in.max(self.c_out);
+        check_images(self.batch, self.height, self.width, most);
         check_length("x", x, self.pixels() * self.c_in);
         check_length("weights", weights, self.weight_length());
     }
@@ -57,11 +67,11 @@ impl Conv {
         let plain = self.plain();
         let border = Grid::border_for(self.kernel, self.height, self.width);
         if border == 0 {
-            return Map::of(buffer, plain, channels);
+            return Map::of(buffer, plain, channels, Precision::Fp32);
         }
         let grid = Grid { border, ..plain };
         let room = room.insert(Scratch::take(grid.places() * channels));
-        let map = Map::new(room, grid, channels);
+        let map = Map::new(room, grid, channels, Precision::Fp32);
         let line = self.width * channels;
         // SAFETY: nobody else uses the new buffer, and rows lie within it.
         unsafe {
@@ -94,11 +104,12 @@ pub fn forward(shape: &Conv, x: &[f32], weights: &[f32], bias: &[f32], y: &mut [
         let layer = Layer {
             source: Source::Map(from),
             segments: from.grid.segments(shape.kernel, shape.c_in),
+            precision: Precision::Fp32,
             weights: Weights::forward(weights, rows, shape.c_out, shape.pixels()),
             bias: Some(bias),
             outputs: shape.c_out,
             finish: Finish::Store {
-                to: Map::new(y, shape.plain(), shape.c_out),
+                to: Map::new(y, shape.plain(), shape.c_out, Precision::Fp32),
                 add: None,
             },
         };
@@ -142,7 +153,7 @@ pub fn backward(
         let gradient = WeightGradient {
             source: Source::Map(from),
             segments: from.grid.segments(shape.kernel, shape.c_in),
-            slope: Map::of(dy, shape.plain(), shape.c_out),
+            slope: Map::of(dy, shape.plain(), shape.c_out, Precision::Fp32),
             weights: Shared(dweights.as_mut_ptr()),
             bias: Shared(dbias.as_mut_ptr()),
         };
@@ -161,11 +172,12 @@ fn data_gradient(shape: &Conv, weights: &[f32], dy: &[f32], dx: &mut [f32]) {
     let layer = Layer {
         source: Source::Map(from),
         segments: from.grid.segments(shape.kernel, shape.c_out),
+        precision: Precision::Fp32,
         weights: Weights::transposed(weights, taps, shape.c_in, shape.c_out, shape.c_in),
         bias: None,
         outputs: shape.c_in,
         finish: Finish::Store {
-            to: Map::new(dx, shape.plain(), shape.c_in),
+            to: Map::new(dx, shape.plain(), shape.c_in, Precision::Fp32),
             add: None,
         },
     };

@@ -2,9 +2,11 @@
 //! rayon pool, as the measure that a benchmark's figures are held against.
 
 use std::hint::black_box;
+use std::marker::PhantomData;
 use std::time::Instant;
 
 use crate::detect::{Kernel, dispatch};
+use crate::precision::{Arithmetic, Pairs, Precision, Single};
 use crate::simd::Simd;
 
 /// Seconds that one measurement runs, all its repetitions together.
@@ -21,10 +23,13 @@ const SUMS: usize = 12;
 const COPIED: usize = 8 << 20;
 const MOST_COPIED: usize = 16 * COPIED;
 
-/// fp32 multiplications and additions per second, in units of 1e9, that the instruction set in use
-/// reaches on all threads together, out of registers.
-pub fn multiply_add_gflops() -> f64 {
-    fastest(|rounds| dispatch(MultiplyAdd { rounds }))
+/// Multiplications and additions of a precision per second, in units of 1e9, that the instruction set
+/// in use reaches on all threads together, out of registers.
+pub fn multiply_add_gflops(precision: Precision) -> f64 {
+    match precision {
+        Precision::Fp32 => fastest(|rounds| dispatch(MultiplyAdd::<Single>::new(rounds))),
+        Precision::Bf16 => fastest(|rounds| 2.0 * dispatch(MultiplyAdd::<Pairs>::new(rounds))),
+    }
 }
 
 /// Bytes read plus bytes written per second, in units of 1e9, when all threads together copy more
@@ -74,29 +79,37 @@ fn fastest(work: impl Fn(u64) -> f64 + Sync) -> f64 {
         .fold(0.0, f64::max)
 }
 
-/// Multiply-adds on registers; returns the operations made.
-struct MultiplyAdd {
+/// Multiply-adds of elements in registers; returns the operations made, counting one multiplication
+/// and one addition an element.
+struct MultiplyAdd<A> {
     rounds: u64,
+    arithmetic: PhantomData<A>,
 }
 
-impl MultiplyAdd {
+impl<A> MultiplyAdd<A> {
+    fn new(rounds: u64) -> Self {
+        Self {
+            rounds,
+            arithmetic: PhantomData,
+        }
+    }
+
     /// As many as there are registers for.
     const fn sums<S: Simd>() -> usize {
         if S::REGISTERS < 16 { SUMS / 2 } else { SUMS }
     }
 }
 
-impl Kernel for MultiplyAdd {
+impl<A: Arithmetic> Kernel for MultiplyAdd<A> {
     type Output = f64;
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
-        // Values that the compiler cannot know and that stay finite for ever.
-        let factor = s.splat(black_box(0.5));
-        let term = s.splat(black_box(1.0));
+        // Values that the compiler cannot know, numbers or pairs; the sums grow until they stay.
+        let (a, b) = (s.splat(black_box(0.5)), s.splat(black_box(0.25)));
         let mut sums = [s.splat(black_box(0.0)); SUMS];
         for _ in 0..self.rounds {
             for i in 0..Self::sums::<S>() {
-                sums[i] = s.fma(sums[i], factor, term);
+                sums[i] = A::multiply_add(s, a, b, sums[i]);
             }
         }
         let mut total = s.splat(0.0);
@@ -115,14 +128,18 @@ mod tests {
 
     #[test]
     fn operations_are_those_of_all_lanes() {
-        let operations = MultiplyAdd { rounds: 3 }.run(Portable);
-        let sums = MultiplyAdd::sums::<Portable>();
+        let operations = MultiplyAdd::<Single>::new(3).run(Portable);
+        let sums = MultiplyAdd::<Single>::sums::<Portable>();
         assert_eq!(operations, 2.0 * 3.0 * (8 * sums) as f64);
     }
 
     #[test]
     fn peaks_are_rates() {
-        for rate in [multiply_add_gflops(), copy_gigabytes_per_second()] {
+        for rate in [
+            multiply_add_gflops(Precision::Fp32),
+            multiply_add_gflops(Precision::Bf16),
+            copy_gigabytes_per_second(),
+        ] {
             assert!(rate.is_finite() && rate > 0.0, "{rate}");
         }
     }

@@ -7,8 +7,18 @@
 //!
 //! Closures are not inlined with their caller's instruction set: keep them out of kernels.
 
+use crate::bf16;
+
+pub(crate) mod sealed {
+    /// Keeps others from implementing [`super::Simd`].
+    pub trait Sealed {}
+}
+
 /// A set of vector instructions on `LANES` single-precision numbers at a time.
-pub trait Simd: Copy + Send + Sync + 'static {
+///
+/// Only this crate implements it: its unsafe code relies on `LANES` being a power of two of at
+/// most 16, and on loads and stores touching no other memory.
+pub trait Simd: sealed::Sealed + Copy + Send + Sync + 'static {
     /// A vector of `LANES` f32.
     type F: Copy;
     /// A vector of `LANES` i32.
@@ -111,6 +121,50 @@ pub trait Simd: Copy + Send + Sync + 'static {
     }
     /// `[a0, b0, a1, b1, ...]`: the first and the second `LANES` of these.
     fn interleave(self, a: Self::F, b: Self::F) -> [Self::F; 2];
+    /// The inverse of [`Simd::interleave`]: the numbers at even and those at odd places of `a`
+    /// followed by `b`.
+    #[inline(always)]
+    fn deinterleave(self, a: Self::F, b: Self::F) -> [Self::F; 2] {
+        // Interleaving moves the bits of each place round by one.
+        let mut result = [a, b];
+        let mut width = Self::LANES;
+        while width > 1 {
+            result = self.interleave(result[0], result[1]);
+            width /= 2;
+        }
+        result
+    }
+
+    /// Pairs of bfloat16 of the lanes of `a` and `b`, `a` in the low halves. Rounded to nearest,
+    /// ties to even; NaN stays NaN; denormal numbers may become 0.
+    #[inline(always)]
+    fn join_pairs(self, a: Self::F, b: Self::F) -> Self::F {
+        bf16::join_pairs(self, a, b)
+    }
+    /// Pairs of bfloat16 of neighbours in `a` followed by `b`, rounded as by
+    /// [`Simd::join_pairs`].
+    #[inline(always)]
+    fn round_pairs(self, a: Self::F, b: Self::F) -> Self::F {
+        bf16::round_pairs(self, a, b)
+    }
+    /// The numbers of the pairs in their order: the inverse of [`Simd::round_pairs`].
+    #[inline(always)]
+    fn widen_pairs(self, a: Self::F) -> [Self::F; 2] {
+        bf16::widen_pairs(self, a)
+    }
+    /// Pairs `(a, b)` of the numbers that `a` and `b` hold in pairs: the first and the second
+    /// `LANES` of these.
+    #[inline(always)]
+    fn zip_pairs(self, a: Self::F, b: Self::F) -> [Self::F; 2] {
+        bf16::zip_pairs(self, a, b)
+    }
+    /// `sum + a.0 * b.0 + a.1 * b.1` of pairs of bfloat16, rounded in an order of the
+    /// instruction set's own; denormal numbers may count as 0.
+    #[inline(always)]
+    fn dot_pairs(self, a: Self::F, b: Self::F, sum: Self::F) -> Self::F {
+        bf16::dot_pairs(self, a, b, sum)
+    }
+
     /// `a * b - c`, fused where the processor can.
     #[inline(always)]
     fn fms(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {

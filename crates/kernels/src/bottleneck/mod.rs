@@ -7,12 +7,14 @@
 mod backward;
 mod forward;
 
-pub use backward::backward;
-pub use forward::forward;
+pub use backward::{backward, backward_new};
+pub use forward::{forward, forward_new};
 
 use crate::grid::{Grid, Map};
 use crate::layer::{Finish, Layer, Source};
 use crate::pack::Weights as Packed;
+use crate::precision::Precision;
+use crate::sizes::{check_images, product};
 use crate::winograd::{self, Winograd};
 
 /// The shape of a bottleneck block.
@@ -33,6 +35,8 @@ pub struct Bottleneck {
     pub kernel: usize,
     /// Whether `x` is added to the output; then `c_out == c_x`.
     pub residual: bool,
+    /// What the operands of multiplications are rounded to.
+    pub precision: Precision,
 }
 
 /// Weights `[kernel, kernel, c_in, c_out]` and biases `[c_out]` of the four convolutions.
@@ -49,14 +53,12 @@ pub struct Weights<'a> {
     pub b4: &'a [f32],
 }
 
-/// Outputs of the first three convolutions before gelu, `[batch, height, width, mid]` each:
-/// what [`backward()`] needs from [`forward()`].
+/// Outputs of the first three convolutions before gelu, `[batch, height, width, mid]` each, in
+/// the block's precision: what [`backward()`] needs from [`forward()`].
 #[derive(Clone, Debug, Default, PartialEq)]
-#[allow(missing_docs)]
 pub struct Hidden {
-    pub h1: Vec<f32>,
-    pub h2: Vec<f32>,
-    pub h3: Vec<f32>,
+    /// Elements of the block's precision.
+    maps: [Vec<f32>; 3],
 }
 
 /// Gradients of the weights and biases, in their layout.
@@ -76,21 +78,41 @@ pub struct Gradients {
 impl Hidden {
     /// Room for the hidden activations of a block.
     pub fn new(shape: &Bottleneck) -> Self {
-        let room = || vec![0.0; shape.pixels() * shape.mid];
         Self {
-            h1: room(),
-            h2: room(),
-            h3: room(),
+            maps: [(); 3].map(|()| vec![0.0; shape.hidden_length()]),
         }
+    }
+
+    /// The activations as numbers, `[batch, height, width, mid]` each.
+    ///
+    /// # Panics
+    /// If these are not the activations of a block of this shape.
+    pub fn values(&self, shape: &Bottleneck) -> [Vec<f32>; 3] {
+        shape.check_hidden(self);
+        self.maps.each_ref().map(|map| match shape.precision {
+            Precision::Fp32 => map.clone(),
+            Precision::Bf16 => {
+                let pixels = map.chunks_exact(Precision::Bf16.elements(shape.mid).max(1));
+                let numbers = |pair: &f32| {
+                    let bits = pair.to_bits();
+                    [bits << 16, bits & 0xffff_0000].map(f32::from_bits)
+                };
+                pixels
+                    .flat_map(|pixel| pixel.iter().flat_map(numbers).take(shape.mid))
+                    .collect()
+            }
+        })
     }
 }
 
 impl Gradients {
     /// Room for the gradients of a block.
     pub fn new(shape: &Bottleneck) -> Self {
-        let [w1, w2, w3, w4] = shape.weight_lengths().map(|n| vec![0.0; n]);
-        let [b1, b2, b3] = [(); 3].map(|()| vec![0.0; shape.mid]);
-        let b4 = vec![0.0; shape.c_out];
+        Self::from_all(shape.gradient_lengths().map(|n| vec![0.0; n]))
+    }
+
+    /// From `w1`, `b1`, `w2` and so on.
+    fn from_all([w1, b1, w2, b2, w3, b3, w4, b4]: [Vec<f32>; 8]) -> Self {
         Self {
             w1,
             b1,
@@ -102,29 +124,62 @@ impl Gradients {
             b4,
         }
     }
+
+    /// `w1`, `b1`, `w2` and so on.
+    fn all_mut(&mut self) -> [&mut Vec<f32>; 8] {
+        let Self {
+            w1,
+            b1,
+            w2,
+            b2,
+            w3,
+            b3,
+            w4,
+            b4,
+        } = self;
+        [w1, b1, w2, b2, w3, b3, w4, b4]
+    }
 }
 
 impl Bottleneck {
     /// Pixels of the batch.
+    ///
+    /// # Panics
+    /// If they are more than memory could hold.
     pub fn pixels(&self) -> usize {
-        self.batch * self.height * self.width
+        product(&[self.batch, self.height, self.width])
     }
 
     /// Multiplications and additions of a forward pass (direct convolutions, borders included);
     /// a backward pass takes twice as many.
     pub fn operations(&self) -> usize {
-        2 * self.pixels() * self.weight_lengths().iter().sum::<usize>()
+        let weights: usize = self.weight_lengths().iter().sum();
+        (2 * self.pixels()).saturating_mul(weights)
     }
 
     /// Lengths of the four weights.
+    ///
+    /// # Panics
+    /// If they are more than memory could hold.
     pub fn weight_lengths(&self) -> [usize; 4] {
-        let inner = self.kernel * self.kernel * self.mid * self.mid;
+        let inner = product(&[self.kernel, self.kernel, self.mid, self.mid]);
         [
-            (self.c_x + self.c_act) * self.mid,
+            product(&[self.c_x.saturating_add(self.c_act), self.mid]),
             inner,
             inner,
-            self.mid * self.c_out,
+            product(&[self.mid, self.c_out]),
         ]
+    }
+
+    /// Lengths of all gradients: `w1`, `b1`, `w2` and so on.
+    fn gradient_lengths(&self) -> [usize; 8] {
+        let ([w1, w2, w3, w4], mid) = (self.weight_lengths(), self.mid);
+        [w1, mid, w2, mid, w3, mid, w4, self.c_out]
+    }
+
+    /// Elements of each of the hidden activations.
+    fn hidden_length(&self) -> usize {
+        product(&[self.pixels(), self.precision.elements(self.mid)])
     }
 
     /// The pixels as they lie in inputs and outputs.
@@ -157,6 +212,9 @@ impl Bottleneck {
             self.c_out,
             self.c_x
         );
+        let most = self.c_x.saturating_add(self.c_act);
+        let most = most.max(self.mid).max(self.c_out);
+        check_images(self.batch, self.height, self.width, most);
         check_length("x", x.len(), self.pixels() * self.c_x);
         let act = act.map_or(0, <[f32]>::len);
         check_length("act", act, self.pixels() * self.c_act);
@@ -172,8 +230,9 @@ impl Bottleneck {
     }
 
     fn check_hidden(&self, hidden: &Hidden) {
-        for (name, h) in [("h1", &hidden.h1), ("h2", &hidden.h2), ("h3", &hidden.h3)] {
-            check_length(name, h.len(), self.pixels() * self.mid);
+        let elements = self.hidden_length();
+        for (name, map) in ["h1", "h2", "h3"].into_iter().zip(&hidden.maps) {
+            check_length(name, map.len(), elements);
         }
     }
 
@@ -181,8 +240,8 @@ impl Bottleneck {
     fn inputs(&self, x: &[f32], act: Option<&[f32]>) -> (Map, Option<Map>) {
         let act = act.filter(|_| self.c_act > 0);
         (
-            Map::of(x, self.plain(), self.c_x),
-            act.map(|act| Map::of(act, self.plain(), self.c_act)),
+            Map::of(x, self.plain(), self.c_x, Precision::Fp32),
+            act.map(|act| Map::of(act, self.plain(), self.c_act, Precision::Fp32)),
         )
     }
 }
@@ -218,10 +277,15 @@ impl Inner<'_> {
             bias,
             finish,
         } = self;
-        let Map { grid, channels, .. } = from;
+        let Map {
+            grid,
+            channels,
+            precision,
+            ..
+        } = from;
         // SAFETY: promised by the caller.
         unsafe {
-            if winograd::suits(grid) {
+            if precision == Precision::Fp32 && winograd::suits(grid) {
                 Winograd {
                     from,
                     weights: weights.winograd(channels, channels),
@@ -233,7 +297,8 @@ impl Inner<'_> {
             } else {
                 Layer {
                     source: Source::Map(from),
-                    segments: grid.segments(kernel, channels),
+                    segments: grid.segments(kernel, from.elements()),
+                    precision,
                     weights,
                     bias,
                     outputs: channels,

@@ -9,6 +9,7 @@ use super::{POSITIONS, Tiles, position_rows};
 use crate::detect::{Kernel, dispatch};
 use crate::grid::Map;
 use crate::parallel::{Shared, for_ranges};
+use crate::precision::Single;
 use crate::scratch::Scratch;
 use crate::simd::Simd;
 use crate::weight_gradient::{Block, ColumnSums, Run};
@@ -121,7 +122,7 @@ impl Part<'_> {
                         to: self.sums.0.add(row * outputs),
                         first: first == 0,
                     }
-                    .add(s);
+                    .add::<S, Single>(s);
                 }
             }
             first += count;

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::likelihood::values;
 use crate::models::vdvae::{Latents, Noise, Vdvae};
 use crate::models::{Model, PosteriorLatents};
+use crate::ops::Compute;
 use crate::preprocess::Prepared;
 use crate::random::{Keys, Purpose, generator};
 use crate::run_dir::{build, preprocess};
@@ -57,6 +58,8 @@ pub struct Bench<'a> {
     pub batch: usize,
     /// Whether samples are drawn to the pixels.
     pub pixels: bool,
+    /// How it computes.
+    pub compute: Compute,
     /// Where it computes; without autodiff.
     pub device: &'a Device,
 }
@@ -128,7 +131,8 @@ impl Bench<'_> {
     }
 
     fn model(&self, device: &Device) -> Result<Vdvae> {
-        build(self.config, self.config.train.seed, device)
+        let model = build(self.config, self.config.train.seed, device)?;
+        Ok(model.computing(self.compute))
     }
 
     /// Random bytes as images, normalised.

@@ -19,8 +19,8 @@ Examples:
 
 Images are random bytes, weights are fresh: only the time is looked at. GFLOP/s counts the operations
 of direct convolutions, however they are computed (a training step is three times its forward pass), so
-a share of the peak above 100 % is possible. The peak is fp32 multiply-adds on all threads, measured in
-the same run, before and after. Memory is the most that the process held up to the last step.
+a share of the peak above 100 % is possible. The peak is multiply-adds in --dtype on all threads,
+measured in the same run, before and after. Memory is the most that the process held up to the last step.
 
 --profile: seconds of each operation in a step; GFLOP/s of its convolutions; GB/s of what it must read
 and write at least; the time that the peak and the speed of memory copies would allow as a share of the
@@ -45,6 +45,9 @@ pub struct BenchArgs {
     /// With --what sample: also draw the pixels.
     #[arg(long)]
     pub pixels: bool,
+    /// Keep less for the backward pass and compute it again, as in training.
+    #[arg(long)]
+    pub checkpoint_activations: bool,
     /// Also tell which operation takes how much of the time (CPU).
     #[arg(long)]
     pub profile: bool,

@@ -11,10 +11,12 @@ use super::{architecture, batch_size, print_json};
 use crate::bench::profile::{Limits, Row, rows};
 use crate::bench::{Bench, Task};
 use crate::cli::BenchArgs;
+use crate::config::Dtype;
 use crate::console::results;
 use crate::device;
 use crate::error::usage;
 use crate::memory::peak_memory;
+use crate::ops::Compute;
 use crate::ops::profile;
 
 #[derive(Serialize)]
@@ -25,7 +27,8 @@ struct Report {
     /// Or the configuration's file.
     preset: String,
     batch: usize,
-    dtype: &'static str,
+    dtype: Dtype,
+    checkpoint_activations: bool,
     device: String,
     /// The instruction set of the CPU kernels.
     kernels: &'static str,
@@ -40,7 +43,7 @@ struct Report {
     /// Useful operations of a step: those of direct convolutions.
     gflop: f64,
     gflops: f64,
-    /// fp32 multiply-adds of all threads, the better of before and after.
+    /// Multiply-adds in `dtype` of all threads, the better of before and after.
     peak_gflops: f64,
     /// `gflops` / `peak_gflops`.
     share_of_peak: f64,
@@ -67,6 +70,10 @@ pub fn run(arguments: &BenchArgs) -> Result<()> {
         config: &config,
         batch: batch_size(arguments.batch, &config)?,
         pixels: arguments.pixels,
+        compute: Compute {
+            dtype: arguments.machine.dtype.unwrap_or(config.train.dtype),
+            checkpoint_activations: arguments.checkpoint_activations,
+        },
         device: &device,
     };
     let gflop = arguments.what.operations(&architecture.operations()) * bench.batch as f64 * 1e-9;
@@ -79,7 +86,8 @@ pub fn run(arguments: &BenchArgs) -> Result<()> {
 
 fn measure(arguments: &BenchArgs, bench: &Bench, gflop: f64) -> Result<Report> {
     let (warmup, steps) = (arguments.warmup, arguments.steps);
-    let before = peak::multiply_add_gflops();
+    let precision = bench.compute.dtype.into();
+    let before = peak::multiply_add_gflops(precision);
     let mut seconds = bench.run(warmup, steps, || {
         if arguments.profile {
             profile::start();
@@ -89,7 +97,7 @@ fn measure(arguments: &BenchArgs, bench: &Bench, gflop: f64) -> Result<Report> {
     // What the measurement of the memory takes itself is none of the model's.
     let peak_rss_mb = peak_memory().map(|bytes| bytes as f64 / f64::from(1 << 20));
     let limits = Limits {
-        gflops: before.max(peak::multiply_add_gflops()),
+        gflops: before.max(peak::multiply_add_gflops(precision)),
         gigabytes: peak::copy_gigabytes_per_second(),
     };
     let total = seconds.iter().sum();
@@ -100,7 +108,8 @@ fn measure(arguments: &BenchArgs, bench: &Bench, gflop: f64) -> Result<Report> {
         pixels: bench.pixels,
         preset: subject(arguments),
         batch: bench.batch,
-        dtype: "fp32",
+        dtype: bench.compute.dtype,
+        checkpoint_activations: bench.compute.checkpoint_activations,
         device: arguments.machine.device.clone(),
         kernels: detect::name(),
         threads: rayon::current_num_threads(),
@@ -176,7 +185,7 @@ fn print_report(report: &Report) -> Result<()> {
     )?;
     writeln!(
         out,
-        "share of peak  {:.1} %  (fp32 multiply-adds: {:.1} GFLOP/s)",
+        "share of peak  {:.1} %  ({dtype} multiply-adds: {:.1} GFLOP/s)",
         100.0 * report.share_of_peak,
         report.peak_gflops
     )?;

@@ -19,6 +19,8 @@ pub use error::{ConfigError, Problem};
 pub use preset::Preset;
 pub use validate::MAX_BATCH;
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// The constant that AdamW adds to the root of the second moment.
@@ -156,6 +158,15 @@ pub enum Dtype {
     Fp32,
     /// 8 significant bits: faster where the processor multiplies bf16.
     Bf16,
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fp32 => "fp32",
+            Self::Bf16 => "bf16",
+        })
+    }
 }
 
 /// How the learning rate falls from the end of the warm-up to the last step.

@@ -1,7 +1,10 @@
 //! The bottleneck block: gelu, 1x1, gelu, 3x3, gelu, 3x3, gelu, 1x1 as one operation.
 
 use burn::tensor::Tensor;
-use vdvae_kernels::bottleneck::{Bottleneck, Gradients, Hidden, Weights};
+use vdvae_kernels::Precision;
+use vdvae_kernels::bottleneck::{
+    Bottleneck, Gradients, Hidden, Weights, backward_new, forward_new,
+};
 
 use super::fused::{CpuOperation, apply, is_cpu};
 use crate::config::Dtype;
@@ -18,6 +21,15 @@ pub struct Compute {
     pub checkpoint_activations: bool,
 }
 
+impl From<Dtype> for Precision {
+    fn from(dtype: Dtype) -> Self {
+        match dtype {
+            Dtype::Fp32 => Self::Fp32,
+            Dtype::Bf16 => Self::Bf16,
+        }
+    }
+}
+
 /// `c4(gelu(c3(gelu(c2(gelu(c1(gelu(x))))))))`, plus x if `residual`.
 ///
 /// x is [B, H, W, C], with the channels of `activation`, if given, appended to its own; returns
@@ -30,7 +42,7 @@ pub fn bottleneck(
     compute: Compute,
 ) -> Tensor<4> {
     if !is_cpu(&x.device()) {
-        return composed::bottleneck(x, activation, weights, residual);
+        return composed::bottleneck(x, activation, weights, residual, compute.dtype);
     }
     let [batch, height, width, c_x] = x.dims();
     let [kernel, _, _, mid] = weights[1].0.dims();
@@ -46,6 +58,7 @@ pub fn bottleneck(
         c_out: weights[3].1.dims()[0],
         kernel,
         residual,
+        precision: compute.dtype.into(),
     };
     let [(w1, b1), (w2, b2), (w3, b3), (w4, b4)] = weights;
     let [x, w1, b1, w2] = [
@@ -75,15 +88,6 @@ struct Block {
     checkpoint_activations: bool,
 }
 
-impl Block {
-    fn run(&self, inputs: &[&[f32]], hidden: Option<&mut Hidden>) -> Vec<f32> {
-        let mut y = vec![0.0; self.shape.pixels() * self.shape.c_out];
-        let (x, activation, weights) = split(inputs);
-        vdvae_kernels::bottleneck::forward(&self.shape, x, activation, &weights, &mut y, hidden);
-        y
-    }
-}
-
 /// N = 9: x and the weights; N = 10: the encoder's activation too.
 impl<const N: usize> CpuOperation<N> for Block {
     /// Nothing with `checkpoint_activations`.
@@ -104,8 +108,8 @@ impl<const N: usize> CpuOperation<N> for Block {
 
     fn forward(&self, inputs: [&[f32]; N], saved: Option<&mut Option<Option<Hidden>>>) -> Vec<f32> {
         let keep = saved.is_some() && !self.checkpoint_activations;
-        let mut hidden = keep.then(|| Hidden::new(&self.shape));
-        let y = self.run(&inputs, hidden.as_mut());
+        let (x, activation, weights) = split(&inputs);
+        let (y, hidden) = forward_new(&self.shape, x, activation, &weights, keep);
         saved.map(|saved| saved.insert(hidden));
         y
     }
@@ -118,25 +122,19 @@ impl<const N: usize> CpuOperation<N> for Block {
         _: [bool; N],
     ) -> [Option<Vec<f32>>; N] {
         let (x, activation, weights) = split(&inputs);
-        let mut dx = vec![0.0; x.len()];
-        let mut dactivation = activation.map(|activation| vec![0.0; activation.len()]);
-        let mut gradients = Gradients::new(&self.shape);
-        let again = hidden.is_none().then(|| {
-            let mut hidden = Hidden::new(&self.shape);
-            self.run(&inputs, Some(&mut hidden));
-            hidden
-        });
+        let again = hidden
+            .is_none()
+            .then(|| forward_new(&self.shape, x, activation, &weights, true).1)
+            .flatten();
         let hidden = hidden.as_ref().or(again.as_ref());
-        vdvae_kernels::bottleneck::backward(
+        let (dx, dactivation, gradients) = backward_new(
             &self.shape,
             x,
             activation,
             &weights,
             hidden.expect("kept, or computed again"),
             gradient,
-            &mut dx,
-            dactivation.as_deref_mut(),
-            &mut gradients,
+            activation.is_some(),
         );
         let Gradients {
             w1,
@@ -187,6 +185,7 @@ fn split<'a>(inputs: &[&'a [f32]]) -> (&'a [f32], Option<&'a [f32]>, Weights<'a>
 
 pub(super) mod composed {
     use super::*;
+    use burn::tensor::FloatDType;
     use burn::tensor::activation::gelu;
 
     use crate::ops::composed::conv;
@@ -197,14 +196,23 @@ pub(super) mod composed {
         activation: Option<Tensor<4>>,
         weights: BottleneckWeights,
         residual: bool,
+        dtype: Dtype,
     ) -> Tensor<4> {
         let h = match activation {
             Some(activation) => Tensor::cat(vec![x.clone(), activation], 3),
             None => x.clone(),
         };
-        let h = weights
-            .into_iter()
-            .fold(h, |h, (weight, bias)| conv(gelu(h), weight, bias));
+        let h = weights.into_iter().fold(h, |h, (weight, bias)| {
+            conv(round(gelu(h), dtype), round(weight, dtype), bias)
+        });
         if residual { x + h } else { h }
+    }
+
+    /// To the nearest number of the type, held in fp32.
+    fn round(factor: Tensor<4>, dtype: Dtype) -> Tensor<4> {
+        match dtype {
+            Dtype::Fp32 => factor,
+            Dtype::Bf16 => factor.cast(FloatDType::BF16).cast(FloatDType::F32),
+        }
     }
 }
