@@ -1,9 +1,13 @@
 //! The command line, as clap reads it and `--help` shows it.
 
+mod exchange;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use vdvae_data::{Source, Split};
+
+pub use exchange::{ExportArgs, ExportFormat, ImportArgs};
 
 /// Very deep VAEs on images: train, evaluate, sample, reconstruct.
 #[derive(Debug, Parser)]
@@ -35,6 +39,10 @@ pub enum Command {
     Reconstruct(ReconstructArgs),
     /// Count parameters, layers, latents, operations and memory.
     Info(InfoArgs),
+    /// Make a run of a published PyTorch checkpoint.
+    Import(ImportArgs),
+    /// Write a run's weights for the published PyTorch code, or as safetensors.
+    Export(ExportArgs),
 }
 
 impl Command {
@@ -45,7 +53,7 @@ impl Command {
             Self::Eval(arguments) => Some(&arguments.trained.machine),
             Self::Sample(arguments) => Some(&arguments.trained.machine),
             Self::Reconstruct(arguments) => Some(&arguments.trained.machine),
-            Self::Info(_) => None,
+            Self::Info(_) | Self::Import(_) | Self::Export(_) => None,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! One file per command: from arguments to results.
 
 mod eval;
+mod export;
+mod import;
 mod info;
 mod reconstruct;
 mod sample;
@@ -46,6 +48,8 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Sample(arguments) => sample::run(&arguments),
         Command::Reconstruct(arguments) => reconstruct::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
     }?;
     Ok(ExitCode::SUCCESS)
 }
