@@ -116,6 +116,13 @@ impl PublishedLog {
             Some("eval_loss") => false,
             _ => return,
         };
+        if line.elbo.is_none() && line.distortion.is_none() {
+            // It tells the step alone.
+            if is_train {
+                self.step = Some(step);
+            }
+            return;
+        }
         // Where training was begun again from an earlier step, what came after that was lost.
         self.entries
             .retain(|entry| entry.step() < step || entry.step() == step && is(entry, !is_train));
@@ -213,7 +220,7 @@ pub(super) fn published_lines(
         ..Line::default()
     };
     let stands = |line: &Line| line.step == Some(step) && line.kind == last.kind;
-    if !lines.last().is_some_and(stands) {
+    if !lines.iter().any(stands) {
         lines.push(last);
     }
     lines.into_iter().map(|line| text(line, model)).collect()
