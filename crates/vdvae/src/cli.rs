@@ -2,6 +2,7 @@
 
 mod bench;
 pub mod latents;
+mod exchange;
 
 use std::path::PathBuf;
 
@@ -11,6 +12,7 @@ use vdvae_data::{Source, Split};
 pub use bench::BenchArgs;
 
 use crate::config::Dtype;
+pub use exchange::{ExportArgs, ExportFormat, ImportArgs};
 
 /// Very deep VAEs on images: train, evaluate, sample, reconstruct.
 #[derive(Debug, Parser)]
@@ -52,6 +54,10 @@ pub enum Command {
     Info(InfoArgs),
     /// Measure how fast a model trains, evaluates or samples on this machine.
     Bench(BenchArgs),
+    /// Make a run of a published PyTorch checkpoint.
+    Import(ImportArgs),
+    /// Write a run's weights for the published PyTorch code, or as safetensors.
+    Export(ExportArgs),
 }
 
 impl Command {
@@ -68,6 +74,7 @@ impl Command {
             Self::Features(arguments) => Some(&arguments.trained.machine),
             Self::Info(_) => None,
             Self::Bench(arguments) => Some(&arguments.machine),
+            Self::Info(_) | Self::Import(_) | Self::Export(_) => None,
         }
     }
 }

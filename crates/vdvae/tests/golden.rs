@@ -4,14 +4,18 @@
 
 mod golden_file;
 
+use std::path::{Path, PathBuf};
+
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use golden_file::Golden;
-use vdvae::config::TrainConfig;
+use vdvae::checkpoint::load_state;
+use vdvae::checkpoint::published::{Files, import};
 use vdvae::models::vdvae::{Latents, Noise, Source, Vdvae};
 use vdvae::models::{Elbo, Model, PosteriorLatents};
 use vdvae::parameters::{self, VisitParameter};
 use vdvae::preprocess::Prepared;
+use vdvae::run_dir::{RunDir, build};
 use vdvae::train::{TrainState, train_step};
 
 const MODELS: [&str; 3] = ["plain32", "widths32", "lowbit16"];
@@ -244,53 +248,113 @@ fn images_become_the_published_input_and_target() {
 fn three_training_steps_and_the_average_of_the_weights() {
     for name in MODELS {
         let golden = Golden::open(name);
-        let device = Device::flex().autodiff();
-        let config = TrainConfig {
-            lr: golden.number("lr"),
-            wd: golden.number("wd"),
-            adam_beta1: golden.number("adam_beta1"),
-            adam_beta2: golden.number("adam_beta2"),
-            ema_rate: golden.number("ema_rate"),
-            warmup_iters: golden.number("warmup_iters") as u64,
-            grad_clip: golden.number("train_grad_clip"),
-            skip_threshold: golden.number("skip_threshold"),
-            ..TrainConfig::default()
-        };
-        let mut state = TrainState::new(GivenNoise {
-            model: golden.model(&device),
-            noise: Vec::new(),
-        });
-        for step in 0..3 {
-            state.model.noise = golden.noise(&format!("train/{step}/eps"), &Device::flex());
-            let (input, target) = golden.batch(&device);
-            let batch = (Prepared { input, target }, golden.keys());
-            let report;
-            (state, report) = train_step(state, &config, [batch].into_iter());
-            let expected = |key: &str| f64::from(golden.get(&format!("train/{step}/{key}"))[0]);
-            assert!(
-                (report.elbo() - expected("elbo")).abs() < 1e-5,
-                "{name} step {step}"
-            );
-            let norm = expected("grad_norm");
-            assert!(
-                (report.gradient_norm - norm).abs() < 1e-4 * norm,
-                "{name} step {step}"
-            );
-            assert!(norm > config.grad_clip, "clipping acts");
-            assert!(report.updated);
-        }
-        assert_eq!((state.step, state.updates), (3, 3));
-        for (model, key) in [
-            (&state.average().model, "ema"),
-            (&state.model.model, "final"),
-        ] {
-            for parameter in parameters::export(model) {
-                let expected = golden.get(&format!("train/{key}/{}", parameter.name));
-                let error = error(&parameter.values, &expected);
-                assert!(error < 1e-6, "{name} {key} {}: {error:.1e}", parameter.name);
+        let model = golden.model(&Device::flex().autodiff());
+        let state = TrainState::new(model);
+        take_recorded_steps(name, &golden, state);
+    }
+}
+
+/// A published checkpoint, imported, goes the recorded way, and comes to the recorded state of the
+/// optimizer.
+#[test]
+fn imported_checkpoints_train_on_as_recorded() {
+    for name in MODELS {
+        let golden = Golden::open(name);
+        let start = imported(&golden, &published(name), None);
+        assert_eq!((start.step, start.updates), (0, 0));
+        let end = take_recorded_steps(name, &golden, start);
+
+        let optimizer = golden_file::folder().join(format!("{name}-opt.th"));
+        let recorded = imported(&golden, &published(name), Some(optimizer));
+        assert_eq!((recorded.step, recorded.updates), (3, 3));
+        assert_eq!(recorded.moments.len(), end.moments.len());
+        let mut nonzero = 0;
+        for (found, expected) in end.moments.iter().zip(&recorded.moments) {
+            for (found, expected) in [
+                (&found.first, &expected.first),
+                (&found.second, &expected.second),
+            ] {
+                let (found, expected) = (host(found.clone()), host(expected.clone()));
+                nonzero += usize::from(expected.iter().any(|&value| value != 0.0));
+                let error = relative_error(&found, &expected);
+                assert!(error < 1e-4, "{name}: relative error {error:.1e}");
             }
         }
+        assert!(nonzero > 200, "moments were read");
     }
+}
+
+fn published(name: &str) -> PathBuf {
+    golden_file::folder().join(format!("{name}-model.th"))
+}
+
+/// The state of a run that was imported.
+fn imported(golden: &Golden, weights: &Path, optimizer: Option<PathBuf>) -> TrainState<Vdvae> {
+    let folder = tempfile::tempdir().unwrap();
+    let run = RunDir::new(folder.path());
+    std::fs::create_dir(run.checkpoints()).unwrap();
+    let config = golden.run_config();
+    let files = Files {
+        weights: weights.to_owned(),
+        optimizer,
+        ..Files::default()
+    };
+    import(&files, &config)
+        .unwrap()
+        .save(&run, &config)
+        .unwrap();
+    let model = build(&config, 1, &Device::flex().autodiff()).unwrap();
+    load_state(&run.latest(), &config, model).unwrap().0
+}
+
+/// Takes the three recorded steps from the recorded start, and checks them and where they end.
+fn take_recorded_steps(
+    name: &str,
+    golden: &Golden,
+    start: TrainState<Vdvae>,
+) -> TrainState<GivenNoise> {
+    let device = Device::flex().autodiff();
+    let config = golden.train_config();
+    let mut state = TrainState {
+        model: GivenNoise {
+            model: start.model,
+            noise: Vec::new(),
+        },
+        moments: start.moments,
+        step: start.step,
+        updates: start.updates,
+    };
+    for step in 0..3 {
+        state.model.noise = golden.noise(&format!("train/{step}/eps"), &Device::flex());
+        let (input, target) = golden.batch(&device);
+        let batch = (Prepared { input, target }, golden.keys());
+        let report;
+        (state, report) = train_step(state, &config, [batch].into_iter());
+        let expected = |key: &str| f64::from(golden.get(&format!("train/{step}/{key}"))[0]);
+        assert!(
+            (report.elbo() - expected("elbo")).abs() < 1e-5,
+            "{name} step {step}"
+        );
+        let norm = expected("grad_norm");
+        assert!(
+            (report.gradient_norm - norm).abs() < 1e-4 * norm,
+            "{name} step {step}"
+        );
+        assert!(norm > config.grad_clip, "clipping acts");
+        assert!(report.updated);
+    }
+    assert_eq!((state.step, state.updates), (3, 3));
+    for (model, key) in [
+        (&state.average().model, "ema"),
+        (&state.model.model, "final"),
+    ] {
+        for parameter in parameters::export(model) {
+            let expected = golden.get(&format!("train/{key}/{}", parameter.name));
+            let error = error(&parameter.values, &expected);
+            assert!(error < 1e-6, "{name} {key} {}: {error:.1e}", parameter.name);
+        }
+    }
+    state
 }
 
 /// The model with noise from the vectors instead of from a generator.

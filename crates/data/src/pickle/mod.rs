@@ -86,7 +86,29 @@ impl<'a> Pickle<'a> {
     /// # Errors
     /// If it is damaged, or refers to anything else; see [`PickleError`].
     pub fn parse(bytes: &'a [u8], globals: &[(&str, &str)]) -> Result<Self, PickleError> {
+        Self::parse_prefix(bytes, globals).map(|(pickle, _)| pickle)
+    }
+
+    /// Reads a pickle with other data behind it; also how many bytes it takes.
+    ///
+    /// # Errors
+    /// As [`Pickle::parse`].
+    pub fn parse_prefix(
+        bytes: &'a [u8],
+        globals: &[(&str, &str)],
+    ) -> Result<(Self, usize), PickleError> {
         reader::read(bytes, globals)
+    }
+
+    /// The names of everything outside of the pickle that it refers to, in the order of the file.
+    pub fn persistent(&self) -> impl Iterator<Item = Value<'_>> {
+        (0..self.nodes.len()).filter_map(|index| {
+            let value = Value {
+                pickle: self,
+                index,
+            };
+            value.as_persistent()
+        })
     }
 
     /// The value that was pickled.

@@ -12,8 +12,8 @@ const MOST_INSTRUCTIONS: usize = 4 << 20;
 
 type Result<T> = std::result::Result<T, PickleError>;
 
-/// Reads `bytes`, in which only `globals` may be named.
-pub(super) fn read<'a>(bytes: &'a [u8], globals: &[(&str, &str)]) -> Result<Pickle<'a>> {
+/// Reads the pickle at the start of `bytes`, in which only `globals` may be named, and its length.
+pub(super) fn read<'a>(bytes: &'a [u8], globals: &[(&str, &str)]) -> Result<(Pickle<'a>, usize)> {
     let mut machine = Machine {
         bytes,
         globals,
@@ -34,10 +34,11 @@ pub(super) fn read<'a>(bytes: &'a [u8], globals: &[(&str, &str)]) -> Result<Pick
         }
     }
     let root = machine.pop()?;
-    Ok(Pickle {
+    let pickle = Pickle {
         nodes: machine.nodes,
         root,
-    })
+    };
+    Ok((pickle, machine.at))
 }
 
 struct Machine<'a, 'g> {

@@ -1,5 +1,8 @@
-//! Files of weights.
+//! Files of weights: the project's own, and those of the published PyTorch script.
 
 mod native;
+pub mod published;
+mod stream;
+pub mod torch;
 
 pub use native::{CheckpointError, Progress, load_average, load_state, save_average, save_state};

@@ -4,17 +4,17 @@
 //! Tensors: `ema/NAME` (averaged weights); in a checkpoint that training can continue from also
 //! `model/NAME` (weights), `adam/first/NAME` and `adam/second/NAME` (moments).
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use safetensors::tensor::{Metadata, TensorInfo};
+use safetensors::tensor::Metadata;
 use safetensors::{Dtype, SafeTensors, View};
 use sha2::{Digest, Sha256};
 
+use super::stream::{LazyTensor, write};
 use crate::config::{Config, ConfigError};
 use crate::files::write_atomically;
 use crate::ops::Moments;
@@ -22,10 +22,10 @@ use crate::parameters::{self, VisitParameter, file_shape};
 use crate::train::TrainState;
 
 const FORMAT: &str = "vdvae-checkpoint-1";
-const AVERAGE: &str = "ema/";
-const WEIGHTS: &str = "model/";
-const FIRST: &str = "adam/first/";
-const SECOND: &str = "adam/second/";
+pub(super) const AVERAGE: &str = "ema/";
+pub(super) const WEIGHTS: &str = "model/";
+pub(super) const FIRST: &str = "adam/first/";
+pub(super) const SECOND: &str = "adam/second/";
 
 /// Where training stands, beside the tensors.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -152,48 +152,9 @@ pub fn load_state<M: Module>(
     Ok((state, progress))
 }
 
-/// A tensor that becomes bytes only when they are asked for, so that no checkpoint is in memory whole.
-struct LazyTensor {
-    name: String,
-    shape: Vec<usize>,
-    values: Box<dyn Fn() -> Vec<f32>>,
-}
-
-impl LazyTensor {
-    /// `tensor` is a parameter, or has the shape of one, of the given name.
-    fn new<const D: usize>(prefix: &str, name: &str, tensor: Tensor<D>) -> Self {
-        let parameter = name.to_owned();
-        Self {
-            name: format!("{prefix}{name}"),
-            shape: file_shape(name, &tensor.dims()),
-            values: Box::new(move || parameters::to_file_layout(&parameter, tensor.clone()).values),
-        }
-    }
-}
-
-impl View for &LazyTensor {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        let values = (self.values)();
-        let bytes = values.iter().flat_map(|value| value.to_le_bytes());
-        bytes.collect::<Vec<u8>>().into()
-    }
-
-    fn data_len(&self) -> usize {
-        4 * self.shape.iter().product::<usize>()
-    }
-}
-
 /// The parameters of a model.
-fn weights<M: Module>(prefix: &'static str, model: &M) -> Vec<LazyTensor> {
-    struct Collect<'a>(&'static str, &'a mut Vec<LazyTensor>);
+fn weights<M: Module>(prefix: &'static str, model: &M) -> Vec<LazyTensor<'static>> {
+    struct Collect<'a>(&'static str, &'a mut Vec<LazyTensor<'static>>);
     impl VisitParameter for Collect<'_> {
         fn visit<const D: usize>(&mut self, name: &str, tensor: Tensor<D>) {
             self.1.push(LazyTensor::new(self.0, name, tensor.inner()));
@@ -205,8 +166,8 @@ fn weights<M: Module>(prefix: &'static str, model: &M) -> Vec<LazyTensor> {
 }
 
 /// The average and the moments of every parameter, under the parameter's name and shape.
-fn moments<M: Module>(state: &TrainState<M>) -> Vec<LazyTensor> {
-    struct Collect<'a, I>(I, &'a mut Vec<LazyTensor>);
+fn moments<M: Module>(state: &TrainState<M>) -> Vec<LazyTensor<'static>> {
+    struct Collect<'a, I>(I, &'a mut Vec<LazyTensor<'static>>);
     impl<'a, I: Iterator<Item = &'a Moments>> VisitParameter for Collect<'_, I> {
         fn visit<const D: usize>(&mut self, name: &str, tensor: Tensor<D>) {
             let moments = self.0.next().expect("moments for every parameter");
@@ -226,11 +187,12 @@ fn moments<M: Module>(state: &TrainState<M>) -> Vec<LazyTensor> {
     tensors
 }
 
-fn save(
+/// `tensors` have the names that [`CheckpointFile::values`] looks for.
+pub(super) fn save(
     path: &Path,
     config: &Config,
     progress: &Progress,
-    tensors: Vec<LazyTensor>,
+    tensors: Vec<LazyTensor<'_>>,
 ) -> Result<(), CheckpointError> {
     let mut metadata = BTreeMap::from([
         ("format".to_owned(), FORMAT.to_owned()),
@@ -251,35 +213,6 @@ fn save(
         source,
         remedy: "What was saved there before is untouched. Make room, then continue with --resume",
     })
-}
-
-/// The format of safetensors: the header's length, the header, the tensors one after the other.
-fn write(
-    writer: &mut impl Write,
-    metadata: BTreeMap<String, String>,
-    tensors: &[LazyTensor],
-) -> io::Result<()> {
-    let mut end = 0;
-    let infos = tensors.iter().map(|tensor| {
-        let start = end;
-        end += View::data_len(&tensor);
-        let info = TensorInfo {
-            dtype: Dtype::F32,
-            shape: tensor.shape.clone(),
-            data_offsets: (start, end),
-        };
-        (tensor.name.clone(), info)
-    });
-    let header = Metadata::new(Some(metadata.into_iter().collect()), infos.collect());
-    let mut header = serde_json::to_vec(&header.map_err(io::Error::other)?)?;
-    // The data starts at a multiple of its elements' size.
-    header.resize(header.len().next_multiple_of(8), b' ');
-    writer.write_all(&(header.len() as u64).to_le_bytes())?;
-    writer.write_all(&header)?;
-    for tensor in tensors {
-        writer.write_all(&View::data(&tensor))?;
-    }
-    Ok(())
 }
 
 /// SHA-256 over the metadata and every tensor's name, shape and bytes, in the order of the names.
@@ -307,8 +240,14 @@ fn checksum<'a, V: View>(
         .collect()
 }
 
+/// 32-bit floats of their bytes.
+pub(super) fn floats(bytes: &[u8]) -> Vec<f32> {
+    let float = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+    bytes.chunks_exact(4).map(float).collect()
+}
+
 /// A checkpoint whose checksum was found right.
-struct CheckpointFile {
+pub(super) struct CheckpointFile {
     path: PathBuf,
     metadata: BTreeMap<String, String>,
     /// Where in `data` each tensor is.
@@ -317,7 +256,7 @@ struct CheckpointFile {
 }
 
 impl CheckpointFile {
-    fn open(path: &Path) -> Result<Self, CheckpointError> {
+    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
         let mut bytes = std::fs::read(path).map_err(|source| CheckpointError::Io {
             path: path.to_owned(),
             action: "read",
@@ -364,7 +303,7 @@ impl CheckpointFile {
 
     /// The configuration that the checkpoint was made with must have the same model, and the same
     /// input to it.
-    fn check_model(&self, config: &Config) -> Result<(), CheckpointError> {
+    pub fn check_model(&self, config: &Config) -> Result<(), CheckpointError> {
         let text = self.metadata.get("config").map_or("", String::as_str);
         let inside = Config::from_toml(text, "the configuration inside").map_err(|source| {
             CheckpointError::Config {
@@ -386,7 +325,7 @@ impl CheckpointFile {
         }
     }
 
-    fn progress(&self) -> Result<Progress, CheckpointError> {
+    pub fn progress(&self) -> Result<Progress, CheckpointError> {
         Ok(Progress {
             step: self.number("step")?,
             updates: self.number("updates")?,
@@ -406,13 +345,29 @@ impl CheckpointFile {
         })
     }
 
+    /// Whether training can continue from it; else it holds the average alone.
+    pub fn holds_state(&self) -> bool {
+        let mut names = self.header.offset_keys().into_iter();
+        names.any(|name| name.starts_with(WEIGHTS))
+    }
+
     /// The values of a tensor, in the layout of files.
-    fn values(
+    pub fn values(
         &self,
         prefix: &str,
         name: &str,
         shape: &[usize],
     ) -> Result<Vec<f32>, CheckpointError> {
+        self.bytes(prefix, name, shape).map(floats)
+    }
+
+    /// The values as the file holds them, for [`floats`].
+    pub fn bytes(
+        &self,
+        prefix: &str,
+        name: &str,
+        shape: &[usize],
+    ) -> Result<&[u8], CheckpointError> {
         let name = format!("{prefix}{name}");
         let Some(tensor) = self.header.info(&name) else {
             return Err(self.mismatch(format!("expected a tensor {name}, found none")));
@@ -424,8 +379,7 @@ impl CheckpointFile {
             )));
         }
         let (start, end) = tensor.data_offsets;
-        let float = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-        Ok(self.data[start..end].chunks_exact(4).map(float).collect())
+        Ok(&self.data[start..end])
     }
 
     fn moments<M: Module>(&self, model: &M) -> Result<Vec<Moments>, CheckpointError> {

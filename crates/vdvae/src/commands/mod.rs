@@ -6,6 +6,8 @@ mod encode;
 mod eval;
 mod features;
 mod images;
+mod export;
+mod import;
 mod info;
 mod interpolate;
 mod reconstruct;
@@ -58,6 +60,8 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Features(arguments) => features::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
     }?;
     Ok(ExitCode::SUCCESS)
 }

@@ -4,3 +4,8 @@
 pub fn bits(nats: f64) -> f64 {
     nats / std::f64::consts::LN_2
 }
+
+/// Nats of so many bits.
+pub fn nats(bits: f64) -> f64 {
+    bits * std::f64::consts::LN_2
+}

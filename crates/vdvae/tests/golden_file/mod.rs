@@ -1,11 +1,13 @@
 //! Reads the golden vectors.
 
+#![allow(dead_code, reason = "each test binary uses a part")]
+
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::SafeTensors;
 use vdvae::architecture::Architecture;
-use vdvae::config::{Likelihood as LikelihoodKind, ModelConfig};
+use vdvae::config::{Config, DataConfig, Likelihood as LikelihoodKind, ModelConfig, TrainConfig};
 use vdvae::likelihood::Likelihood;
 use vdvae::models::vdvae::Vdvae;
 use vdvae::ops::DmolShape;
@@ -18,7 +20,8 @@ pub struct Golden {
     pub json: serde_json::Value,
 }
 
-fn folder() -> PathBuf {
+/// Where the vectors are, and the published checkpoints of their models.
+pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
@@ -88,6 +91,42 @@ impl Golden {
         }
     }
 
+    /// How the recorded steps were taken.
+    pub fn train_config(&self) -> TrainConfig {
+        TrainConfig {
+            lr: self.number("lr"),
+            wd: self.number("wd"),
+            adam_beta1: self.number("adam_beta1"),
+            adam_beta2: self.number("adam_beta2"),
+            ema_rate: self.number("ema_rate"),
+            warmup_iters: self.number("warmup_iters") as u64,
+            grad_clip: self.number("train_grad_clip"),
+            skip_threshold: self.number("skip_threshold"),
+            ..TrainConfig::default()
+        }
+    }
+
+    /// A run's configuration, with `images.npy` for data.
+    pub fn run_config(&self) -> Config {
+        Config {
+            model: self.config(),
+            data: DataConfig {
+                source: "npy:images.npy".to_owned(),
+                shift: Some(self.number("input_shift")),
+                scale: Some(self.number("input_scale")),
+                flip: false,
+            },
+            train: self.train_config(),
+        }
+    }
+
+    /// The images and their shape, [B, S, S, 3].
+    pub fn images(&self) -> (Vec<usize>, Vec<u8>) {
+        let file = SafeTensors::deserialize(&self.bytes).unwrap();
+        let images = file.tensor("images_u8").unwrap();
+        (images.shape().to_vec(), images.data().to_vec())
+    }
+
     pub fn architecture(&self) -> Architecture {
         Architecture::try_from(&self.config()).unwrap()
     }
@@ -126,8 +165,7 @@ impl Golden {
 
     /// The images through this project's preprocessing.
     pub fn prepare(&self, device: &Device) -> Prepared {
-        let file = SafeTensors::deserialize(&self.bytes).unwrap();
-        let images = file.tensor("images_u8").unwrap().data().to_vec();
+        let (_, images) = self.images();
         let config = self.config();
         let preprocess = Preprocess {
             shift: self.number("input_shift"),

@@ -1,0 +1,210 @@
+//! Writes the published files.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::log::published_lines;
+use super::optimizer::MOMENTS;
+use crate::architecture::Architecture;
+use crate::checkpoint::native::{AVERAGE, CheckpointFile, FIRST, SECOND, WEIGHTS, floats};
+use crate::checkpoint::stream::{self, LazyTensor};
+use crate::checkpoint::torch::{self, Object};
+use crate::checkpoint::{CheckpointError, Progress};
+use crate::config::{ADAM_EPS, Config};
+use crate::files::write_atomically;
+use crate::report::log::{self, Entry};
+use crate::run_dir::RunDir;
+use crate::train::learning_rate;
+
+/// A file that cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: cannot write the file: {source}. Choose another place with --out", path.display())]
+pub struct ExportError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// Writes a checkpoint of `run` as the published script does: `PREFIX-model.th` (weights),
+/// `PREFIX-model-ema.th` (averaged weights), `PREFIX-opt.th` (optimizer) and `PREFIX-log.jsonl` (the
+/// step). Of a checkpoint that holds the averaged weights alone, only `PREFIX-model-ema.th`.
+///
+/// Returns the files that were written.
+///
+/// # Errors
+/// If the checkpoint cannot be read, or a file not be written; each file is whole or absent.
+pub fn export_openai(
+    run: &RunDir,
+    config: &Config,
+    checkpoint: &Path,
+    prefix: &Path,
+) -> anyhow::Result<Vec<PathBuf>> {
+    let source = Source::open(config, checkpoint)?;
+    let mut written = Vec::new();
+    let mut save = |ending: &str, write: &dyn Fn(&mut dyn Write) -> io::Result<()>| {
+        let mut path = OsString::from(prefix);
+        path.push(ending);
+        written.push(PathBuf::from(path));
+        save_file(&written[written.len() - 1], write)
+    };
+    let average = source.tensors(AVERAGE)?;
+    let names: Vec<&str> = average.iter().map(|tensor| tensor.name.as_str()).collect();
+    let dictionary = state_dictionary(&names);
+    save("-model-ema.th", &|writer| {
+        torch::write(writer, &dictionary, &average)
+    })?;
+    if !source.file.holds_state() {
+        return Ok(written);
+    }
+    let progress = source.file.progress()?;
+    let weights = source.tensors(WEIGHTS)?;
+    save("-model.th", &|writer| {
+        torch::write(writer, &dictionary, &weights)
+    })?;
+    let (state, tensors) = source.optimizer(&progress)?;
+    save("-opt.th", &|writer| torch::write(writer, &state, &tensors))?;
+    let entries = match log::read(&run.log()) {
+        Err(log::LogError::Read { reason, .. }) if reason.kind() == io::ErrorKind::NotFound => {
+            Vec::<Entry>::new()
+        }
+        entries => entries?,
+    };
+    let lines = published_lines(&entries, &run.name(), progress.step, config);
+    save("-log.jsonl", &|writer| {
+        lines.iter().try_for_each(|line| writeln!(writer, "{line}"))
+    })?;
+    Ok(written)
+}
+
+/// Writes the averaged weights of a checkpoint as safetensors, under the published names.
+///
+/// # Errors
+/// As [`export_openai`].
+pub fn export_safetensors(config: &Config, checkpoint: &Path, path: &Path) -> anyhow::Result<()> {
+    let source = Source::open(config, checkpoint)?;
+    let tensors = source.tensors(AVERAGE)?;
+    let metadata = BTreeMap::from([
+        // What other programs ask for before they load.
+        ("format".to_owned(), "pt".to_owned()),
+        ("weights".to_owned(), "averaged".to_owned()),
+        ("step".to_owned(), source.file.progress()?.step.to_string()),
+        ("config".to_owned(), config.to_toml()),
+    ]);
+    Ok(save_file(path, &|mut writer| {
+        stream::write(&mut writer, metadata.clone(), &tensors)
+    })?)
+}
+
+fn save_file(
+    path: &Path,
+    write: &dyn Fn(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), ExportError> {
+    write_atomically(path, |writer| write(writer)).map_err(|source| ExportError {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// A checkpoint that belongs to the configuration.
+struct Source<'a> {
+    config: &'a Config,
+    file: CheckpointFile,
+    shapes: Vec<(String, Vec<usize>)>,
+}
+
+impl<'a> Source<'a> {
+    fn open(config: &'a Config, checkpoint: &Path) -> anyhow::Result<Self> {
+        let file = CheckpointFile::open(checkpoint)?;
+        file.check_model(config)?;
+        let shapes = Architecture::try_from(&config.model)?.parameter_shapes();
+        Ok(Self {
+            config,
+            file,
+            shapes,
+        })
+    }
+
+    /// The parameters under their published names, one of the checkpoint's kinds of tensors.
+    fn tensors(&self, prefix: &'static str) -> Result<Vec<LazyTensor<'_>>, CheckpointError> {
+        let tensor = |(name, shape): &'_ (String, Vec<usize>)| {
+            let bytes = self.file.bytes(prefix, name, shape)?;
+            Ok(LazyTensor {
+                name: name.clone(),
+                shape: shape.clone(),
+                values: Box::new(move || floats(bytes)),
+            })
+        };
+        self.shapes.iter().map(tensor).collect()
+    }
+
+    /// The state of AdamW, for PyTorch's and for the fused one of the published script.
+    fn optimizer(
+        &self,
+        progress: &Progress,
+    ) -> Result<(Object, Vec<LazyTensor<'_>>), CheckpointError> {
+        let updates = progress.updates as f32;
+        let moments = self.tensors(FIRST)?.into_iter().zip(self.tensors(SECOND)?);
+        let (mut state, mut tensors) = (Vec::new(), Vec::new());
+        for (index, (first, second)) in moments.enumerate() {
+            let step = LazyTensor {
+                name: "step".to_owned(),
+                shape: Vec::new(),
+                values: Box::new(move || vec![updates]),
+            };
+            let at = tensors.len();
+            tensors.extend([step, first, second]);
+            let of_parameter = vec![
+                ("step".into(), Object::Tensor(at)),
+                (MOMENTS[0].into(), Object::Tensor(at + 1)),
+                (MOMENTS[1].into(), Object::Tensor(at + 2)),
+            ];
+            state.push((integer(index), Object::Dict(of_parameter)));
+        }
+        let group = self.parameter_group(progress);
+        let dictionary = Object::Dict(vec![
+            ("state".into(), Object::Dict(state)),
+            ("param_groups".into(), Object::List(vec![group])),
+        ]);
+        Ok((dictionary, tensors))
+    }
+
+    fn parameter_group(&self, progress: &Progress) -> Object {
+        let train = &self.config.train;
+        let betas = (
+            Object::Float(train.adam_beta1),
+            Object::Float(train.adam_beta2),
+        );
+        let rate = learning_rate(train, progress.step);
+        let parameters = (0..self.shapes.len()).map(integer).collect();
+        Object::Dict(vec![
+            ("lr".into(), Object::Float(rate)),
+            ("betas".into(), Object::Pair(Box::new(betas))),
+            ("eps".into(), Object::Float(ADAM_EPS)),
+            ("weight_decay".into(), Object::Float(train.wd)),
+            ("amsgrad".into(), Object::Bool(false)),
+            ("maximize".into(), Object::Bool(false)),
+            ("foreach".into(), Object::None),
+            ("capturable".into(), Object::Bool(false)),
+            ("differentiable".into(), Object::Bool(false)),
+            ("fused".into(), Object::None),
+            ("decoupled_weight_decay".into(), Object::Bool(true)),
+            // For the fused optimizer, which counts here.
+            ("bias_correction".into(), Object::Bool(true)),
+            ("step".into(), integer(progress.updates as usize)),
+            ("initial_lr".into(), Object::Float(train.lr)),
+            ("params".into(), Object::List(parameters)),
+        ])
+    }
+}
+
+/// Indices and counts of updates are far below the limit.
+fn integer(number: usize) -> Object {
+    Object::Int(i32::try_from(number).unwrap_or(i32::MAX))
+}
+
+/// Names to tensors, in this order.
+fn state_dictionary(names: &[&str]) -> Object {
+    let entry = |(index, &name): (usize, &&str)| (name.into(), Object::Tensor(index));
+    Object::Dict(names.iter().enumerate().map(entry).collect())
+}

@@ -1,0 +1,198 @@
+//! The checkpoints of the published PyTorch script: `NAME-model.th` (weights), `NAME-model-ema.th` (their
+//! average), `NAME-opt.th` (the optimizer's state), `NAME-log.jsonl`.
+//!
+//! [`import`] makes a run's checkpoint and log of them; [`export_openai`] and [`export_safetensors`] write
+//! them. Tensors pass unchanged in both directions: both sides have the same names and layout.
+//!
+//! ```no_run
+//! use vdvae::checkpoint::published::{Files, import};
+//! use vdvae::config::Config;
+//! use vdvae::run_dir::RunDir;
+//!
+//! let config = Config::preset("cifar10")?;
+//! let files = Files {
+//!     weights: "cifar10-seed0-iter-900000-model-ema.th".into(),
+//!     ..Files::default()
+//! };
+//! let imported = import(&files, &config)?;
+//! let run = RunDir::new("runs/published");
+//! std::fs::create_dir_all(run.checkpoints())?;
+//! imported.save(&run, &config)?;
+//! # Ok::<(), anyhow::Error>(())
+//! ```
+
+mod export;
+mod log;
+mod optimizer;
+mod weights;
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+
+use super::native::{self, AVERAGE, FIRST, Progress, SECOND, WEIGHTS};
+use super::stream::LazyTensor;
+use super::torch::TorchError;
+use crate::architecture::Architecture;
+use crate::config::Config;
+use crate::report::log::LogWriter;
+use crate::run_dir::RunDir;
+
+pub use export::{ExportError, export_openai, export_safetensors};
+pub use log::LogError;
+use log::PublishedLog;
+use optimizer::OptimizerState;
+use weights::Weights;
+
+/// The files of a published checkpoint.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    /// `NAME-model.th`; or `NAME-model-ema.th` where there is nothing else.
+    pub weights: PathBuf,
+    /// `NAME-model-ema.th`; without it the average is the weights.
+    pub average: Option<PathBuf>,
+    /// `NAME-opt.th`; without it the moments are zero.
+    pub optimizer: Option<PathBuf>,
+    /// `NAME-log.jsonl`; it tells the step.
+    pub log: Option<PathBuf>,
+}
+
+/// Why a published checkpoint cannot be imported.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// A file cannot be read, or holds something else.
+    #[error(transparent)]
+    Torch(#[from] TorchError),
+    /// Its tensors are those of another model.
+    #[error(
+        "{}: the tensors are not those of the configuration: {problems}. {remedy}",
+        path.display()
+    )]
+    Mismatch {
+        /// The file.
+        path: PathBuf,
+        /// Which tensors, each with the shape that was expected and the one that was found.
+        problems: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// The log cannot be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// A published checkpoint, read and found to fit a configuration.
+#[derive(Debug)]
+pub struct Imported {
+    shapes: Vec<(String, Vec<usize>)>,
+    weights: Weights,
+    average: Option<Weights>,
+    optimizer: Option<OptimizerState>,
+    log: PublishedLog,
+}
+
+/// Reads a published checkpoint of the model that `config` describes. Writes nothing.
+///
+/// # Errors
+/// If a file cannot be read, is damaged, holds more than data (nothing in it is run), or is of another
+/// model: see [`ImportError`].
+pub fn import(files: &Files, config: &Config) -> anyhow::Result<Imported> {
+    let shapes = Architecture::try_from(&config.model)?.parameter_shapes();
+    let weights = |path: &PathBuf| Weights::open(path, &shapes);
+    let optimizer = |path: &PathBuf| OptimizerState::open(path, &shapes);
+    Ok(Imported {
+        weights: weights(&files.weights)?,
+        average: files.average.as_ref().map(weights).transpose()?,
+        optimizer: files.optimizer.as_ref().map(optimizer).transpose()?,
+        log: match &files.log {
+            Some(path) => PublishedLog::open(path, config).map_err(ImportError::from)?,
+            None => PublishedLog::default(),
+        },
+        shapes,
+    })
+}
+
+impl Imported {
+    /// Where the checkpoint stands: steps by the log, or as many as updates were made; updates by the
+    /// optimizer's state. What was validated before counts for nothing here, as it was measured on
+    /// other images.
+    pub fn progress(&self) -> Progress {
+        let updates = self.optimizer.as_ref().map_or(0, |state| state.updates);
+        Progress {
+            step: self.log.step.unwrap_or(updates),
+            updates,
+            seconds: self.log.seconds,
+            best_bits_per_dim: None,
+        }
+    }
+
+    /// What a person must know about what was not given.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.average.is_none() {
+            notes.push("no --ema: the averaged weights are the weights".to_owned());
+        }
+        match &self.optimizer {
+            None => notes.push(
+                "no --optimizer: its moments start at zero, as at the start of training".to_owned(),
+            ),
+            Some(state) => notes.extend(state.note()),
+        }
+        let Progress { step, updates, .. } = self.progress();
+        if self.log.step.is_none() {
+            notes.push(if updates > 0 {
+                format!(
+                    "no step in a --log: {step}, the optimizer's updates; skipped ones are not counted"
+                )
+            } else {
+                "no step, neither in a --log nor in an --optimizer: training starts at step 0, with the warm-up of the learning rate"
+                    .to_owned()
+            });
+        }
+        notes
+    }
+
+    /// Writes the run's `latest.safetensors`, from which training continues, and its log. The folders
+    /// must be there.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn save(&self, run: &RunDir, config: &Config) -> anyhow::Result<()> {
+        native::save(&run.latest(), config, &self.progress(), self.tensors())?;
+        if self.log.entries.is_empty() {
+            return Ok(());
+        }
+        let cannot_write = || format!("{}: cannot write the log", run.log().display());
+        let mut log = LogWriter::open(&run.log()).with_context(cannot_write)?;
+        for entry in &self.log.entries {
+            log.append(entry).with_context(cannot_write)?;
+        }
+        Ok(())
+    }
+
+    /// The tensors of a checkpoint.
+    fn tensors(&self) -> Vec<LazyTensor<'_>> {
+        let average = self.average.as_ref().unwrap_or(&self.weights);
+        let mut tensors = Vec::new();
+        for (index, (name, shape)) in self.shapes.iter().enumerate() {
+            let mut add = |prefix, values| {
+                tensors.push(LazyTensor {
+                    name: format!("{prefix}{name}"),
+                    shape: shape.clone(),
+                    values,
+                });
+            };
+            let count = shape.iter().product();
+            let moment = move |which: usize| {
+                let moments = self.optimizer.as_ref();
+                let values = moments.and_then(|state| state.moment(index, which));
+                values.unwrap_or_else(|| vec![0.0; count])
+            };
+            add(WEIGHTS, Box::new(move || self.weights.values(name)));
+            add(AVERAGE, Box::new(move || average.values(name)));
+            add(FIRST, Box::new(move || moment(0)));
+            add(SECOND, Box::new(move || moment(1)));
+        }
+        tensors
+    }
+}

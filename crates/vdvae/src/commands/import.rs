@@ -1,0 +1,100 @@
+//! `vdvae import`.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use super::{architecture, make_folder, print_json};
+use crate::checkpoint::published::{Files, Imported, import};
+use crate::cli::ImportArgs;
+use crate::config::Config;
+use crate::console::tell;
+use crate::error::usage;
+use crate::files::write_atomically;
+use crate::run_dir::RunDir;
+
+#[derive(Serialize)]
+struct Report<'a> {
+    run: &'a Path,
+    parameters: u64,
+    step: u64,
+    updates: u64,
+    notes: &'a [String],
+}
+
+pub fn run(arguments: &ImportArgs) -> Result<()> {
+    let config = config(arguments)?;
+    let architecture = architecture(&config)?;
+    let run = RunDir::new(&arguments.out);
+    let folder = run.path().display();
+    if !run.is_vacant() {
+        return Err(usage(format!(
+            "--out {folder}: this folder is not empty; choose another --out, or delete the folder"
+        )));
+    }
+    let files = Files {
+        weights: arguments.weights.clone(),
+        average: arguments.ema.clone(),
+        optimizer: arguments.optimizer.clone(),
+        log: arguments.log.clone(),
+    };
+    let imported = import(&files, &config)?;
+    save(&imported, &run, &config)?;
+    let notes = imported.notes();
+    for note in &notes {
+        tell(note);
+    }
+    let (parameters, progress) = (architecture.parameters(), imported.progress());
+    let (step, updates) = (progress.step, progress.updates);
+    tell(format_args!(
+        "{folder}: {parameters} parameters, step {step}"
+    ));
+    tell(format_args!("  vdvae sample {folder}"));
+    tell(format_args!("  vdvae eval {folder} --data SOURCE"));
+    tell(format_args!(
+        "  vdvae train --resume --out {folder} --data SOURCE"
+    ));
+    if arguments.json {
+        print_json(&Report {
+            run: run.path(),
+            parameters,
+            step,
+            updates,
+            notes: &notes,
+        })?;
+    }
+    Ok(())
+}
+
+/// The configuration, with the normalisation that the weights were trained with.
+fn config(arguments: &ImportArgs) -> Result<Config> {
+    let configuration = &arguments.configuration;
+    let mut config = match (&configuration.config, &configuration.preset) {
+        (Some(path), _) => Config::from_file(path)?,
+        (None, Some(preset)) => Config::preset(preset)?,
+        (None, None) => {
+            return Err(usage(
+                "expected --preset NAME or --config FILE, the model that the weights are of; `vdvae info` lists the presets",
+            ));
+        }
+    };
+    config.apply_overrides(&configuration.set)?;
+    if config.data.shift.is_none() || config.data.scale.is_none() {
+        return Err(usage(
+            "data.shift, data.scale: expected the numbers that the weights were trained with, found none; give them in the configuration or with --set data.shift=-120.6 --set data.scale=0.0156 (input = (value + shift) * scale)",
+        ));
+    }
+    Ok(config)
+}
+
+/// The configuration comes first: a folder that holds anything of a run is known for one.
+fn save(imported: &Imported, run: &RunDir, config: &Config) -> Result<()> {
+    make_folder(&run.checkpoints())?;
+    make_folder(&run.samples())?;
+    let text = config.to_toml();
+    write_atomically(&run.config(), |writer| writer.write_all(text.as_bytes()))
+        .with_context(|| format!("{}: cannot save the configuration", run.config().display()))?;
+    imported.save(run, config)
+}
