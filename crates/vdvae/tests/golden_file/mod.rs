@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::SafeTensors;
 use vdvae::architecture::Architecture;
-use vdvae::config::{Likelihood as LikelihoodKind, ModelConfig};
+use vdvae::config::{Likelihood as LikelihoodKind, ModelConfig, Upsample};
 use vdvae::likelihood::Likelihood;
 use vdvae::models::vdvae::Vdvae;
 use vdvae::ops::DmolShape;
@@ -85,6 +85,8 @@ impl Golden {
                 8
             },
             likelihood: LikelihoodKind::Dmol,
+            topdown_residual: true,
+            upsample: Upsample::Nearest,
         }
     }
 
