@@ -2,6 +2,7 @@
 
 mod bench;
 pub mod latents;
+mod sweep;
 
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use vdvae_data::{Source, Split};
 
 pub use bench::BenchArgs;
+pub use sweep::SweepArgs;
 
 use crate::config::Dtype;
 
@@ -48,6 +50,8 @@ pub enum Command {
     Interpolate(latents::InterpolateArgs),
     /// Keep the network's activations, for other tasks to learn from.
     Features(latents::FeaturesArgs),
+    /// Train and evaluate a set of configurations, and compare them.
+    Sweep(SweepArgs),
     /// Count parameters, layers, latents, operations and memory.
     Info(InfoArgs),
     /// Measure how fast a model trains, evaluates or samples on this machine.
@@ -66,6 +70,7 @@ impl Command {
             Self::Decode(arguments) => Some(&arguments.trained.machine),
             Self::Interpolate(arguments) => Some(&arguments.trained.machine),
             Self::Features(arguments) => Some(&arguments.trained.machine),
+            Self::Sweep(arguments) => Some(&arguments.machine),
             Self::Info(_) => None,
             Self::Bench(arguments) => Some(&arguments.machine),
         }
@@ -73,7 +78,7 @@ impl Command {
 }
 
 /// Options of the machine.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Machine {
     /// Where to compute: cpu (others are built with cargo features).
     #[arg(long, default_value = "cpu", value_name = "NAME")]

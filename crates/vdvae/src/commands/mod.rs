@@ -10,6 +10,7 @@ mod info;
 mod interpolate;
 mod reconstruct;
 mod sample;
+mod sweep;
 mod train;
 
 use std::io::Write;
@@ -56,6 +57,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Decode(arguments) => decode::run(&arguments),
         Command::Interpolate(arguments) => interpolate::run(&arguments),
         Command::Features(arguments) => features::run(&arguments),
+        Command::Sweep(arguments) => return sweep::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     }?;
