@@ -1,8 +1,9 @@
 //! The command line, as clap reads it and `--help` shows it.
 
 mod bench;
-pub mod latents;
 mod exchange;
+pub mod latents;
+mod sweep;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use vdvae_data::{Source, Split};
 
 pub use bench::BenchArgs;
+pub use sweep::SweepArgs;
 
 use crate::config::Dtype;
 pub use exchange::{ExportArgs, ExportFormat, ImportArgs};
@@ -50,6 +52,8 @@ pub enum Command {
     Interpolate(latents::InterpolateArgs),
     /// Keep the network's activations, for other tasks to learn from.
     Features(latents::FeaturesArgs),
+    /// Train and evaluate a set of configurations, and compare them.
+    Sweep(SweepArgs),
     /// Count parameters, layers, latents, operations and memory.
     Info(InfoArgs),
     /// Measure how fast a model trains, evaluates or samples on this machine.
@@ -72,7 +76,7 @@ impl Command {
             Self::Decode(arguments) => Some(&arguments.trained.machine),
             Self::Interpolate(arguments) => Some(&arguments.trained.machine),
             Self::Features(arguments) => Some(&arguments.trained.machine),
-            Self::Info(_) => None,
+            Self::Sweep(arguments) => Some(&arguments.machine),
             Self::Bench(arguments) => Some(&arguments.machine),
             Self::Info(_) | Self::Import(_) | Self::Export(_) => None,
         }
@@ -80,7 +84,7 @@ impl Command {
 }
 
 /// Options of the machine.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Machine {
     /// Where to compute: cpu (others are built with cargo features).
     #[arg(long, default_value = "cpu", value_name = "NAME")]

@@ -33,7 +33,10 @@ fn activations_per_image(architecture: &Architecture, checkpointed: bool) -> u64
         let states = 2 * zdim + (3 + mixed) * width(resolution);
         // What the posterior returns, the noise, the latents.
         let latents = 4 * zdim;
-        pixels(resolution) * (states + latents + 3 * hidden(resolution))
+        let upsampled = architecture
+            .upsample(block)
+            .map_or(0, |conv| pixels(conv.resolution) * conv.c_out as u64);
+        pixels(resolution) * (states + latents + 3 * hidden(resolution)) + upsampled
     });
     let side = architecture.image_size;
     // The first features; px_z twice; the likelihood's parameters and their gradient; the image twice.

@@ -1,6 +1,7 @@
 //! The convolutions of the network and the names and shapes of its parameters.
 
 use super::{Architecture, DecBlock, EncBlock};
+use crate::config::Upsample;
 
 /// A convolution with bias, stride 1, "same" padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,10 +106,22 @@ impl Architecture {
         }
     }
 
-    /// `decoder.dec_blocks.N.resnet`: C -> C, residual.
+    /// `decoder.dec_blocks.N.resnet`: C -> C, residual unless `topdown_residual` is off.
     pub fn resnet(&self, block: &DecBlock) -> Bottleneck {
         let width = self.width_at(block.resolution);
         self.bottleneck(block.resolution, width, width)
+    }
+
+    /// `decoder.dec_blocks.N.upsample`, at the resolution that is mixed in: its width -> C. Only of
+    /// blocks that mix in, and only where upsampling is learned.
+    pub fn upsample(&self, block: &DecBlock) -> Option<Conv> {
+        let resolution = block.mixin?;
+        (self.upsample == Upsample::Conv).then(|| Conv {
+            c_in: self.width_at(resolution),
+            c_out: self.width_at(block.resolution),
+            kernel: 1,
+            resolution,
+        })
     }
 
     /// `decoder.out_net.out_conv`: width -> parameters of the likelihood.
@@ -137,6 +150,9 @@ impl Architecture {
             shapes.bottleneck(&format!("{name}.prior"), &self.prior(block));
             shapes.conv(&format!("{name}.z_proj"), &self.z_proj(block));
             shapes.bottleneck(&format!("{name}.resnet"), &self.resnet(block));
+            if let Some(conv) = self.upsample(block) {
+                shapes.conv(&format!("{name}.upsample"), &conv);
+            }
         }
         for (i, r) in self.bias_resolutions().into_iter().enumerate() {
             shapes.add(

@@ -26,7 +26,7 @@ use std::fmt::Display;
 use blocks::Parts;
 use widths::Widths;
 
-use crate::config::{Likelihood, ModelConfig};
+use crate::config::{Likelihood, ModelConfig, Upsample};
 
 /// The largest image side, and so the largest resolution.
 pub const MAX_RESOLUTION: usize = 8192;
@@ -67,6 +67,10 @@ pub struct Architecture {
     pub num_mixtures: usize,
     /// The distribution of a pixel.
     pub likelihood: Likelihood,
+    /// Whether a layer adds to the top-down state.
+    pub topdown_residual: bool,
+    /// How a lower resolution's state enters a higher one.
+    pub upsample: Upsample,
     widths: Widths,
 }
 
@@ -93,6 +97,8 @@ impl TryFrom<&ModelConfig> for Architecture {
             no_bias_above: model.no_bias_above,
             num_mixtures: model.num_mixtures,
             likelihood: model.likelihood,
+            topdown_residual: model.topdown_residual,
+            upsample: model.upsample,
             widths,
         })
     }

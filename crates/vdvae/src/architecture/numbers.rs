@@ -81,7 +81,10 @@ impl Architecture {
             .map(|b| self.posterior(b).operations())
             .sum();
         let generative = self.dec_blocks.iter().map(|b| {
-            self.prior(b).operations() + self.z_proj(b).operations() + self.resnet(b).operations()
+            self.prior(b).operations()
+                + self.z_proj(b).operations()
+                + self.resnet(b).operations()
+                + self.upsample(b).map_or(0.0, |conv| conv.operations())
         });
         let sample = generative.sum::<f64>() + self.out_conv().operations();
         let decoder = sample + posterior;

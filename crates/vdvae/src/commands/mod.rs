@@ -4,14 +4,15 @@ mod bench;
 mod decode;
 mod encode;
 mod eval;
+mod export;
 mod features;
 mod images;
-mod export;
 mod import;
 mod info;
 mod interpolate;
 mod reconstruct;
 mod sample;
+mod sweep;
 mod train;
 
 use std::io::Write;
@@ -58,6 +59,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Decode(arguments) => decode::run(&arguments),
         Command::Interpolate(arguments) => interpolate::run(&arguments),
         Command::Features(arguments) => features::run(&arguments),
+        Command::Sweep(arguments) => return sweep::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),

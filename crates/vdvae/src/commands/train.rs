@@ -35,7 +35,7 @@ pub(super) const DEFAULT_PRESET: &str = "photos32";
 /// Images in a row of the sample picture.
 const PICTURE_COLUMNS: usize = 8;
 /// Exit code after Ctrl-C, as shells have it.
-const INTERRUPTED: u8 = 130;
+pub(super) const INTERRUPTED: u8 = 130;
 /// What a run cannot change: the model, what it reads, and which images are held out.
 const FIXED: [&str; 4] = ["model.", "data.shift", "data.scale", "train.seed"];
 
@@ -49,12 +49,23 @@ struct Report<'a> {
 }
 
 pub fn run(arguments: TrainArgs) -> Result<ExitCode> {
-    let device = device::parse(&arguments.machine.device)?;
     let run = RunDir::new(out(&arguments));
+    let outcome = train(&arguments, &run, stop_on_ctrl_c)?;
+    report(&arguments, &run, &outcome)
+}
+
+/// Trains the run that the arguments describe, or goes on with it. `stop` is asked, once all is ready,
+/// for what is set from outside to end it early.
+pub(super) fn train(
+    arguments: &TrainArgs,
+    run: &RunDir,
+    stop: impl FnOnce() -> Result<Arc<AtomicBool>>,
+) -> Result<Outcome> {
+    let device = device::parse(&arguments.machine.device)?;
     let mut config = if arguments.resume {
-        resumed(&arguments, &run)?
+        resumed(arguments, run)?
     } else {
-        fresh(&arguments, &run)?
+        fresh(arguments, run)?
     };
     let architecture = architecture(&config)?;
     let parameters = architecture.parameters();
@@ -66,7 +77,7 @@ pub fn run(arguments: TrainArgs) -> Result<ExitCode> {
         ),
         &config.train,
     );
-    let (train, valid) = open(&arguments, &mut config)?;
+    let (train, valid) = open(arguments, &mut config)?;
     make_folder(run.path())?;
     let preprocess = preprocess(&config)?;
     let device = device.autodiff();
@@ -74,7 +85,7 @@ pub fn run(arguments: TrainArgs) -> Result<ExitCode> {
         dtype: config.train.dtype,
         checkpoint_activations: arguments.checkpoint_activations,
     });
-    let (state, progress) = state(&arguments, &run, &config, model)?;
+    let (state, progress) = state(arguments, run, &config, model)?;
     if progress.step > config.train.steps {
         return Err(usage(format!(
             "--resume: the run in {} has made {} steps already; expected --steps of at least that, found {}",
@@ -83,7 +94,7 @@ pub fn run(arguments: TrainArgs) -> Result<ExitCode> {
             config.train.steps,
         )));
     }
-    prepare_folder(&run, &config)?;
+    prepare_folder(run, &config)?;
     let (folder, images, held_out) = (run.path().display(), train.len(), valid.len());
     let (step, steps) = (progress.step, config.train.steps);
     tell(format_args!(
@@ -100,9 +111,9 @@ pub fn run(arguments: TrainArgs) -> Result<ExitCode> {
         preprocess,
         device: device.clone(),
         threads: reading_threads(),
-        stop: stop_on_ctrl_c()?,
+        stop: stop()?,
     };
-    let outcome = training.run(|average: &Vdvae, path| {
+    training.run(|average: &Vdvae, path| {
         let model = TrainedModel {
             model: average.clone(),
             config: config.clone(),
@@ -113,8 +124,7 @@ pub fn run(arguments: TrainArgs) -> Result<ExitCode> {
         sample_picture(&model, &shown)
             .save_png(&path)
             .map_err(Into::into)
-    })?;
-    report(&arguments, &run, &outcome)
+    })
 }
 
 /// Says beforehand what would otherwise end without a word.
@@ -239,7 +249,7 @@ fn overridden(arguments: &TrainArgs, mut config: Config) -> Result<Config> {
 }
 
 fn fresh(arguments: &TrainArgs, run: &RunDir) -> Result<Config> {
-    let config = overridden(arguments, described(&arguments.configuration)?)?;
+    let config = asked(arguments)?;
     let folder = run.path().display();
     if run.config().exists() {
         let existing = run.load_config()?;
@@ -267,10 +277,7 @@ fn resumed(arguments: &TrainArgs, run: &RunDir) -> Result<Config> {
     let existing = run.load_config()?;
     let configuration = &arguments.configuration;
     if configuration.config.is_some() || configuration.preset.is_some() {
-        let difference = asked_difference(
-            &overridden(arguments, described(&arguments.configuration)?)?,
-            &existing,
-        );
+        let difference = asked_difference(&asked(arguments)?, &existing);
         let difference: Vec<_> = difference
             .into_iter()
             .filter(|field| !field.starts_with("train.steps"))
@@ -306,8 +313,13 @@ fn resumed(arguments: &TrainArgs, run: &RunDir) -> Result<Config> {
     Ok(config)
 }
 
+/// The configuration that a new run of these arguments would have.
+pub(super) fn asked(arguments: &TrainArgs) -> Result<Config> {
+    overridden(arguments, described(&arguments.configuration)?)
+}
+
 /// Where `asked` differs from what a run holds, the normalisation that was computed for it aside.
-fn asked_difference(asked: &Config, existing: &Config) -> Vec<String> {
+pub(super) fn asked_difference(asked: &Config, existing: &Config) -> Vec<String> {
     let mut asked = asked.clone();
     if asked.data.shift.is_none() {
         (asked.data.shift, asked.data.scale) = (existing.data.shift, existing.data.scale);
@@ -361,7 +373,7 @@ fn prepare_folder(run: &RunDir, config: &Config) -> Result<()> {
     Ok(())
 }
 
-fn stop_on_ctrl_c() -> Result<Arc<AtomicBool>> {
+pub(super) fn stop_on_ctrl_c() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
     ctrlc::set_handler(move || {

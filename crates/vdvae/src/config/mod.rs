@@ -74,6 +74,25 @@ pub struct ModelConfig {
     /// The distribution of a pixel given the latents.
     #[serde(default)]
     pub likelihood: Likelihood,
+    /// Whether a layer adds to the top-down state, as published, or replaces it (an ablation, see
+    /// [`crate::models::vdvae::Decoder`]).
+    #[serde(default = "defaults::topdown_residual")]
+    pub topdown_residual: bool,
+    /// How the state of a lower resolution enters a higher one.
+    #[serde(default)]
+    pub upsample: Upsample,
+}
+
+/// How the top-down state of a lower resolution is brought to a higher one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Upsample {
+    /// Each pixel repeated, the first channels taken, as published: nothing is learned.
+    #[default]
+    Nearest,
+    /// First a learned 1x1 convolution from the lower resolution's width to the higher one's (an
+    /// ablation), then each pixel repeated.
+    Conv,
 }
 
 /// The distribution of a pixel given the decoder's output.
@@ -250,5 +269,8 @@ mod defaults {
     }
     pub fn bits() -> u32 {
         8
+    }
+    pub fn topdown_residual() -> bool {
+        true
     }
 }

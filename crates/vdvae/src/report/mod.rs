@@ -3,6 +3,7 @@
 mod animation;
 mod axis;
 mod curve;
+mod depth;
 mod grid;
 mod interval;
 pub mod log;
@@ -12,6 +13,7 @@ mod text;
 
 pub use animation::{Animation, Format};
 pub use curve::loss_curve_svg;
+pub use depth::{DepthPoint, bits_by_depth_svg};
 pub use grid::{Grid, save_png_image};
 pub use interval::IntervalStats;
 pub use rates::rate_per_layer_svg;

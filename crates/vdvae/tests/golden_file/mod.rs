@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::SafeTensors;
 use vdvae::architecture::Architecture;
-use vdvae::config::{Config, DataConfig, Likelihood as LikelihoodKind, ModelConfig, TrainConfig};
+use vdvae::config::{
+    Config, DataConfig, Likelihood as LikelihoodKind, ModelConfig, TrainConfig, Upsample,
+};
 use vdvae::likelihood::Likelihood;
 use vdvae::models::vdvae::Vdvae;
 use vdvae::ops::DmolShape;
@@ -88,6 +90,8 @@ impl Golden {
                 8
             },
             likelihood: LikelihoodKind::Dmol,
+            topdown_residual: true,
+            upsample: Upsample::Nearest,
         }
     }
 

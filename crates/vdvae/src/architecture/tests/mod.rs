@@ -23,6 +23,8 @@ fn plain32() -> ModelConfig {
         num_mixtures: 5,
         bits: 8,
         likelihood: Likelihood::Dmol,
+        topdown_residual: true,
+        upsample: Upsample::Nearest,
     }
 }
 

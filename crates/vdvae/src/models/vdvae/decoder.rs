@@ -13,6 +13,16 @@ use crate::architecture::{Architecture, DecBlock};
 use crate::ops;
 
 /// The top-down network.
+///
+/// A layer reads the state x of its resolution and writes it again, with px the prior's features:
+///
+/// - as published: `h = x + px + z_proj(z)`, then `x = h + resnet(h)`;
+/// - without `topdown_residual`: `h = px + z_proj(z)`, then `x = resnet(h)`. The state is replaced, not
+///   added to: what a layer knew reaches later ones only through the networks of every layer between.
+///   Everything else, the initialisation too, is the same.
+///
+/// A layer that mixes in a lower resolution first adds that state to x, repeated pixel by pixel; with
+/// `upsample = "conv"` after a learned 1x1 convolution of it.
 #[derive(Module, Debug)]
 pub struct Decoder {
     /// Per channel of the output, [1, 1, 1, C].
@@ -40,6 +50,8 @@ struct TopDownBlock {
     prior: Bottleneck,
     z_proj: Conv,
     resnet: Bottleneck,
+    /// Where upsampling is learned: what the mixed-in state passes through first.
+    upsample: Option<Conv>,
     #[module(skip)]
     shape: BlockShape,
 }
@@ -50,6 +62,8 @@ struct BlockShape {
     mixin: Option<usize>,
     channels: usize,
     zdim: usize,
+    /// Whether the layer adds to the state.
+    residual: bool,
 }
 
 /// What the top-down pass returns.
@@ -125,7 +139,7 @@ impl Decoder {
                 )
             });
             let x = match mixin {
-                Some(lower) => ops::upsample_add(x, states[&lower].clone()),
+                Some(lower) => block.mix_in(x, states[&lower].clone()),
                 None => x,
             };
             let x = if x.dims()[0] == batch {
@@ -156,18 +170,32 @@ impl Decoder {
 impl TopDownBlock {
     fn new(init: &mut Initializer, architecture: &Architecture, block: &DecBlock) -> Self {
         let last_scale = (1.0 / architecture.dec_blocks.len() as f32).sqrt();
+        let residual = architecture.topdown_residual;
         Self {
             enc: Bottleneck::new(init, architecture.posterior(block), false, 1.0),
             prior: Bottleneck::new(init, architecture.prior(block), false, 0.0),
             z_proj: Conv::new(init, architecture.z_proj(block), last_scale),
-            resnet: Bottleneck::new(init, architecture.resnet(block), true, last_scale),
+            resnet: Bottleneck::new(init, architecture.resnet(block), residual, last_scale),
+            upsample: architecture
+                .upsample(block)
+                .map(|shape| Conv::new(init, shape, 1.0)),
             shape: BlockShape {
                 resolution: block.resolution,
                 mixin: block.mixin,
                 channels: architecture.width_at(block.resolution),
                 zdim: architecture.zdim,
+                residual,
             },
         }
+    }
+
+    /// x [B or 1, R, R, C] plus the state of the lower resolution [B, M, M, C_M], enlarged.
+    fn mix_in(&self, x: Tensor<4>, lower: Tensor<4>) -> Tensor<4> {
+        let lower = match &self.upsample {
+            Some(conv) => conv.forward(lower),
+            None => lower,
+        };
+        ops::upsample_add(x, lower)
     }
 
     /// x: [B, R, R, C] to the state after this layer, and the layer's KL in nats per image.
@@ -189,7 +217,12 @@ impl TopDownBlock {
             posterior: posterior.as_ref(),
         });
         let kl = posterior.map(|posterior| ops::gaussian_kl(posterior, prior.clone()));
-        let x = ops::add_features(x, prior, self.z_proj.forward(z));
+        let state = if self.shape.residual {
+            x
+        } else {
+            x.zeros_like()
+        };
+        let x = ops::add_features(state, prior, self.z_proj.forward(z));
         let x = self.resnet.forward(x);
         latents.see_state(layer, &x);
         (x, kl)
