@@ -1,7 +1,8 @@
 //! GFLOP/s of bottleneck blocks, forward and forward with backward; of all shapes, or of those
-//! whose name (such as `B16 4x4 64`) contains the argument.
+//! whose name (such as `bf16 B16 4x4 64`) contains the argument.
 
 use std::time::Instant;
+use vdvae_kernels::Precision;
 use vdvae_kernels::bottleneck::{Bottleneck, Gradients, Hidden, Weights, backward, forward};
 
 fn numbers(count: usize, scale: f32) -> Vec<f32> {
@@ -25,7 +26,7 @@ fn fastest(mut body: impl FnMut()) -> f64 {
     best
 }
 
-fn measure(name: &str, batch: usize, size: usize, channels: usize) {
+fn measure(name: &str, precision: Precision, batch: usize, size: usize, channels: usize) {
     let shape = Bottleneck {
         batch,
         height: size,
@@ -36,6 +37,7 @@ fn measure(name: &str, batch: usize, size: usize, channels: usize) {
         c_out: channels,
         kernel: if size > 2 { 3 } else { 1 },
         residual: true,
+        precision,
     };
     let x = numbers(shape.pixels() * channels, 1.0);
     let [w1, w2, w3, w4] = shape.weight_lengths().map(|n| numbers(n, 0.1));
@@ -102,12 +104,12 @@ fn measure_all() {
         (16, 4, 64),
         (16, 1, 64),
     ] {
-        let name = format!("B{batch} {size}x{size} {channels}");
-        if std::env::args()
-            .nth(1)
-            .is_none_or(|part| name.contains(&part))
-        {
-            measure(&name, batch, size, channels);
+        for (precision, prefix) in [(Precision::Fp32, "fp32"), (Precision::Bf16, "bf16")] {
+            let name = format!("{prefix} B{batch} {size}x{size} {channels}");
+            let wanted = std::env::args().nth(1);
+            if wanted.is_none_or(|part| name.contains(&part)) {
+                measure(&name, precision, batch, size, channels);
+            }
         }
     }
 }

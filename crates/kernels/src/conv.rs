@@ -5,6 +5,7 @@ use crate::grid::{Grid, Map};
 use crate::layer::{Finish, Layer, Source};
 use crate::pack::Weights;
 use crate::parallel::{Shared, enter};
+use crate::precision::Precision;
 use crate::scratch::Scratch;
 use crate::weight_gradient::WeightGradient;
 
@@ -57,11 +58,11 @@ impl Conv {
         let plain = self.plain();
         let border = Grid::border_for(self.kernel, self.height, self.width);
         if border == 0 {
-            return Map::of(buffer, plain, channels);
+            return Map::of(buffer, plain, channels, Precision::Fp32);
         }
         let grid = Grid { border, ..plain };
         let room = room.insert(Scratch::take(grid.places() * channels));
-        let map = Map::new(room, grid, channels);
+        let map = Map::new(room, grid, channels, Precision::Fp32);
         let line = self.width * channels;
         // SAFETY: nobody else uses the new buffer, and rows lie within it.
         unsafe {
@@ -94,11 +95,12 @@ pub fn forward(shape: &Conv, x: &[f32], weights: &[f32], bias: &[f32], y: &mut [
         let layer = Layer {
             source: Source::Map(from),
             segments: from.grid.segments(shape.kernel, shape.c_in),
+            precision: Precision::Fp32,
             weights: Weights::forward(weights, rows, shape.c_out, shape.pixels()),
             bias: Some(bias),
             outputs: shape.c_out,
             finish: Finish::Store {
-                to: Map::new(y, shape.plain(), shape.c_out),
+                to: Map::new(y, shape.plain(), shape.c_out, Precision::Fp32),
                 add: None,
             },
         };
@@ -142,7 +144,7 @@ pub fn backward(
         let gradient = WeightGradient {
             source: Source::Map(from),
             segments: from.grid.segments(shape.kernel, shape.c_in),
-            slope: Map::of(dy, shape.plain(), shape.c_out),
+            slope: Map::of(dy, shape.plain(), shape.c_out, Precision::Fp32),
             weights: Shared(dweights.as_mut_ptr()),
             bias: Shared(dbias.as_mut_ptr()),
         };
@@ -161,11 +163,12 @@ fn data_gradient(shape: &Conv, weights: &[f32], dy: &[f32], dx: &mut [f32]) {
     let layer = Layer {
         source: Source::Map(from),
         segments: from.grid.segments(shape.kernel, shape.c_out),
+        precision: Precision::Fp32,
         weights: Weights::transposed(weights, taps, shape.c_in, shape.c_out, shape.c_in),
         bias: None,
         outputs: shape.c_in,
         finish: Finish::Store {
-            to: Map::new(dx, shape.plain(), shape.c_in),
+            to: Map::new(dx, shape.plain(), shape.c_in, Precision::Fp32),
             add: None,
         },
     };

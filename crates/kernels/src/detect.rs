@@ -1,8 +1,8 @@
 //! The one place that decides which instruction set is used.
 //!
 //! The best one that the processor has, or the one that the environment variable
-//! `VDVAE_KERNELS` (`avx512`, `avx2` or `portable`) names, read once. A name that this
-//! processor cannot run, or an unknown one, falls back to the best.
+//! `VDVAE_KERNELS` (`avx512_bf16`, `avx512`, `avx2` or `portable`) names, read once. A name that
+//! this processor cannot run, or an unknown one, falls back to the best.
 
 use crate::arch::portable::Portable;
 use crate::simd::Simd;
@@ -18,11 +18,14 @@ pub enum Path {
     Avx2 = 2,
     /// AVX-512 F.
     Avx512 = 3,
+    /// AVX-512 F and BW with dot products of bfloat16. Single-precision results are those of
+    /// [`Path::Avx512`].
+    Avx512Bf16 = 4,
 }
 
 impl Path {
     /// All instruction sets, the slowest first.
-    pub const ALL: [Path; 3] = [Path::Portable, Path::Avx2, Path::Avx512];
+    pub const ALL: [Path; 4] = [Path::Portable, Path::Avx2, Path::Avx512, Path::Avx512Bf16];
 
     /// The name that `VDVAE_KERNELS` knows it by.
     pub fn name(self) -> &'static str {
@@ -30,6 +33,7 @@ impl Path {
             Path::Portable => "portable",
             Path::Avx2 => "avx2",
             Path::Avx512 => "avx512",
+            Path::Avx512Bf16 => "avx512_bf16",
         }
     }
 
@@ -41,8 +45,14 @@ impl Path {
             Path::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "x86_64")]
             Path::Avx512 => is_x86_feature_detected!("avx512f"),
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx512Bf16 => {
+                is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512bf16")
+            }
             #[cfg(not(target_arch = "x86_64"))]
-            Path::Avx2 | Path::Avx512 => false,
+            Path::Avx2 | Path::Avx512 | Path::Avx512Bf16 => false,
         }
     }
 }
@@ -54,6 +64,7 @@ static IN_USE: AtomicU8 = AtomicU8::new(0);
 #[inline]
 pub fn path() -> Path {
     match IN_USE.load(Ordering::Relaxed) {
+        4 => Path::Avx512Bf16,
         3 => Path::Avx512,
         2 => Path::Avx2,
         1 => Path::Portable,
@@ -61,7 +72,7 @@ pub fn path() -> Path {
     }
 }
 
-/// The name of the instruction set in use: `avx512`, `avx2` or `portable`.
+/// The name of the instruction set in use, see [`Path::name`].
 pub fn name() -> &'static str {
     path().name()
 }
@@ -102,6 +113,9 @@ pub fn dispatch<K: Kernel>(kernel: K) -> K::Output {
     match path() {
         // SAFETY: `path` returns only what `is_available` found.
         #[cfg(target_arch = "x86_64")]
+        Path::Avx512Bf16 => unsafe { run_avx512_bf16(kernel) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
         Path::Avx512 => unsafe { run_avx512(kernel) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
@@ -111,12 +125,21 @@ pub fn dispatch<K: Kernel>(kernel: K) -> K::Output {
 }
 
 /// # Safety
+/// The processor must have AVX-512 F, BW and BF16.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx2,fma")]
+unsafe fn run_avx512_bf16<K: Kernel>(kernel: K) -> K::Output {
+    // SAFETY: promised by the caller.
+    kernel.run(unsafe { crate::arch::avx512::Avx512::<true>::new() })
+}
+
+/// # Safety
 /// The processor must have AVX-512 F.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx2,fma")]
 unsafe fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
     // SAFETY: promised by the caller.
-    kernel.run(unsafe { crate::arch::avx512::Avx512::new() })
+    kernel.run(unsafe { crate::arch::avx512::Avx512::<false>::new() })
 }
 
 /// # Safety

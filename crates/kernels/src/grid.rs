@@ -1,6 +1,7 @@
 //! Where pixels lie in memory.
 
 use crate::parallel::Shared;
+use crate::precision::Precision;
 use crate::tile::Segment;
 
 /// The pixels of a batch of images, each image perhaps inside a border of one zero pixel.
@@ -73,13 +74,13 @@ impl Grid {
         usize::from(kernel == 3 && (height, width) != (1, 1))
     }
 
-    /// The taps of a convolution that reads a buffer laid out like this: `channels` inputs
+    /// The taps of a convolution that reads a buffer laid out like this: so many elements
     /// each, in the order of the weights.
-    pub fn segments(self, kernel: usize, channels: usize) -> Vec<Segment> {
+    pub fn segments(self, kernel: usize, elements: usize) -> Vec<Segment> {
         let tap = |tap: usize, dy: isize, dx: isize| Segment {
-            input: (dy * self.line() as isize + dx) * channels as isize,
-            row: tap * channels,
-            rows: channels,
+            input: (dy * self.line() as isize + dx) * elements as isize,
+            row: tap * elements,
+            rows: elements,
         };
         if self.border == 0 {
             return vec![tap(kernel * kernel / 2, 0, 0)];
@@ -124,12 +125,13 @@ impl Places {
     }
 }
 
-/// A buffer of `grid.places()` pixels with `channels` numbers each.
+/// A buffer of `grid.places()` pixels with `channels` numbers each, as elements of a precision.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Map {
     pub at: Shared,
     pub grid: Grid,
     pub channels: usize,
+    pub precision: Precision,
 }
 
 impl Map {
@@ -137,40 +139,54 @@ impl Map {
     ///
     /// # Panics
     /// If the buffer is too short.
-    pub fn new(buffer: &mut [f32], grid: Grid, channels: usize) -> Self {
-        assert!(buffer.len() >= grid.places() * channels);
-        let at = Shared(buffer.as_mut_ptr());
-        Self { at, grid, channels }
+    pub fn new(buffer: &mut [f32], grid: Grid, channels: usize, precision: Precision) -> Self {
+        assert!(buffer.len() >= grid.places() * precision.elements(channels));
+        Self {
+            at: Shared(buffer.as_mut_ptr()),
+            grid,
+            channels,
+            precision,
+        }
     }
 
     /// A buffer that is only read: nothing may be written through it.
     ///
     /// # Panics
     /// If the buffer is too short.
-    pub fn of(buffer: &[f32], grid: Grid, channels: usize) -> Self {
-        assert!(buffer.len() >= grid.places() * channels);
-        let at = Shared(buffer.as_ptr().cast_mut());
-        Self { at, grid, channels }
+    pub fn of(buffer: &[f32], grid: Grid, channels: usize, precision: Precision) -> Self {
+        assert!(buffer.len() >= grid.places() * precision.elements(channels));
+        Self {
+            at: Shared(buffer.as_ptr().cast_mut()),
+            grid,
+            channels,
+            precision,
+        }
     }
 
-    /// The first number of a pixel.
+    /// Elements of a pixel.
+    #[inline(always)]
+    pub fn elements(self) -> usize {
+        self.precision.elements(self.channels)
+    }
+
+    /// The first element of a pixel.
     ///
     /// # Safety
     /// The pixel must be one of the grid's, and the buffer alive.
     #[inline(always)]
     pub unsafe fn pixel(self, pixel: usize) -> *mut f32 {
         // SAFETY: within the buffer, whose length was checked.
-        unsafe { self.at.0.add(self.grid.place(pixel) * self.channels) }
+        unsafe { self.at.0.add(self.grid.place(pixel) * self.elements()) }
     }
 
-    /// The first number at a place.
+    /// The first element at a place.
     ///
     /// # Safety
     /// The place must be one of the grid's, and the buffer alive.
     #[inline(always)]
     pub unsafe fn at_place(self, place: usize) -> *mut f32 {
         // SAFETY: within the buffer, whose length was checked.
-        unsafe { self.at.0.add(place * self.channels) }
+        unsafe { self.at.0.add(place * self.elements()) }
     }
 
     /// Sets the border to zero.
@@ -185,8 +201,8 @@ impl Map {
         let (rows, line) = (self.grid.rows(), self.grid.line());
         // SAFETY: ranges of places within the buffer, whose length was checked.
         let clear = |place: usize, count: usize| unsafe {
-            let start = self.at.0.add(place * self.channels);
-            start.write_bytes(0, count * self.channels);
+            let start = self.at.0.add(place * self.elements());
+            start.write_bytes(0, count * self.elements());
         };
         for image in 0..batch {
             let first = image * rows * line;

@@ -4,11 +4,12 @@
 //! a chunk of pixels at a time, so that what follows finds its numbers in the cache.
 
 use crate::detect::{Kernel, dispatch};
-use crate::gelu::{gelu, slope};
 use crate::grid::Map;
 use crate::multiply::{CHUNK, GRANULE, Product, Rows, multiply};
 use crate::pack::Weights;
 use crate::parallel::for_ranges;
+use crate::precision::{Pairs, Precision, Single};
+use crate::rows::{gelu_row, round_row, slope_row};
 use crate::scratch::Scratch;
 use crate::simd::Simd;
 use crate::tile::Segment;
@@ -17,7 +18,7 @@ use std::ops::Range;
 /// What a convolution reads.
 #[derive(Clone, Copy)]
 pub(crate) enum Source {
-    /// A buffer as it is.
+    /// A buffer as it is, rounded if it is not of the layer's precision.
     Map(Map),
     /// The gelu of one buffer's channels and then another's, both without border.
     Gelu(Map, Option<Map>),
@@ -31,6 +32,17 @@ impl Source {
             Source::Gelu(x, act) => x.channels + act.map_or(0, |a| a.channels),
         }
     }
+
+    /// Elements of a row of inputs in a precision; each buffer's start with one of their own.
+    pub fn elements(&self, precision: Precision) -> usize {
+        match self {
+            Source::Map(map) => precision.elements(map.channels),
+            Source::Gelu(x, act) => {
+                let act = act.map_or(0, |act| precision.elements(act.channels));
+                precision.elements(x.channels) + act
+            }
+        }
+    }
 }
 
 /// What becomes of the outputs `h`.
@@ -38,9 +50,9 @@ impl Source {
 pub(crate) enum Finish {
     /// Stores `h`, plus another buffer if given.
     Store { to: Map, add: Option<Map> },
-    /// Stores gelu(h), and `h` itself if asked.
+    /// Stores gelu(h), and `h` itself if asked, both of the same precision.
     Gelu { to: Map, save: Option<Map> },
-    /// Stores `h * gelu'(of)`.
+    /// Stores `h * gelu'(of)`, both buffers of the same precision.
     TimesSlope { to: Map, of: Map },
     /// Splits `h` by channels into those of two inputs: stores `h * gelu'(of)`, plus another
     /// buffer for the first if given.
@@ -57,6 +69,8 @@ pub(crate) struct Layer<'a> {
     pub source: Source,
     /// The taps, see [`crate::grid::Grid::segments`].
     pub segments: Vec<Segment>,
+    /// What inputs and weights are multiplied as.
+    pub precision: Precision,
     pub weights: Weights<'a>,
     /// One number per output, if any.
     pub bias: Option<&'a [f32]>,
@@ -96,8 +110,8 @@ impl Kernel for Part<'_> {
     fn run<S: Simd>(self, s: S) {
         let layer = self.layer;
         let input_size = match layer.source {
-            Source::Map(_) => 0,
-            Source::Gelu(..) => CHUNK * layer.source.channels(),
+            Source::Map(map) if map.precision == layer.precision => 0,
+            _ => CHUNK * layer.source.elements(layer.precision),
         };
         let output_size = match layer.finish {
             Finish::Store { .. } => 0,
@@ -111,7 +125,10 @@ impl Kernel for Part<'_> {
             // SAFETY: `Layer::run` requires valid buffers, and its ranges are disjoint.
             unsafe {
                 let rows = layer.rows(s, first, count, &mut input, &mut output);
-                multiply(s, &layer.product(), &rows);
+                match layer.precision {
+                    Precision::Fp32 => multiply::<S, Single>(s, &layer.product(), &rows),
+                    Precision::Bf16 => multiply::<S, Pairs>(s, &layer.product(), &rows),
+                }
                 layer.finish(s, first, count, &output);
             }
             first += count;
@@ -149,20 +166,28 @@ impl Layer<'_> {
         // SAFETY: pixels within their buffers, scratch rows within the scratch.
         unsafe {
             match self.source {
-                Source::Map(map) => {
+                Source::Map(map) if map.precision == self.precision => {
                     let mut places = map.grid.places_from(first);
                     for i in 0..count {
                         rows.input[i] = map.at_place(places.next());
                     }
                 }
-                Source::Gelu(x, act) => {
-                    let channels = self.source.channels();
+                Source::Map(map) => {
                     for i in 0..count {
-                        let row = input.as_mut_ptr().add(i * channels);
-                        gelu_row(s, x.pixel(first + i), None, row, x.channels);
+                        let row = input.as_mut_ptr().add(i * self.precision.elements(map.channels));
+                        round_row(s, map.pixel(first + i), row, map.channels);
+                        rows.input[i] = row;
+                    }
+                }
+                Source::Gelu(x, act) => {
+                    let precision = self.precision;
+                    let elements = self.source.elements(precision);
+                    for i in 0..count {
+                        let row = input.as_mut_ptr().add(i * elements);
+                        gelu_row(s, precision, x.pixel(first + i), None, row, x.channels);
                         if let Some(act) = act {
-                            let row = row.add(x.channels);
-                            gelu_row(s, act.pixel(first + i), None, row, act.channels);
+                            let row = row.add(precision.elements(x.channels));
+                            gelu_row(s, precision, act.pixel(first + i), None, row, act.channels);
                         }
                         rows.input[i] = row;
                     }
@@ -226,17 +251,20 @@ pub(crate) unsafe fn finish_row<S: Simd>(
             Finish::Store { .. } => {}
             Finish::Gelu { to, save } => {
                 let save = save.map(|map| map.pixel(pixel));
-                gelu_row(s, h, save, to.at_place(place), n);
+                gelu_row(s, to.precision, h, save, to.at_place(place), n);
             }
             Finish::TimesSlope { to, of } => {
-                slope_row(s, h, of.pixel(pixel), None, to.at_place(place), n);
+                let of = of.pixel(pixel);
+                slope_row(s, to.precision, h, of, None, to.at_place(place), n);
             }
             Finish::InputGradient { to, of, add, rest } => {
                 let add = add.map(|map| map.pixel(pixel).cast_const());
-                slope_row(s, h, of.pixel(pixel), add, to.at_place(place), to.channels);
+                let (of, n_to, place) = (of.pixel(pixel), to.channels, to.at_place(place));
+                slope_row(s, to.precision, h, of, add, place, n_to);
                 if let Some((to, of)) = rest {
                     let h = h.add(n - to.channels);
-                    slope_row(s, h, of.pixel(pixel), None, to.pixel(pixel), to.channels);
+                    let (of, n_to, pixel) = (of.pixel(pixel), to.channels, to.pixel(pixel));
+                    slope_row(s, to.precision, h, of, None, pixel, n_to);
                 }
             }
         }
@@ -280,97 +308,8 @@ impl Kernel for Activate {
             // SAFETY: `activate` requires valid buffers, its ranges are disjoint.
             unsafe {
                 let (from, to) = (self.from.pixel(pixel), self.to.at_place(places.next()));
-                gelu_row(s, from, None, to, self.to.channels);
+                gelu_row(s, Precision::Fp32, from, None, to, self.to.channels);
             }
-        }
-    }
-}
-
-/// `to = gelu(from)`, and `save = from` if asked, for `count` numbers.
-///
-/// # Safety
-/// All pointers must be valid for `count` numbers.
-#[inline(always)]
-pub(crate) unsafe fn gelu_row<S: Simd>(
-    s: S,
-    from: *const f32,
-    save: Option<*mut f32>,
-    to: *mut f32,
-    count: usize,
-) {
-    let mut i = 0;
-    while i < count {
-        let n = S::LANES.min(count - i);
-        // SAFETY: `n` numbers from `i` on are within `count`.
-        unsafe {
-            let h = load(s, from.add(i), n);
-            if let Some(save) = save {
-                store(s, save.add(i), h, n);
-            }
-            store(s, to.add(i), gelu(s, h), n);
-        }
-        i += n;
-    }
-}
-
-/// `to = gradient * gelu'(of) (+ add)` for `count` numbers.
-///
-/// # Safety
-/// All pointers must be valid for `count` numbers.
-#[inline(always)]
-unsafe fn slope_row<S: Simd>(
-    s: S,
-    gradient: *const f32,
-    of: *const f32,
-    add: Option<*const f32>,
-    to: *mut f32,
-    count: usize,
-) {
-    let mut i = 0;
-    while i < count {
-        let n = S::LANES.min(count - i);
-        // SAFETY: `n` numbers from `i` on are within `count`.
-        unsafe {
-            let factor = slope(s, load(s, of.add(i), n));
-            let gradient = load(s, gradient.add(i), n);
-            let value = match add {
-                Some(add) => s.fma(gradient, factor, load(s, add.add(i), n)),
-                None => s.mul(gradient, factor),
-            };
-            store(s, to.add(i), value, n);
-        }
-        i += n;
-    }
-}
-
-/// The first `n` numbers, at most a vector.
-///
-/// # Safety
-/// `from` must be readable for `n` numbers.
-#[inline(always)]
-pub(crate) unsafe fn load<S: Simd>(s: S, from: *const f32, n: usize) -> S::F {
-    // SAFETY: promised by the caller.
-    unsafe {
-        if n == S::LANES {
-            s.load_ptr(from)
-        } else {
-            s.load_ptr_partial(from, n)
-        }
-    }
-}
-
-/// Stores the first `n` lanes.
-///
-/// # Safety
-/// `to` must be writable for `n` numbers.
-#[inline(always)]
-pub(crate) unsafe fn store<S: Simd>(s: S, to: *mut f32, a: S::F, n: usize) {
-    // SAFETY: promised by the caller.
-    unsafe {
-        if n == S::LANES {
-            s.store_ptr(to, a)
-        } else {
-            s.store_ptr_partial(to, a, n)
         }
     }
 }

@@ -23,8 +23,12 @@ pub mod naive;
 mod pack;
 pub mod parallel;
 pub mod peak;
+mod precision;
+mod rows;
 pub mod scratch;
 pub mod simd;
 mod tile;
 mod weight_gradient;
 mod winograd;
+
+pub use precision::Precision;

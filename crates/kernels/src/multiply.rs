@@ -1,6 +1,7 @@
 //! Rows of inputs times panels of weights: what all convolutions come down to.
 
 use crate::pack::{Weights, vectors};
+use crate::precision::Arithmetic;
 use crate::simd::Simd;
 use crate::tile::{Panel, Segment, Start, rows_times_panel};
 
@@ -68,7 +69,7 @@ impl Rows {
 /// # Safety
 /// The rows must be valid: inputs at all segments, outputs and additions for all outputs.
 #[inline(always)]
-pub(crate) unsafe fn multiply<S: Simd>(s: S, product: &Product, rows: &Rows) {
+pub(crate) unsafe fn multiply<S: Simd, A: Arithmetic>(s: S, product: &Product, rows: &Rows) {
     product.weights.check_lanes::<S>();
     let mut start = 0;
     while start < product.outputs {
@@ -76,16 +77,16 @@ pub(crate) unsafe fn multiply<S: Simd>(s: S, product: &Product, rows: &Rows) {
         // SAFETY: promised by the caller.
         unsafe {
             match (S::REGISTERS, v) {
-                (32, 1) => panel::<S, 8, 1>(s, product, rows, start),
-                (32, 2) => panel::<S, 8, 2>(s, product, rows, start),
-                (32, 3) => panel::<S, 8, 3>(s, product, rows, start),
-                (32, 4) => panel::<S, 6, 4>(s, product, rows, start),
-                (32, _) => panel::<S, 4, 6>(s, product, rows, start),
-                (16, 1) => panel::<S, 8, 1>(s, product, rows, start),
-                (16, 2) => panel::<S, 6, 2>(s, product, rows, start),
-                (16, _) => panel::<S, 4, 3>(s, product, rows, start),
-                (_, 1) => panel::<S, 4, 1>(s, product, rows, start),
-                (_, _) => panel::<S, 2, 2>(s, product, rows, start),
+                (32, 1) => panel::<S, A, 8, 1>(s, product, rows, start),
+                (32, 2) => panel::<S, A, 8, 2>(s, product, rows, start),
+                (32, 3) => panel::<S, A, 8, 3>(s, product, rows, start),
+                (32, 4) => panel::<S, A, 6, 4>(s, product, rows, start),
+                (32, _) => panel::<S, A, 4, 6>(s, product, rows, start),
+                (16, 1) => panel::<S, A, 8, 1>(s, product, rows, start),
+                (16, 2) => panel::<S, A, 6, 2>(s, product, rows, start),
+                (16, _) => panel::<S, A, 4, 3>(s, product, rows, start),
+                (_, 1) => panel::<S, A, 4, 1>(s, product, rows, start),
+                (_, _) => panel::<S, A, 2, 2>(s, product, rows, start),
             }
         }
         start += v * S::LANES;
@@ -94,7 +95,7 @@ pub(crate) unsafe fn multiply<S: Simd>(s: S, product: &Product, rows: &Rows) {
 
 /// All rows times one panel of `V` vectors, by tiles of `R` rows.
 #[inline(always)]
-unsafe fn panel<S: Simd, const R: usize, const V: usize>(
+unsafe fn panel<S: Simd, A: Arithmetic, const R: usize, const V: usize>(
     s: S,
     product: &Product,
     rows: &Rows,
@@ -107,10 +108,10 @@ unsafe fn panel<S: Simd, const R: usize, const V: usize>(
         // SAFETY: promised by the caller.
         unsafe {
             if R <= 4 || rows.count - row > R - 4 {
-                tile::<S, R, V>(s, product, rows, weights, row, start, last);
+                tile::<S, A, R, V>(s, product, rows, weights, row, start, last);
                 row += R;
             } else {
-                tile::<S, 4, V>(s, product, rows, weights, row, start, last);
+                tile::<S, A, 4, V>(s, product, rows, weights, row, start, last);
                 row += 4;
             }
         }
@@ -119,7 +120,7 @@ unsafe fn panel<S: Simd, const R: usize, const V: usize>(
 
 /// `R` rows times `V` vectors.
 #[inline(always)]
-unsafe fn tile<S: Simd, const R: usize, const V: usize>(
+unsafe fn tile<S: Simd, A: Arithmetic, const R: usize, const V: usize>(
     s: S,
     product: &Product,
     rows: &Rows,
@@ -135,7 +136,7 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize>(
     };
     // SAFETY: promised by the caller.
     unsafe {
-        rows_times_panel::<S, R, V>(
+        rows_times_panel::<S, A, R, V>(
             s,
             std::array::from_fn(|i| rows.input[row + i]),
             product.segments,

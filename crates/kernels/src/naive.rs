@@ -1,6 +1,7 @@
 //! Slow, obvious twins of the fast kernels, for tests only: plain loops, sums in f64.
 
 use crate::bottleneck::{Bottleneck, Gradients, Hidden, Weights};
+use crate::Precision;
 use crate::conv::Conv;
 
 /// The normal distribution function, by the series of its odd part or the continued fraction
@@ -32,6 +33,42 @@ pub fn gelu(x: f64) -> f64 {
 /// The derivative of gelu.
 pub fn slope(x: f64) -> f64 {
     phi_cumulative(x) + x * (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt()
+}
+
+/// The nearest bfloat16, ties to even; NaN stays NaN.
+pub fn round_to_bf16(x: f32) -> f32 {
+    let below = f32::from_bits(x.to_bits() & 0xffff_0000);
+    // In f64 the midpoint to the next bfloat16 is exact.
+    let above = f32::from_bits((x.to_bits() & 0xffff_0000).wrapping_add(0x1_0000));
+    let (to_below, to_above) = (
+        (f64::from(x) - f64::from(below)).abs(),
+        (f64::from(above) - f64::from(x)).abs(),
+    );
+    if x.is_nan() {
+        return f32::NAN;
+    }
+    let below_is_even = below.to_bits() & 0x1_0000 == 0;
+    if to_below < to_above || (to_below == to_above && below_is_even) || x == below {
+        below
+    } else {
+        above
+    }
+}
+
+/// Operands of a multiplication in a precision.
+fn operands(precision: Precision, numbers: impl IntoIterator<Item = f64>) -> Vec<f64> {
+    let round = |x: f64| match precision {
+        Precision::Fp32 => x,
+        Precision::Bf16 => f64::from(round_to_bf16(x as f32)),
+    };
+    numbers.into_iter().map(round).collect()
+}
+
+/// Weights as operands.
+fn weights_in(precision: Precision, weights: &[f32]) -> Vec<f32> {
+    let wide = weights.iter().map(|&w| f64::from(w));
+    let rounded = operands(precision, wide);
+    rounded.into_iter().map(|w| w as f32).collect()
 }
 
 /// Calls `body(output pixel, input pixel, tap)` for all taps that fall into the image.
@@ -141,8 +178,8 @@ pub fn bottleneck_forward(
     let mut h = concat(shape, x, act);
     let mut hidden = Vec::new();
     for (conv, (w, b)) in convolutions(shape).iter().zip(parameters) {
-        let g: Vec<f64> = h.iter().map(|&h| gelu(h)).collect();
-        h = conv_forward(conv, &g, w, b);
+        let g = operands(shape.precision, h.iter().map(|&h| gelu(h)));
+        h = conv_forward(conv, &g, &weights_in(shape.precision, w), b);
         hidden.push(h.clone());
     }
     let y = hidden.pop().unwrap_or_default();
@@ -168,18 +205,16 @@ pub fn bottleneck_backward(
 ) -> (Vec<f64>, Vec<f64>, Gradients) {
     let wide = |a: &[f32]| a.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
     let narrow = |a: &[f64]| a.iter().map(|&v| v as f32).collect::<Vec<_>>();
-    let inputs = [
-        concat(shape, x, act),
-        wide(&hidden.h1),
-        wide(&hidden.h2),
-        wide(&hidden.h3),
-    ];
+    let [h1, h2, h3] = hidden.values(shape).map(|h| wide(&h));
+    let inputs = [concat(shape, x, act), h1, h2, h3];
     let all_weights = [weights.w1, weights.w2, weights.w3, weights.w4];
     let mut parameters = Vec::new();
     let mut d = wide(dy);
     for i in (0..4).rev() {
-        let g: Vec<f64> = inputs[i].iter().map(|&h| gelu(h)).collect();
-        let (dg, dw, db) = conv_backward(&convolutions(shape)[i], &g, all_weights[i], &d);
+        let g = operands(shape.precision, inputs[i].iter().map(|&h| gelu(h)));
+        d = operands(shape.precision, d);
+        let w = weights_in(shape.precision, all_weights[i]);
+        let (dg, dw, db) = conv_backward(&convolutions(shape)[i], &g, &w, &d);
         d = dg
             .iter()
             .zip(&inputs[i])

@@ -2,6 +2,8 @@
 
 use crate::detect::{Kernel, dispatch};
 use crate::parallel::{Shared, for_ranges};
+use crate::precision::Precision;
+use crate::rows::round_row;
 use crate::scratch::Scratch;
 use crate::simd::Simd;
 use crate::tile::Panel;
@@ -40,6 +42,62 @@ pub(crate) enum Weights<'a> {
 }
 
 impl<'a> Weights<'a> {
+    /// Weights `[groups, columns]` in pairs of rows, for a forward pass. Each group of rows (a tap,
+    /// or the channels of one of two inputs) starts with a pair of its own.
+    pub fn paired(weights: &[f32], groups: &[usize], columns: usize) -> Self {
+        /// Rounding a number takes about as long as this many multiplications and additions.
+        const OPERATIONS: usize = 15;
+        let mut pairs = Vec::new();
+        let mut row = 0;
+        for &length in groups {
+            let inside = |i: usize| (row + i, i + 1 < length);
+            pairs.extend((0..length).step_by(2).map(inside));
+            row += length;
+        }
+        let rows = pairs.len();
+        let (mut panels, lanes) = room(rows, columns);
+        let to = Shared(panels.as_mut_ptr());
+        for_ranges(rows, 8, OPERATIONS * row * columns, |range| {
+            dispatch(JoinRows {
+                weights,
+                pairs: &pairs,
+                columns,
+                panels: to,
+                lanes,
+                range,
+            });
+        });
+        Weights::Packed {
+            panels,
+            rows,
+            lanes,
+        }
+    }
+
+    /// [`Weights::transposed`] with pairs of output channels.
+    pub fn transposed_pairs(
+        weights: &[f32],
+        taps: usize,
+        c_in: usize,
+        c_out: usize,
+        columns: usize,
+    ) -> Self {
+        /// Rounding a number takes about as long as this many multiplications and additions.
+        const OPERATIONS: usize = 10;
+        let (rows, pairs) = (taps * c_in, Precision::Bf16.elements(c_out));
+        let mut rounded = Scratch::take(rows * pairs);
+        let to = Shared(rounded.as_mut_ptr());
+        for_ranges(rows, 8, OPERATIONS * rows * c_out, |range| {
+            dispatch(RoundRows {
+                weights,
+                c_out,
+                to,
+                range,
+            });
+        });
+        Self::transposed(&rounded, taps, c_in, pairs, columns)
+    }
+
     /// Weights for a forward pass over `pixels` pixels: packed where that pays or must be.
     pub fn forward(weights: &'a [f32], rows: usize, columns: usize, pixels: usize) -> Self {
         dispatch(Forward {
@@ -156,6 +214,72 @@ impl<'a> Kernel for Forward<'a> {
             panels,
             rows,
             lanes: S::LANES,
+        }
+    }
+}
+
+/// Some pairs of rows of weights.
+struct JoinRows<'a> {
+    weights: &'a [f32],
+    /// The first row of each pair, and whether the next one is the second.
+    pairs: &'a [(usize, bool)],
+    columns: usize,
+    panels: Shared,
+    /// Lanes that the panels are for.
+    lanes: usize,
+    range: Range<usize>,
+}
+
+impl Kernel for JoinRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        assert!(self.lanes == S::LANES);
+        let (columns, rows) = (self.columns, self.pairs.len());
+        for pair in self.range {
+            let (first, has_second) = self.pairs[pair];
+            let (first, second) = self.weights[first * columns..].split_at(columns);
+            let mut start = 0;
+            while start < columns {
+                let width = vectors::<S>((columns - start).div_ceil(S::LANES)) * S::LANES;
+                for column in (start..start + width).step_by(S::LANES) {
+                    let at = rows * start + pair * width + column - start;
+                    let from = column.min(columns);
+                    let a = s.load_partial(&first[from..]);
+                    let b = if has_second {
+                        s.load_partial(&second[from..])
+                    } else {
+                        s.splat(0.0)
+                    };
+                    // SAFETY: a row of a panel in the room made for it, which no other range
+                    // writes.
+                    unsafe { s.store_ptr(self.panels.0.add(at), s.join_pairs(a, b)) };
+                }
+                start += width;
+            }
+        }
+    }
+}
+
+/// Some rows of weights `[c_in, c_out]`, to be rounded.
+struct RoundRows<'a> {
+    weights: &'a [f32],
+    c_out: usize,
+    to: Shared,
+    range: Range<usize>,
+}
+
+impl Kernel for RoundRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let pairs = Precision::Bf16.elements(self.c_out);
+        for row in self.range {
+            let from = &self.weights[row * self.c_out..][..self.c_out];
+            // SAFETY: rows of the room made for them, which no other range writes.
+            unsafe { round_row(s, from.as_ptr(), self.to.0.add(row * pairs), self.c_out) };
         }
     }
 }

@@ -1,14 +1,16 @@
 //! The innermost loops: small tiles of outputs in registers.
 //!
 //! Every output is one chain of multiply-adds in one fixed order, whatever tile it falls into,
-//! so that tiling, batch and threads change no bit.
+//! so that tiling, batch and threads change no bit. What is multiplied are elements: numbers or
+//! pairs of them, see [`crate::precision`].
 
+use crate::precision::Arithmetic;
 use crate::simd::Simd;
 
 /// Consecutive rows of weights and where their inputs lie.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Segment {
-    /// Added to each row's input pointer, in numbers.
+    /// Added to each row's input pointer, in elements.
     pub input: isize,
     /// First row of weights.
     pub row: usize,
@@ -42,7 +44,7 @@ pub(crate) struct Panel {
 /// rows must be written by nobody else.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
-pub(crate) unsafe fn rows_times_panel<S: Simd, const R: usize, const V: usize>(
+pub(crate) unsafe fn rows_times_panel<S: Simd, A: Arithmetic, const R: usize, const V: usize>(
     s: S,
     input: [*const f32; R],
     segments: &[Segment],
@@ -77,7 +79,7 @@ pub(crate) unsafe fn rows_times_panel<S: Simd, const R: usize, const V: usize>(
                 for r in 0..R {
                     let a = s.splat(*from[r].add(k));
                     for v in 0..V {
-                        sum[r][v] = s.fma(a, row[v], sum[r][v]);
+                        sum[r][v] = A::multiply_add(s, a, row[v], sum[r][v]);
                     }
                 }
                 w = w.add(weights.stride);
@@ -103,7 +105,7 @@ pub(crate) unsafe fn rows_times_panel<S: Simd, const R: usize, const V: usize>(
 /// `(V - 1) * LANES + last`.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
-pub(crate) unsafe fn outer_products<S: Simd, const R: usize, const V: usize>(
+pub(crate) unsafe fn outer_products<S: Simd, A: Arithmetic, const R: usize, const V: usize>(
     s: S,
     mut input: *const f32,
     input_stride: usize,
@@ -121,7 +123,7 @@ pub(crate) unsafe fn outer_products<S: Simd, const R: usize, const V: usize>(
             for r in 0..R {
                 let a = s.splat(*input.add(r));
                 for v in 0..V {
-                    sum[r][v] = s.fma(a, row[v], sum[r][v]);
+                    sum[r][v] = A::multiply_add(s, a, row[v], sum[r][v]);
                 }
             }
             input = input.add(input_stride);

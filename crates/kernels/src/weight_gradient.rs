@@ -6,10 +6,12 @@
 
 use crate::detect::{Kernel, dispatch};
 use crate::grid::{Grid, Map};
-use crate::layer::{Source, gelu_row};
+use crate::layer::Source;
 use crate::pack::vectors;
 use crate::parallel::{Shared, for_ranges};
 use crate::scratch::Scratch;
+use crate::precision::{Arithmetic, Precision, Single};
+use crate::rows::gelu_row;
 use crate::simd::Simd;
 use crate::tile::{Segment, load, outer_products, store};
 use std::ops::Range;
@@ -176,6 +178,7 @@ impl Part<'_> {
         unsafe {
             gelu_row(
                 s,
+                Precision::Fp32,
                 x.pixel(pixel).wrapping_add(start),
                 None,
                 row,
@@ -185,7 +188,7 @@ impl Part<'_> {
                 let from = act
                     .pixel(pixel)
                     .wrapping_add(split.saturating_sub(x.channels));
-                gelu_row(s, from, None, row.add(split - start), end - split);
+                gelu_row(s, Precision::Fp32, from, None, row.add(split - start), end - split);
             }
         }
     }
@@ -216,7 +219,7 @@ impl Part<'_> {
                     first,
                 };
                 // SAFETY: promised by the caller.
-                unsafe { block.add(s) };
+                unsafe { block.add::<S, Single>(s) };
             }
             taps_start += segment.rows;
         }
@@ -246,23 +249,23 @@ impl Block<'_> {
     /// Inputs must be readable for `rows` numbers at each step of a run, slopes for `outputs`;
     /// the rows of the gradient must be valid and used by nobody else.
     #[inline(always)]
-    pub unsafe fn add<S: Simd>(&self, s: S) {
+    pub unsafe fn add<S: Simd, A: Arithmetic>(&self, s: S) {
         let mut start = 0;
         while start < self.outputs {
             let v = vectors::<S>((self.outputs - start).div_ceil(S::LANES));
             // SAFETY: promised by the caller.
             unsafe {
                 match (S::REGISTERS, v) {
-                    (32, 1) => self.panel::<S, 16, 1>(s, start),
-                    (32, 2) => self.panel::<S, 12, 2>(s, start),
-                    (32, 3) => self.panel::<S, 8, 3>(s, start),
-                    (32, 4) => self.panel::<S, 6, 4>(s, start),
-                    (32, _) => self.panel::<S, 4, 6>(s, start),
-                    (16, 1) => self.panel::<S, 8, 1>(s, start),
-                    (16, 2) => self.panel::<S, 6, 2>(s, start),
-                    (16, _) => self.panel::<S, 4, 3>(s, start),
-                    (_, 1) => self.panel::<S, 4, 1>(s, start),
-                    (_, _) => self.panel::<S, 2, 2>(s, start),
+                    (32, 1) => self.panel::<S, A, 16, 1>(s, start),
+                    (32, 2) => self.panel::<S, A, 12, 2>(s, start),
+                    (32, 3) => self.panel::<S, A, 8, 3>(s, start),
+                    (32, 4) => self.panel::<S, A, 6, 4>(s, start),
+                    (32, _) => self.panel::<S, A, 4, 6>(s, start),
+                    (16, 1) => self.panel::<S, A, 8, 1>(s, start),
+                    (16, 2) => self.panel::<S, A, 6, 2>(s, start),
+                    (16, _) => self.panel::<S, A, 4, 3>(s, start),
+                    (_, 1) => self.panel::<S, A, 4, 1>(s, start),
+                    (_, _) => self.panel::<S, A, 2, 2>(s, start),
                 }
             }
             start += v * S::LANES;
@@ -271,7 +274,7 @@ impl Block<'_> {
 
     /// Adds the chunk to `V` vectors of all rows, by tiles of `R` rows.
     #[inline(always)]
-    unsafe fn panel<S: Simd, const R: usize, const V: usize>(&self, s: S, start: usize) {
+    unsafe fn panel<S: Simd, A: Arithmetic, const R: usize, const V: usize>(&self, s: S, start: usize) {
         let mut row = 0;
         while row < self.rows {
             // SAFETY: promised by the caller; tiles stay within the rows.
@@ -279,10 +282,10 @@ impl Block<'_> {
                 row += match self.rows - row {
                     // Not where two or three single rows would remain.
                     left if left >= R && !matches!(left - R, 2 | 3) => {
-                        self.tile::<S, R, V>(s, row, start)
+                        self.tile::<S, A, R, V>(s, row, start)
                     }
-                    left if left >= 4 => self.tile::<S, 4, V>(s, row, start),
-                    _ => self.tile::<S, 1, V>(s, row, start),
+                    left if left >= 4 => self.tile::<S, A, 4, V>(s, row, start),
+                    _ => self.tile::<S, A, 1, V>(s, row, start),
                 };
             }
         }
@@ -290,7 +293,7 @@ impl Block<'_> {
 
     /// Adds the chunk to `R` rows of `V` vectors; returns `R`.
     #[inline(always)]
-    unsafe fn tile<S: Simd, const R: usize, const V: usize>(
+    unsafe fn tile<S: Simd, A: Arithmetic, const R: usize, const V: usize>(
         &self,
         s: S,
         row: usize,
@@ -302,7 +305,7 @@ impl Block<'_> {
         // SAFETY: promised by the caller.
         unsafe {
             for run in self.runs {
-                outer_products::<S, R, V>(
+                outer_products::<S, A, R, V>(
                     s,
                     run.input.offset(self.offset).add(row),
                     self.stride,

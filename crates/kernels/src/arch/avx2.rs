@@ -1,6 +1,6 @@
 //! AVX2 with FMA: eight numbers a vector, masks as vectors of all-ones lanes.
 
-use crate::simd::Simd;
+use crate::simd::{Simd, sealed::Sealed};
 use std::arch::x86_64::*;
 
 /// AVX2 vectors of eight numbers.
@@ -17,6 +17,8 @@ impl Avx2 {
         Self(())
     }
 }
+
+impl Sealed for Avx2 {}
 
 // SAFETY of every block below: a value of this type exists only where the instructions do
 // (see `new`); what pointers must hold is promised by the callers.

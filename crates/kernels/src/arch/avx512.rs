@@ -1,26 +1,31 @@
-//! AVX-512 (F): sixteen numbers a vector, masks in mask registers.
+//! AVX-512 (F): sixteen numbers a vector, masks in mask registers; with or without dot products
+//! of bfloat16.
 
-use crate::simd::Simd;
+use crate::simd::{Simd, sealed::Sealed};
 use std::arch::x86_64::*;
+use std::mem::transmute;
 
-/// AVX-512 vectors of sixteen numbers.
+/// AVX-512 vectors of sixteen numbers; single-precision results are the same bits for either
+/// `BF16`.
 #[derive(Clone, Copy, Debug)]
-pub struct Avx512(());
+pub struct Avx512<const BF16: bool>(());
 
-impl Avx512 {
+impl<const BF16: bool> Avx512<BF16> {
     /// The proof that the processor has these instructions.
     ///
     /// # Safety
-    /// The processor must have `avx512f`.
+    /// The processor must have `avx512f`, for `BF16` also `avx512bw` and `avx512bf16`.
     #[inline(always)]
     pub unsafe fn new() -> Self {
         Self(())
     }
 }
 
+impl<const BF16: bool> Sealed for Avx512<BF16> {}
+
 // SAFETY of every block below: a value of this type exists only where the instructions do
 // (see `new`); what pointers must hold is promised by the callers.
-impl Simd for Avx512 {
+impl<const BF16: bool> Simd for Avx512<BF16> {
     type F = __m512;
     type I = __m512i;
     type M = __mmask16;
@@ -45,6 +50,80 @@ impl Simd for Avx512 {
                 _mm512_permutex2var_ps(a, high, b),
             ]
         }
+    }
+    #[inline(always)]
+    fn deinterleave(self, a: Self::F, b: Self::F) -> [Self::F; 2] {
+        // Bit 4 of an index says `b`.
+        const EVEN: [i32; 16] = [0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30];
+        const ODD: [i32; 16] = [1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31];
+        unsafe {
+            let even = _mm512_loadu_si512(EVEN.as_ptr().cast());
+            let odd = _mm512_loadu_si512(ODD.as_ptr().cast());
+            [
+                _mm512_permutex2var_ps(a, even, b),
+                _mm512_permutex2var_ps(a, odd, b),
+            ]
+        }
+    }
+    #[inline(always)]
+    fn round_pairs(self, a: Self::F, b: Self::F) -> Self::F {
+        if BF16 {
+            return unsafe { transmute::<__m512bh, __m512>(_mm512_cvtne2ps_pbh(b, a)) };
+        }
+        let [even, odd] = self.deinterleave(a, b);
+        self.join_pairs(even, odd)
+    }
+    #[inline(always)]
+    fn join_pairs(self, a: Self::F, b: Self::F) -> Self::F {
+        /// Number `i` of the first half, then of the second, for all `i`.
+        const ZIP: [i16; 32] = zip(0, 16);
+        if BF16 {
+            return unsafe {
+                let halves = transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(b, a));
+                let zip = _mm512_loadu_si512(ZIP.as_ptr().cast());
+                _mm512_castsi512_ps(_mm512_permutexvar_epi16(zip, halves))
+            };
+        }
+        let low = self.and_i(
+            self.shr_i::<16>(self.round_high(a)),
+            self.splat_i(0xffff),
+        );
+        let high = self.and_i(self.round_high(b), self.splat_i(!0xffff));
+        self.from_bits(self.or_i(low, high))
+    }
+    #[inline(always)]
+    fn zip_pairs(self, a: Self::F, b: Self::F) -> [Self::F; 2] {
+        /// Bit 5 of an index says `b`.
+        const LOW: [i16; 32] = zip(0, 32);
+        const HIGH: [i16; 32] = zip(16, 48);
+        if BF16 {
+            let (a, b) = (self.to_bits(a), self.to_bits(b));
+            return unsafe {
+                let low = _mm512_loadu_si512(LOW.as_ptr().cast());
+                let high = _mm512_loadu_si512(HIGH.as_ptr().cast());
+                [
+                    _mm512_castsi512_ps(_mm512_permutex2var_epi16(a, low, b)),
+                    _mm512_castsi512_ps(_mm512_permutex2var_epi16(a, high, b)),
+                ]
+            };
+        }
+        let (a, b) = (self.to_bits(a), self.to_bits(b));
+        let (low, high) = (self.splat_i(0xffff), self.splat_i(!0xffff));
+        let first = self.or_i(self.and_i(a, low), self.shl_i::<16>(b));
+        let second = self.and_i(self.shr_i::<16>(a), low);
+        let second = self.or_i(second, self.and_i(b, high));
+        self.interleave(self.from_bits(first), self.from_bits(second))
+    }
+    #[inline(always)]
+    fn dot_pairs(self, a: Self::F, b: Self::F, sum: Self::F) -> Self::F {
+        if BF16 {
+            return unsafe {
+                let a = transmute::<__m512, __m512bh>(a);
+                _mm512_dpbf16_ps(sum, a, transmute::<__m512, __m512bh>(b))
+            };
+        }
+        let ([a0, a1], [b0, b1]) = (self.split_pairs(a), self.split_pairs(b));
+        self.fma(a0, b0, self.fma(a1, b1, sum))
     }
     #[inline(always)]
     fn fms(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
@@ -173,4 +252,16 @@ impl Simd for Avx512 {
 #[inline(always)]
 fn first(count: usize) -> __mmask16 {
     ((1_u32 << count) - 1) as __mmask16
+}
+
+/// `[a, b, a + 1, b + 1, ...]`
+const fn zip(a: i16, b: i16) -> [i16; 32] {
+    let mut indices = [0; 32];
+    let mut i = 0;
+    while i < 16 {
+        indices[2 * i] = a + i as i16;
+        indices[2 * i + 1] = b + i as i16;
+        i += 1;
+    }
+    indices
 }

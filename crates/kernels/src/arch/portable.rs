@@ -1,7 +1,7 @@
 //! Arrays of eight numbers in plain Rust; the compiler turns them into what the target has
 //! (NEON on aarch64, SSE2 on x86-64).
 
-use crate::simd::Simd;
+use crate::simd::{Simd, sealed::Sealed};
 
 /// Portable vectors of eight numbers.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +28,8 @@ macro_rules! lanewise {
         result
     }};
 }
+
+impl Sealed for Portable {}
 
 impl Simd for Portable {
     type F = [f32; LANES];

@@ -5,6 +5,7 @@ use crate::grid::Map;
 use crate::layer::{Finish, Layer, Source, activate};
 use crate::pack::Weights as Packed;
 use crate::parallel::{Shared, enter};
+use crate::precision::Precision;
 use crate::scratch::Scratch;
 use crate::weight_gradient::WeightGradient;
 use crate::winograd::{self, WinogradGradient};
@@ -39,12 +40,15 @@ pub fn backward(
         shape,
         weights,
         x: shape.inputs(x, act),
-        hidden: [&hidden.h1, &hidden.h2, &hidden.h3].map(|h| Map::of(h, shape.plain(), shape.mid)),
-        dy: Map::of(dy, shape.plain(), shape.c_out),
-        dx: Map::new(dx, shape.plain(), shape.c_x),
+        hidden: hidden
+            .maps
+            .each_ref()
+            .map(|h| Map::of(h, shape.plain(), shape.mid, shape.precision)),
+        dy: Map::of(dy, shape.plain(), shape.c_out, Precision::Fp32),
+        dx: Map::new(dx, shape.plain(), shape.c_x, Precision::Fp32),
         dact: dact
             .filter(|_| shape.c_act > 0)
-            .map(|dact| Map::new(dact, shape.plain(), shape.c_act)),
+            .map(|dact| Map::new(dact, shape.plain(), shape.c_act, Precision::Fp32)),
     };
     if shape.pixels() > 0 {
         enter(2 * shape.operations(), || backward.run(gradients));
@@ -85,9 +89,10 @@ impl Backward<'_> {
         let (plain, bordered) = (self.shape.plain(), self.shape.bordered());
         let (mid, c_out) = (self.shape.mid, self.shape.c_out);
         let [h1, h2, h3] = self.hidden;
-        let size = bordered.places() * mid;
+        let precision = self.shape.precision;
+        let size = bordered.places() * precision.elements(mid);
         let (mut d3, mut d2) = (Scratch::take(size), Scratch::take(size));
-        let [d3, d2] = [&mut d3, &mut d2].map(|d| Map::new(d, bordered, mid));
+        let [d3, d2] = [&mut d3, &mut d2].map(|d| Map::new(d, bordered, mid, precision));
         let d1 = Map { grid: plain, ..d3 };
         let Gradients {
             w1,
@@ -105,8 +110,9 @@ impl Backward<'_> {
             d3.clear_border();
             Layer {
                 source: Source::Map(self.dy),
-                segments: plain.segments(1, c_out),
-                weights: Packed::transposed(self.weights.w4, 1, mid, c_out, mid),
+                segments: plain.segments(1, precision.elements(c_out)),
+                precision,
+                weights: self.transposed(self.weights.w4, 1, mid, c_out, mid),
                 bias: None,
                 outputs: mid,
                 finish: Finish::TimesSlope { to: d3, of: h3 },
@@ -123,13 +129,28 @@ impl Backward<'_> {
         }
     }
 
+    /// Weights for a data gradient, see [`Packed::transposed`].
+    fn transposed(
+        &self,
+        weights: &[f32],
+        taps: usize,
+        c_in: usize,
+        c_out: usize,
+        columns: usize,
+    ) -> Packed<'static> {
+        match self.shape.precision {
+            Precision::Fp32 => Packed::transposed(weights, taps, c_in, c_out, columns),
+            Precision::Bf16 => Packed::transposed_pairs(weights, taps, c_in, c_out, columns),
+        }
+    }
+
     /// The data gradient through an inner convolution and the gelu before it.
     unsafe fn inner(&self, weights: &[f32], from: Map, of: Map, to: Map) {
         let (mid, kernel) = (self.shape.mid, self.shape.kernel);
         let layer = Inner {
             from,
             kernel,
-            weights: Packed::transposed(weights, kernel * kernel, mid, mid, mid),
+            weights: self.transposed(weights, kernel * kernel, mid, mid, mid),
             bias: None,
             finish: Finish::TimesSlope { to, of },
         };
@@ -146,8 +167,9 @@ impl Backward<'_> {
         let c_in = shape.c_x + shape.c_act;
         let layer = Layer {
             source: Source::Map(from),
-            segments: from.grid.segments(1, shape.mid),
-            weights: Packed::transposed(self.weights.w1, 1, c_in, shape.mid, outputs),
+            segments: from.grid.segments(1, from.elements()),
+            precision: shape.precision,
+            weights: self.transposed(self.weights.w1, 1, c_in, shape.mid, outputs),
             bias: None,
             outputs,
             finish: Finish::InputGradient {
@@ -178,7 +200,7 @@ impl Backward<'_> {
     unsafe fn inner_gradient(&self, h: Map, slope: Map, w: &mut [f32], b: &mut [f32]) {
         let grid = self.shape.bordered();
         let mut room = Scratch::take(grid.places() * self.shape.mid);
-        let source = Map::new(&mut room, grid, self.shape.mid);
+        let source = Map::new(&mut room, grid, self.shape.mid, Precision::Fp32);
         // SAFETY: promised by the caller.
         unsafe {
             activate(h, source);

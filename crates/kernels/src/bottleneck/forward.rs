@@ -5,6 +5,7 @@ use crate::grid::Map;
 use crate::layer::{Finish, Layer, Source};
 use crate::pack::Weights as Packed;
 use crate::parallel::enter;
+use crate::precision::Precision;
 use crate::scratch::Scratch;
 
 /// Computes the block's output `y` `[batch, height, width, c_out]`; keeps in `hidden` what
@@ -41,32 +42,38 @@ fn forward_checked(
     hidden: Option<&mut Hidden>,
 ) {
     let (plain, bordered, mid) = (shape.plain(), shape.bordered(), shape.mid);
-    let mut g1 = Scratch::take(bordered.places() * mid);
-    let mut g2 = Scratch::take(bordered.places() * mid);
-    let [g1, g2] = [&mut g1, &mut g2].map(|g| Map::new(g, bordered, mid));
+    let precision = shape.precision;
+    let size = bordered.places() * precision.elements(mid);
+    let (mut g1, mut g2) = (Scratch::take(size), Scratch::take(size));
+    let [g1, g2] = [&mut g1, &mut g2].map(|g| Map::new(g, bordered, mid, precision));
     let g3 = Map { grid: plain, ..g1 };
-    let y = Map::new(y, plain, shape.c_out);
+    let y = Map::new(y, plain, shape.c_out, Precision::Fp32);
     let save = hidden
-        .map(|h| [&mut h.h1, &mut h.h2, &mut h.h3].map(|h| Some(Map::new(h, plain, mid))))
+        .map(|h| {
+            h.maps
+                .each_mut()
+                .map(|h| Some(Map::new(h, plain, mid, precision)))
+        })
         .unwrap_or_default();
     let (x, act) = shape.inputs(x, act);
     let inner = |from: Map, w, b, to: Map, save| Inner {
         from,
         kernel: shape.kernel,
-        weights: forward_weights(shape, shape.kernel, w, mid, mid),
+        weights: forward_weights(shape, w, &vec![mid; shape.kernel * shape.kernel], mid),
         bias: Some(b),
         finish: Finish::Gelu { to, save },
     };
-    let c_in = shape.c_x + shape.c_act;
+    let source = Source::Gelu(x, act);
     let pixels = shape.pixels();
     // SAFETY: all buffers were checked, are distinct and live until the end of this function;
     // borders are cleared before they are read.
     unsafe {
         g1.clear_border();
         Layer {
-            source: Source::Gelu(x, act),
-            segments: plain.segments(1, c_in),
-            weights: forward_weights(shape, 1, weights.w1, c_in, mid),
+            source,
+            segments: plain.segments(1, source.elements(precision)),
+            precision,
+            weights: forward_weights(shape, weights.w1, &[shape.c_x, shape.c_act], mid),
             bias: Some(weights.b1),
             outputs: mid,
             finish: Finish::Gelu {
@@ -80,8 +87,9 @@ fn forward_checked(
         inner(g2, weights.w3, weights.b3, g3, save[2]).run();
         Layer {
             source: Source::Map(g3),
-            segments: plain.segments(1, mid),
-            weights: forward_weights(shape, 1, weights.w4, mid, shape.c_out),
+            segments: plain.segments(1, g3.elements()),
+            precision,
+            weights: forward_weights(shape, weights.w4, &[mid], shape.c_out),
             bias: Some(weights.b4),
             outputs: shape.c_out,
             finish: Finish::Store {
@@ -93,12 +101,17 @@ fn forward_checked(
     }
 }
 
+/// Weights of `groups` of inputs (see [`Packed::paired`]) in the block's precision.
 fn forward_weights<'a>(
     shape: &Bottleneck,
-    kernel: usize,
     weights: &'a [f32],
-    c_in: usize,
+    groups: &[usize],
     c_out: usize,
 ) -> Packed<'a> {
-    Packed::forward(weights, kernel * kernel * c_in, c_out, shape.pixels())
+    match shape.precision {
+        Precision::Fp32 => {
+            Packed::forward(weights, groups.iter().sum(), c_out, shape.pixels())
+        }
+        Precision::Bf16 => Packed::paired(weights, groups, c_out),
+    }
 }

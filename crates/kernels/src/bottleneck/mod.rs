@@ -13,6 +13,7 @@ pub use forward::forward;
 use crate::grid::{Grid, Map};
 use crate::layer::{Finish, Layer, Source};
 use crate::pack::Weights as Packed;
+use crate::precision::Precision;
 use crate::winograd::{self, Winograd};
 
 /// The shape of a bottleneck block.
@@ -33,6 +34,8 @@ pub struct Bottleneck {
     pub kernel: usize,
     /// Whether `x` is added to the output; then `c_out == c_x`.
     pub residual: bool,
+    /// What the operands of multiplications are rounded to.
+    pub precision: Precision,
 }
 
 /// Weights `[kernel, kernel, c_in, c_out]` and biases `[c_out]` of the four convolutions.
@@ -49,14 +52,12 @@ pub struct Weights<'a> {
     pub b4: &'a [f32],
 }
 
-/// Outputs of the first three convolutions before gelu, `[batch, height, width, mid]` each:
-/// what [`backward()`] needs from [`forward()`].
+/// Outputs of the first three convolutions before gelu, `[batch, height, width, mid]` each, in
+/// the block's precision: what [`backward()`] needs from [`forward()`].
 #[derive(Clone, Debug, Default, PartialEq)]
-#[allow(missing_docs)]
 pub struct Hidden {
-    pub h1: Vec<f32>,
-    pub h2: Vec<f32>,
-    pub h3: Vec<f32>,
+    /// Elements of the block's precision.
+    maps: [Vec<f32>; 3],
 }
 
 /// Gradients of the weights and biases, in their layout.
@@ -76,12 +77,31 @@ pub struct Gradients {
 impl Hidden {
     /// Room for the hidden activations of a block.
     pub fn new(shape: &Bottleneck) -> Self {
-        let room = || vec![0.0; shape.pixels() * shape.mid];
+        let length = shape.pixels() * shape.precision.elements(shape.mid);
         Self {
-            h1: room(),
-            h2: room(),
-            h3: room(),
+            maps: [(); 3].map(|()| vec![0.0; length]),
         }
+    }
+
+    /// The activations as numbers, `[batch, height, width, mid]` each.
+    ///
+    /// # Panics
+    /// If these are not the activations of a block of this shape.
+    pub fn values(&self, shape: &Bottleneck) -> [Vec<f32>; 3] {
+        shape.check_hidden(self);
+        self.maps.each_ref().map(|map| match shape.precision {
+            Precision::Fp32 => map.clone(),
+            Precision::Bf16 => {
+                let pixels = map.chunks_exact(Precision::Bf16.elements(shape.mid).max(1));
+                let numbers = |pair: &f32| {
+                    let bits = pair.to_bits();
+                    [bits << 16, bits & 0xffff_0000].map(f32::from_bits)
+                };
+                pixels
+                    .flat_map(|pixel| pixel.iter().flat_map(numbers).take(shape.mid))
+                    .collect()
+            }
+        })
     }
 }
 
@@ -172,8 +192,9 @@ impl Bottleneck {
     }
 
     fn check_hidden(&self, hidden: &Hidden) {
-        for (name, h) in [("h1", &hidden.h1), ("h2", &hidden.h2), ("h3", &hidden.h3)] {
-            check_length(name, h.len(), self.pixels() * self.mid);
+        let elements = self.pixels() * self.precision.elements(self.mid);
+        for (name, map) in ["h1", "h2", "h3"].into_iter().zip(&hidden.maps) {
+            check_length(name, map.len(), elements);
         }
     }
 
@@ -181,8 +202,8 @@ impl Bottleneck {
     fn inputs(&self, x: &[f32], act: Option<&[f32]>) -> (Map, Option<Map>) {
         let act = act.filter(|_| self.c_act > 0);
         (
-            Map::of(x, self.plain(), self.c_x),
-            act.map(|act| Map::of(act, self.plain(), self.c_act)),
+            Map::of(x, self.plain(), self.c_x, Precision::Fp32),
+            act.map(|act| Map::of(act, self.plain(), self.c_act, Precision::Fp32)),
         )
     }
 }
@@ -218,10 +239,15 @@ impl Inner<'_> {
             bias,
             finish,
         } = self;
-        let Map { grid, channels, .. } = from;
+        let Map {
+            grid,
+            channels,
+            precision,
+            ..
+        } = from;
         // SAFETY: promised by the caller.
         unsafe {
-            if winograd::suits(grid) {
+            if precision == Precision::Fp32 && winograd::suits(grid) {
                 Winograd {
                     from,
                     weights: weights.winograd(channels, channels),
@@ -233,7 +259,8 @@ impl Inner<'_> {
             } else {
                 Layer {
                     source: Source::Map(from),
-                    segments: grid.segments(kernel, channels),
+                    segments: grid.segments(kernel, from.elements()),
+                    precision,
                     weights,
                     bias,
                     outputs: channels,

@@ -10,6 +10,7 @@ use crate::detect::{Kernel, dispatch};
 use crate::grid::Map;
 use crate::parallel::{Shared, for_ranges};
 use crate::scratch::Scratch;
+use crate::precision::Single;
 use crate::simd::Simd;
 use crate::weight_gradient::{Block, ColumnSums, Run};
 use std::ops::Range;
@@ -121,7 +122,7 @@ impl Part<'_> {
                         to: self.sums.0.add(row * outputs),
                         first: first == 0,
                     }
-                    .add(s);
+                    .add::<S, Single>(s);
                 }
             }
             first += count;

@@ -19,6 +19,7 @@ use crate::multiply::{CHUNK, GRANULE, Product, Rows, multiply};
 use crate::pack::Weights;
 use crate::parallel::for_ranges;
 use crate::scratch::Scratch;
+use crate::precision::Single;
 use crate::simd::Simd;
 use crate::tile::Segment;
 use std::ops::Range;
@@ -200,7 +201,7 @@ impl Winograd<'_> {
                 offset: position * (CHUNK * outputs + GAP),
             };
             // SAFETY: rows within the scratch.
-            unsafe { multiply(s, &product, &rows) };
+            unsafe { multiply::<S, Single>(s, &product, &rows) };
         }
     }
 

@@ -9,7 +9,7 @@
 
 use super::{POSITIONS, position_rows};
 use crate::detect::{Kernel, dispatch};
-use crate::layer::{load, store};
+use crate::rows::{load, store};
 use crate::pack::{Weights, room, vectors};
 use crate::parallel::{Shared, for_ranges};
 use crate::simd::Simd;

@@ -1,6 +1,7 @@
 //! The bottleneck block: gelu, 1x1, gelu, 3x3, gelu, 3x3, gelu, 1x1 as one operation.
 
 use burn::tensor::Tensor;
+use vdvae_kernels::Precision;
 use vdvae_kernels::bottleneck::{Bottleneck, Gradients, Hidden, Weights};
 
 use super::fused::{CpuOperation, apply, is_cpu};
@@ -46,6 +47,7 @@ pub fn bottleneck(
         c_out: weights[3].1.dims()[0],
         kernel,
         residual,
+        precision: Precision::Fp32,
     };
     let [(w1, b1), (w2, b2), (w3, b3), (w4, b4)] = weights;
     let [x, w1, b1, w2] = [
