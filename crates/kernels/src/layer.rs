@@ -174,7 +174,9 @@ impl Layer<'_> {
                 }
                 Source::Map(map) => {
                     for i in 0..count {
-                        let row = input.as_mut_ptr().add(i * self.precision.elements(map.channels));
+                        let row = input
+                            .as_mut_ptr()
+                            .add(i * self.precision.elements(map.channels));
                         round_row(s, map.pixel(first + i), row, map.channels);
                         rows.input[i] = row;
                     }

@@ -21,6 +21,7 @@ pub mod math;
 mod multiply;
 pub mod naive;
 mod pack;
+mod paired;
 pub mod parallel;
 pub mod peak;
 mod precision;

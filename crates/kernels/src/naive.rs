@@ -1,7 +1,7 @@
 //! Slow, obvious twins of the fast kernels, for tests only: plain loops, sums in f64.
 
-use crate::bottleneck::{Bottleneck, Gradients, Hidden, Weights};
 use crate::Precision;
+use crate::bottleneck::{Bottleneck, Gradients, Hidden, Weights};
 use crate::conv::Conv;
 
 /// The normal distribution function, by the series of its odd part or the continued fraction

@@ -9,17 +9,20 @@ use crate::grid::{Grid, Map};
 use crate::layer::Source;
 use crate::pack::vectors;
 use crate::parallel::{Shared, for_ranges};
-use crate::scratch::Scratch;
 use crate::precision::{Arithmetic, Precision, Single};
 use crate::rows::gelu_row;
+use crate::scratch::Scratch;
 use crate::simd::Simd;
 use crate::tile::{Segment, load, outer_products, store};
 use std::ops::Range;
 
-/// Pixels summed before their sum is added to the gradient.
-const CHUNK: usize = 64;
-/// Rows of a gradient that are worth a task of their own, and when there are few rows.
-const GRANULES: [usize; 2] = [16, 8];
+/// Pixels, or steps, summed before their sum is added to the gradient.
+pub(crate) const CHUNK: usize = 64;
+
+/// Rows of a gradient that are worth a task of their own; fewer where there are few rows.
+pub(crate) fn granule(rows: usize) -> usize {
+    if rows < 64 { 8 } else { 16 }
+}
 
 /// The gradient of one convolution's weights and bias.
 pub(crate) struct WeightGradient {
@@ -44,8 +47,7 @@ impl WeightGradient {
         let rows: usize = self.segments.iter().map(|s| s.rows).sum();
         let pixels = grid.pixels();
         let operations = 2 * pixels * rows * self.slope.channels;
-        let granule = GRANULES[usize::from(rows < 4 * GRANULES[0])];
-        for_ranges(rows, granule, operations, |rows| {
+        for_ranges(rows, granule(rows), operations, |rows| {
             dispatch(Part {
                 gradient: self,
                 rows,
@@ -188,7 +190,14 @@ impl Part<'_> {
                 let from = act
                     .pixel(pixel)
                     .wrapping_add(split.saturating_sub(x.channels));
-                gelu_row(s, Precision::Fp32, from, None, row.add(split - start), end - split);
+                gelu_row(
+                    s,
+                    Precision::Fp32,
+                    from,
+                    None,
+                    row.add(split - start),
+                    end - split,
+                );
             }
         }
     }
@@ -274,7 +283,11 @@ impl Block<'_> {
 
     /// Adds the chunk to `V` vectors of all rows, by tiles of `R` rows.
     #[inline(always)]
-    unsafe fn panel<S: Simd, A: Arithmetic, const R: usize, const V: usize>(&self, s: S, start: usize) {
+    unsafe fn panel<S: Simd, A: Arithmetic, const R: usize, const V: usize>(
+        &self,
+        s: S,
+        start: usize,
+    ) {
         let mut row = 0;
         while row < self.rows {
             // SAFETY: promised by the caller; tiles stay within the rows.

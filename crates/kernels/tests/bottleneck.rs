@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{assert_close, bits, numbers, on_every_path, poisoned, with_threads};
+use common::{assert_close, assert_near, bits, numbers, on_every_path, poisoned, with_threads};
+use vdvae_kernels::Precision;
 use vdvae_kernels::bottleneck::{Bottleneck, Gradients, Hidden, Weights, backward, forward};
 use vdvae_kernels::naive;
 
@@ -61,13 +62,7 @@ impl Case {
 
     fn compute(&self) -> Results {
         let shape = &self.shape;
-        let poison = |h: Vec<f32>| poisoned(h.len());
-        let Hidden { h1, h2, h3 } = Hidden::new(shape);
-        let mut hidden = Hidden {
-            h1: poison(h1),
-            h2: poison(h2),
-            h3: poison(h3),
-        };
+        let mut hidden = self.poisoned_hidden();
         let mut gradients = Gradients::new(shape);
         let g = &mut gradients;
         for g in [
@@ -101,6 +96,16 @@ impl Case {
         }
     }
 
+    /// Hidden activations that are all NaN: those of an input that is.
+    fn poisoned_hidden(&self) -> Hidden {
+        let mut hidden = Hidden::new(&self.shape);
+        let x = poisoned(self.x.len());
+        let mut y = poisoned(self.dy.len());
+        let (shape, act) = (&self.shape, self.act.as_deref());
+        forward(shape, &x, act, &self.weights(), &mut y, Some(&mut hidden));
+        hidden
+    }
+
     /// The images `range` of this case alone.
     fn images(&self, range: std::ops::Range<usize>) -> Self {
         let area = self.shape.height * self.shape.width;
@@ -122,12 +127,12 @@ impl Case {
 }
 
 impl Results {
-    fn bits(&self) -> Vec<Vec<u32>> {
+    fn bits(&self, shape: &Bottleneck) -> Vec<Vec<u32>> {
         let g = &self.gradients;
-        let h = &self.hidden;
+        let [h1, h2, h3] = &self.hidden.values(shape);
         let all = [
-            &self.y, &self.dx, &self.dact, &h.h1, &h.h2, &h.h3, &g.w1, &g.b1, &g.w2, &g.b2, &g.w3,
-            &g.b3, &g.w4, &g.b4,
+            &self.y, &self.dx, &self.dact, h1, h2, h3, &g.w1, &g.b1, &g.w2, &g.b2, &g.w3, &g.b3,
+            &g.w4, &g.b4,
         ];
         all.map(|r| bits(r)).to_vec()
     }
@@ -150,6 +155,15 @@ fn block(
         c_out,
         kernel,
         residual,
+        precision: Precision::Fp32,
+    }
+}
+
+/// The same block with operands rounded to bfloat16.
+fn rounded(shape: Bottleneck) -> Bottleneck {
+    Bottleneck {
+        precision: Precision::Bf16,
+        ..shape
     }
 }
 
@@ -186,36 +200,100 @@ fn shapes() -> Vec<Bottleneck> {
 #[test]
 fn forward_and_backward_agree_with_the_naive_twin() {
     for shape in shapes() {
-        let case = Case::new(shape);
-        let act = case.act.as_deref();
-        let weights = case.weights();
-        let (y, [h1, h2, h3]) = naive::bottleneck_forward(&shape, &case.x, act, &weights);
+        agrees_with_the_twin(&Case::new(shape), assert_close);
+    }
+}
+
+#[test]
+fn rounded_operands_agree_with_the_naive_twin() {
+    for shape in shapes() {
+        agrees_with_the_twin(&Case::new(rounded(shape)), assert_near);
+    }
+}
+
+fn agrees_with_the_twin(case: &Case, agree: fn(&str, &[f32], Vec<f64>)) {
+    let shape = case.shape;
+    let act = case.act.as_deref();
+    let weights = case.weights();
+    let (y, hidden) = naive::bottleneck_forward(&shape, &case.x, act, &weights);
+    let wide = |a: &[f32]| a.iter().map(|&a| f64::from(a)).collect::<Vec<_>>();
+    on_every_path(|path| {
+        let found = case.compute();
+        let name = |what| format!("{path} {shape:?} {what}");
+        agree(&name("y"), &found.y, y.clone());
+        let found_hidden = found.hidden.values(&shape);
+        for (what, (f, h)) in ["h1", "h2", "h3"]
+            .into_iter()
+            .zip(found_hidden.iter().zip(&hidden))
+        {
+            agree(&name(what), f, h.clone());
+        }
+        let (dx, dact, g) =
+            naive::bottleneck_backward(&shape, &case.x, act, &weights, &found.hidden, &case.dy);
+        agree(&name("dx"), &found.dx, dx);
+        agree(&name("dact"), &found.dact, dact);
+        for ((what, f), (_, g)) in named(&found.gradients).into_iter().zip(named(&g)) {
+            agree(&name(what), f, wide(g));
+        }
+    });
+}
+
+/// Gradients with their names.
+fn named(g: &Gradients) -> [(&'static str, &[f32]); 8] {
+    [
+        ("dw1", &g.w1),
+        ("db1", &g.b1),
+        ("dw2", &g.w2),
+        ("db2", &g.b2),
+        ("dw3", &g.w3),
+        ("db3", &g.b3),
+        ("dw4", &g.w4),
+        ("db4", &g.b4),
+    ]
+}
+
+#[test]
+fn gradients_of_rounded_operands_are_close_to_exact_ones() {
+    for shape in [
+        block((2, 16, 16), (96, 0, 24, 96), 3, true),
+        block((3, 7, 9), (40, 24, 33, 41), 3, false),
+        block((16, 1, 1), (64, 0, 16, 64), 1, true),
+    ] {
+        let (exact, round) = (Case::new(shape), Case::new(rounded(shape)));
         on_every_path(|path| {
-            let found = case.compute();
-            let name = |what| format!("{path} {shape:?} {what}");
-            assert_close(&name("y"), &found.y, y.clone());
-            assert_close(&name("h1"), &found.hidden.h1, h1.clone());
-            assert_close(&name("h2"), &found.hidden.h2, h2.clone());
-            assert_close(&name("h3"), &found.hidden.h3, h3.clone());
-            let (dx, dact, g) =
-                naive::bottleneck_backward(&shape, &case.x, act, &weights, &found.hidden, &case.dy);
-            assert_close(&name("dx"), &found.dx, dx);
-            assert_close(&name("dact"), &found.dact, dact);
-            let f = &found.gradients;
-            for (what, f, g) in [
-                ("dw1", &f.w1, &g.w1),
-                ("db1", &f.b1, &g.b1),
-                ("dw2", &f.w2, &g.w2),
-                ("db2", &f.b2, &g.b2),
-                ("dw3", &f.w3, &g.w3),
-                ("db3", &f.b3, &g.b3),
-                ("dw4", &f.w4, &g.w4),
-                ("db4", &f.b4, &g.b4),
-            ] {
-                assert_close(&name(what), f, g.iter().map(|&g| f64::from(g)));
+            let (exact, round) = (exact.compute(), round.compute());
+            let close = |what: &str, exact: &[f32], round: &[f32]| {
+                let norm = |a: &mut dyn Iterator<Item = f32>| {
+                    a.map(|a| f64::from(a).powi(2)).sum::<f64>().sqrt()
+                };
+                let error = norm(&mut exact.iter().zip(round).map(|(e, r)| e - r));
+                let relative = error / norm(&mut exact.iter().copied());
+                assert!(relative < 3e-2, "{path} {shape:?} {what}: {relative}");
+                assert!(
+                    relative > 0.0,
+                    "{path} {shape:?} {what}: nothing was rounded"
+                );
+            };
+            close("y", &exact.y, &round.y);
+            close("dx", &exact.dx, &round.dx);
+            let gradients = named(&exact.gradients).into_iter();
+            for ((what, e), (_, r)) in gradients.zip(named(&round.gradients)) {
+                close(what, e, r);
             }
         });
     }
+}
+
+#[test]
+fn instructions_for_bfloat16_change_no_bit_of_single_precision() {
+    let case = Case::new(block((2, 9, 8), (33, 15, 24, 37), 3, false));
+    let mut results = Vec::new();
+    on_every_path(|path| {
+        if path.starts_with("avx512") {
+            results.push(case.compute().bits(&case.shape));
+        }
+    });
+    assert!(results.windows(2).all(|pair| pair[0] == pair[1]));
 }
 
 #[test]
@@ -225,12 +303,15 @@ fn threads_change_no_bit() {
         block((16, 4, 4), (64, 0, 16, 64), 3, true),
         block((2, 16, 16), (192, 0, 96, 100), 3, false),
         block((700, 1, 1), (64, 64, 32, 64), 1, false),
+        rounded(block((3, 20, 23), (40, 24, 33, 40), 3, true)),
+        rounded(block((16, 4, 4), (64, 0, 16, 64), 3, true)),
+        rounded(block((700, 1, 1), (64, 64, 32, 64), 1, false)),
     ] {
         let case = Case::new(shape);
         on_every_path(|path| {
-            let one = with_threads(1, || case.compute().bits());
+            let one = with_threads(1, || case.compute().bits(&case.shape));
             for threads in [2, 5] {
-                let more = with_threads(threads, || case.compute().bits());
+                let more = with_threads(threads, || case.compute().bits(&case.shape));
                 assert!(more == one, "{path} {shape:?}, {threads} threads");
             }
         });
@@ -244,6 +325,12 @@ fn the_batch_changes_no_bit_of_an_image() {
         (block((16, 4, 4), (64, 0, 16, 64), 3, true), 7..10),
         (block((4, 16, 16), (96, 0, 96, 130), 3, false), 2..3),
         (block((300, 1, 1), (64, 0, 128, 64), 1, true), 299..300),
+        (rounded(block((5, 7, 9), (36, 12, 20, 36), 3, true)), 3..4),
+        (rounded(block((16, 4, 4), (64, 0, 17, 64), 3, true)), 7..10),
+        (
+            rounded(block((300, 1, 1), (64, 0, 96, 64), 1, true)),
+            299..300,
+        ),
     ] {
         let case = Case::new(shape);
         let part = case.images(alone.clone());
@@ -258,14 +345,21 @@ fn the_batch_changes_no_bit_of_an_image() {
             same("y", &all.y, &one.y, shape.c_out);
             same("dx", &all.dx, &one.dx, shape.c_x);
             same("dact", &all.dact, &one.dact, shape.c_act);
-            same("h3", &all.hidden.h3, &one.hidden.h3, shape.mid);
+            let [.., h3] = &all.hidden.values(&shape);
+            same("h3", h3, &one.hidden.values(&part.shape)[2], shape.mid);
         });
     }
 }
 
 #[test]
 fn what_is_not_asked_for_changes_nothing_else() {
-    let case = Case::new(block((2, 6, 6), (20, 28, 16, 30), 3, false));
+    let shape = block((2, 6, 6), (20, 28, 16, 30), 3, false);
+    for shape in [shape, rounded(shape)] {
+        what_is_asked_for_alone(&Case::new(shape));
+    }
+}
+
+fn what_is_asked_for_alone(case: &Case) {
     let act = case.act.as_deref();
     let weights = case.weights();
     on_every_path(|path| {

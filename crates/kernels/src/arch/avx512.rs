@@ -84,10 +84,7 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
                 _mm512_castsi512_ps(_mm512_permutexvar_epi16(zip, halves))
             };
         }
-        let low = self.and_i(
-            self.shr_i::<16>(self.round_high(a)),
-            self.splat_i(0xffff),
-        );
+        let low = self.and_i(self.shr_i::<16>(self.round_high(a)), self.splat_i(0xffff));
         let high = self.and_i(self.round_high(b), self.splat_i(!0xffff));
         self.from_bits(self.or_i(low, high))
     }

@@ -4,6 +4,7 @@ use super::{Bottleneck, Gradients, Hidden, Inner, Weights, check_length};
 use crate::grid::Map;
 use crate::layer::{Finish, Layer, Source, activate};
 use crate::pack::Weights as Packed;
+use crate::paired::{PairedGradient, Pixels};
 use crate::parallel::{Shared, enter};
 use crate::precision::Precision;
 use crate::scratch::Scratch;
@@ -118,13 +119,13 @@ impl Backward<'_> {
                 finish: Finish::TimesSlope { to: d3, of: h3 },
             }
             .run(plain.pixels());
-            self.outer_gradient(Source::Gelu(h3, None), self.dy, w4, b4);
+            self.outer_gradient((h3, None), self.dy, w4, b4);
             self.inner_gradient(h2, d3, w3, b3);
             d2.clear_border();
             self.inner(self.weights.w3, d3, h2, d2);
             self.inner_gradient(h1, d2, w2, b2);
             self.inner(self.weights.w2, d2, h1, d1);
-            self.outer_gradient(Source::Gelu(self.x.0, self.x.1), d1, w1, b1);
+            self.outer_gradient(self.x, d1, w1, b1);
             self.input(d1);
         }
     }
@@ -183,21 +184,65 @@ impl Backward<'_> {
         unsafe { layer.run(shape.pixels()) };
     }
 
-    /// Gradients of a 1x1 convolution.
-    unsafe fn outer_gradient(&self, source: Source, slope: Map, w: &mut [f32], b: &mut [f32]) {
-        let gradient = WeightGradient {
-            source,
-            segments: self.shape.plain().segments(1, source.channels()),
+    /// Gradients of a 1x1 convolution that read `gelu(inputs)`.
+    unsafe fn outer_gradient(
+        &self,
+        inputs: (Map, Option<Map>),
+        slope: Map,
+        w: &mut [f32],
+        b: &mut [f32],
+    ) {
+        let source = Source::Gelu(inputs.0, inputs.1);
+        // SAFETY: promised by the caller.
+        unsafe {
+            match self.shape.precision {
+                Precision::Bf16 => self.paired_gradient(inputs, 1, slope, w, b),
+                Precision::Fp32 => WeightGradient {
+                    source,
+                    segments: self.shape.plain().segments(1, source.channels()),
+                    slope,
+                    weights: Shared(w.as_mut_ptr()),
+                    bias: Shared(b.as_mut_ptr()),
+                }
+                .run(slope.grid),
+            }
+        }
+    }
+
+    /// Gradients of a convolution that read `gelu(inputs)`, of operands rounded to bfloat16.
+    unsafe fn paired_gradient(
+        &self,
+        inputs: (Map, Option<Map>),
+        kernel: usize,
+        slope: Map,
+        w: &mut [f32],
+        b: &mut [f32],
+    ) {
+        let gradient = PairedGradient {
+            source: Pixels {
+                first: inputs.0,
+                second: inputs.1,
+                gelu: true,
+            },
             slope,
+            grid: match kernel {
+                1 => self.shape.plain(),
+                _ => self.shape.bordered(),
+            },
+            kernel,
             weights: Shared(w.as_mut_ptr()),
             bias: Shared(b.as_mut_ptr()),
         };
         // SAFETY: promised by the caller.
-        unsafe { gradient.run(slope.grid) };
+        unsafe { gradient.run() };
     }
 
     /// Gradients of an inner convolution that read `gelu(h)`.
     unsafe fn inner_gradient(&self, h: Map, slope: Map, w: &mut [f32], b: &mut [f32]) {
+        if self.shape.precision == Precision::Bf16 {
+            // SAFETY: promised by the caller.
+            return unsafe { self.paired_gradient((h, None), self.shape.kernel, slope, w, b) };
+        }
         let grid = self.shape.bordered();
         let mut room = Scratch::take(grid.places() * self.shape.mid);
         let source = Map::new(&mut room, grid, self.shape.mid, Precision::Fp32);

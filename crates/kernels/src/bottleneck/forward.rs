@@ -109,9 +109,7 @@ fn forward_weights<'a>(
     c_out: usize,
 ) -> Packed<'a> {
     match shape.precision {
-        Precision::Fp32 => {
-            Packed::forward(weights, groups.iter().sum(), c_out, shape.pixels())
-        }
+        Precision::Fp32 => Packed::forward(weights, groups.iter().sum(), c_out, shape.pixels()),
         Precision::Bf16 => Packed::paired(weights, groups, c_out),
     }
 }

@@ -9,9 +9,9 @@
 
 use super::{POSITIONS, position_rows};
 use crate::detect::{Kernel, dispatch};
-use crate::rows::{load, store};
 use crate::pack::{Weights, room, vectors};
 use crate::parallel::{Shared, for_ranges};
+use crate::rows::{load, store};
 use crate::simd::Simd;
 use crate::tile::Panel;
 use std::ops::Range;

@@ -53,6 +53,27 @@ pub fn assert_close(what: &str, found: &[f32], expected: impl IntoIterator<Item 
     }
 }
 
+/// Asserts that all numbers are as close as operands allow that were rounded to bfloat16: where
+/// single precision differs, a few of them are rounded to the other side.
+pub fn assert_near(what: &str, found: &[f32], expected: Vec<f64>) {
+    assert_eq!(found.len(), expected.len(), "{what}: length");
+    let size = expected.iter().fold(0.0_f64, |m, e| m.max(e.abs()));
+    let mut squares = 0.0;
+    for (i, (&f, e)) in found.iter().zip(&expected).enumerate() {
+        let error = (f64::from(f) - e).abs();
+        assert!(
+            error <= 1e-2 * size + 1e-7,
+            "{what}: number {i} is {f}, expected {e} (of at most {size})"
+        );
+        squares += error * error;
+    }
+    let mean = (squares / found.len().max(1) as f64).sqrt();
+    assert!(
+        mean <= 3e-3 * size + 1e-7,
+        "{what}: mean error {mean} of at most {size}"
+    );
+}
+
 /// The bits of numbers, so that equality is exact.
 pub fn bits(numbers: &[f32]) -> Vec<u32> {
     numbers.iter().map(|n| n.to_bits()).collect()
