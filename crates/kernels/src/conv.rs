@@ -7,6 +7,7 @@ use crate::pack::Weights;
 use crate::parallel::{Shared, enter};
 use crate::precision::Precision;
 use crate::scratch::Scratch;
+use crate::sizes::{check_images, product};
 use crate::weight_gradient::WeightGradient;
 
 /// The shape of a convolution with zero padding and stride 1.
@@ -23,18 +24,24 @@ pub struct Conv {
 
 impl Conv {
     /// Pixels of the batch.
+    ///
+    /// # Panics
+    /// If they are more than memory could hold.
     pub fn pixels(&self) -> usize {
-        self.batch * self.height * self.width
+        product(&[self.batch, self.height, self.width])
     }
 
     /// Length of the weights.
+    ///
+    /// # Panics
+    /// If they are more than memory could hold.
     pub fn weight_length(&self) -> usize {
-        self.kernel * self.kernel * self.c_in * self.c_out
+        product(&[self.kernel, self.kernel, self.c_in, self.c_out])
     }
 
     /// Multiplications and additions of a forward pass; each gradient takes as many.
     pub fn operations(&self) -> usize {
-        2 * self.pixels() * self.weight_length()
+        (2 * self.pixels()).saturating_mul(self.weight_length())
     }
 
     fn plain(&self) -> Grid {
@@ -49,6 +56,8 @@ impl Conv {
     fn check(&self, x: usize, weights: usize) {
         let kernel = self.kernel;
         assert!(kernel == 1 || kernel == 3, "kernel is 1 or 3, not {kernel}");
+        let most = self.c_in.max(self.c_out);
+        check_images(self.batch, self.height, self.width, most);
         check_length("x", x, self.pixels() * self.c_in);
         check_length("weights", weights, self.weight_length());
     }

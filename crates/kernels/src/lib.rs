@@ -1,4 +1,5 @@
-//! Fast fp32 numerics for VDVAE on the CPU, on plain slices and shapes.
+//! Fast numerics for VDVAE on the CPU, on plain slices and shapes: single precision, and bottleneck
+//! blocks whose operands are rounded to bfloat16 where [`Precision`] says so.
 //!
 //! Activations are `[batch, height, width, channels]`, row-major (channels last). Convolution
 //! weights are `[kernel, kernel, c_in, c_out]`, biases `[c_out]`. Every result is the same bits
@@ -10,6 +11,8 @@
 #![allow(clippy::needless_range_loop)]
 
 pub mod arch;
+mod bf16;
+mod blank;
 pub mod bottleneck;
 pub mod conv;
 pub mod detect;
@@ -28,6 +31,7 @@ mod precision;
 mod rows;
 pub mod scratch;
 pub mod simd;
+mod sizes;
 mod tile;
 mod weight_gradient;
 mod winograd;

@@ -37,22 +37,22 @@ pub fn slope(x: f64) -> f64 {
 
 /// The nearest bfloat16, ties to even; NaN stays NaN.
 pub fn round_to_bf16(x: f32) -> f32 {
-    let below = f32::from_bits(x.to_bits() & 0xffff_0000);
-    // In f64 the midpoint to the next bfloat16 is exact.
-    let above = f32::from_bits((x.to_bits() & 0xffff_0000).wrapping_add(0x1_0000));
-    let (to_below, to_above) = (
-        (f64::from(x) - f64::from(below)).abs(),
-        (f64::from(above) - f64::from(x)).abs(),
-    );
-    if x.is_nan() {
-        return f32::NAN;
+    // Numbers that 16 bits do not hold lie between two neighbours that they do.
+    let below = x.to_bits() & 0xffff_0000;
+    let above = below.wrapping_add(0x1_0000);
+    if x.is_nan() || x.to_bits() == below {
+        return x;
     }
-    let below_is_even = below.to_bits() & 0x1_0000 == 0;
-    if to_below < to_above || (to_below == to_above && below_is_even) || x == below {
-        below
-    } else {
-        above
-    }
+    // In f64 all distances are exact, and beyond the largest number comes 2^128.
+    let value = |bits: u32| match f32::from_bits(bits) {
+        v if v.is_infinite() => 2.0_f64.powi(128).copysign(f64::from(v)),
+        v => f64::from(v),
+    };
+    let distance = |bits: u32| (value(bits) - f64::from(x)).abs();
+    let tie_to_above = below & 0x1_0000 != 0;
+    let to_above =
+        distance(above) < distance(below) || (distance(above) == distance(below) && tie_to_above);
+    f32::from_bits(if to_above { above } else { below })
 }
 
 /// Operands of a multiplication in a precision.

@@ -7,6 +7,8 @@
 //!
 //! Closures are not inlined with their caller's instruction set: keep them out of kernels.
 
+use crate::bf16;
+
 pub(crate) mod sealed {
     /// Keeps others from implementing [`super::Simd`].
     pub trait Sealed {}
@@ -133,63 +135,34 @@ pub trait Simd: sealed::Sealed + Copy + Send + Sync + 'static {
         result
     }
 
-    /// Each number rounded to bfloat16, in the high half of the lane; the low half is anything.
-    #[inline(always)]
-    fn round_high(self, a: Self::F) -> Self::I {
-        let bits = self.to_bits(a);
-        let odd = self.and_i(self.shr_i::<16>(bits), self.splat_i(1));
-        let rounded = self.add_i(bits, self.add_i(odd, self.splat_i(0x7fff)));
-        let quiet = self.or_i(bits, self.splat_i(0x0040_0000));
-        let is_number = self.eq(a, a);
-        let (rounded, quiet) = (self.from_bits(rounded), self.from_bits(quiet));
-        self.to_bits(self.select(is_number, rounded, quiet))
-    }
-    /// Pairs of bfloat16 of the lanes of `a` (low halves) and `b` (high halves).
+    /// Pairs of bfloat16 of the lanes of `a` and `b`, `a` in the low halves. Rounded to nearest,
+    /// ties to even; NaN stays NaN; denormal numbers may become 0.
     #[inline(always)]
     fn join_pairs(self, a: Self::F, b: Self::F) -> Self::F {
-        let low = self.shr_i::<16>(self.round_high(a));
-        let low = self.and_i(low, self.splat_i(0xffff));
-        let high = self.and_i(self.round_high(b), self.splat_i(!0xffff));
-        self.from_bits(self.or_i(low, high))
+        bf16::join_pairs(self, a, b)
     }
-    /// Pairs of bfloat16 of neighbours in `a` followed by `b`.
+    /// Pairs of bfloat16 of neighbours in `a` followed by `b`, rounded as by
+    /// [`Simd::join_pairs`].
     #[inline(always)]
     fn round_pairs(self, a: Self::F, b: Self::F) -> Self::F {
-        let [even, odd] = self.deinterleave(a, b);
-        self.join_pairs(even, odd)
-    }
-    /// The first numbers of the pairs, and the second ones.
-    #[inline(always)]
-    fn split_pairs(self, a: Self::F) -> [Self::F; 2] {
-        let bits = self.to_bits(a);
-        [
-            self.from_bits(self.shl_i::<16>(bits)),
-            self.from_bits(self.and_i(bits, self.splat_i(!0xffff))),
-        ]
+        bf16::round_pairs(self, a, b)
     }
     /// The numbers of the pairs in their order: the inverse of [`Simd::round_pairs`].
     #[inline(always)]
     fn widen_pairs(self, a: Self::F) -> [Self::F; 2] {
-        let [first, second] = self.split_pairs(a);
-        self.interleave(first, second)
+        bf16::widen_pairs(self, a)
     }
     /// Pairs `(a, b)` of the numbers that `a` and `b` hold in pairs: the first and the second
     /// `LANES` of these.
     #[inline(always)]
     fn zip_pairs(self, a: Self::F, b: Self::F) -> [Self::F; 2] {
-        let (a, b) = (self.to_bits(a), self.to_bits(b));
-        let (low, high) = (self.splat_i(0xffff), self.splat_i(!0xffff));
-        let first = self.or_i(self.and_i(a, low), self.shl_i::<16>(b));
-        let second = self.and_i(self.shr_i::<16>(a), low);
-        let second = self.or_i(second, self.and_i(b, high));
-        self.interleave(self.from_bits(first), self.from_bits(second))
+        bf16::zip_pairs(self, a, b)
     }
     /// `sum + a.0 * b.0 + a.1 * b.1` of pairs of bfloat16, rounded in an order of the
-    /// instruction set's own.
+    /// instruction set's own; denormal numbers may count as 0.
     #[inline(always)]
     fn dot_pairs(self, a: Self::F, b: Self::F, sum: Self::F) -> Self::F {
-        let ([a0, a1], [b0, b1]) = (self.split_pairs(a), self.split_pairs(b));
-        self.fma(a0, b0, self.fma(a1, b1, sum))
+        bf16::dot_pairs(self, a, b, sum)
     }
 
     /// `a * b - c`, fused where the processor can.

@@ -4,7 +4,9 @@ mod common;
 
 use common::{assert_close, assert_near, bits, numbers, on_every_path, poisoned, with_threads};
 use vdvae_kernels::Precision;
-use vdvae_kernels::bottleneck::{Bottleneck, Gradients, Hidden, Weights, backward, forward};
+use vdvae_kernels::bottleneck::{
+    Bottleneck, Gradients, Hidden, Weights, backward, backward_new, forward, forward_new,
+};
 use vdvae_kernels::naive;
 
 /// A block with all its inputs.
@@ -385,10 +387,48 @@ fn what_is_asked_for_alone(case: &Case) {
 }
 
 #[test]
+fn new_memory_holds_the_same() {
+    for shape in [
+        block((2, 5, 6), (20, 28, 15, 30), 3, false),
+        block((3, 1, 1), (9, 0, 5, 9), 3, true),
+        block((0, 4, 4), (8, 3, 4, 8), 3, true),
+    ] {
+        for shape in [shape, rounded(shape)] {
+            let case = Case::new(shape);
+            let (act, weights) = (case.act.as_deref(), case.weights());
+            on_every_path(|path| {
+                let all = case.compute();
+                let (y, hidden) = forward_new(&shape, &case.x, act, &weights, true);
+                let hidden = hidden.unwrap();
+                let want_dact = act.is_some();
+                let (dx, dact, gradients) =
+                    backward_new(&shape, &case.x, act, &weights, &hidden, &case.dy, want_dact);
+                let found = Results {
+                    y,
+                    hidden,
+                    dx,
+                    dact: dact.unwrap_or_default(),
+                    gradients,
+                };
+                assert!(found.bits(&shape) == all.bits(&shape), "{path} {shape:?}");
+            });
+        }
+    }
+}
+
+#[test]
 fn no_pixels_give_zero_gradients() {
     let case = Case::new(block((0, 4, 4), (8, 0, 4, 8), 3, true));
     let found = case.compute();
     assert!(found.gradients == Gradients::new(&case.shape));
+}
+
+#[test]
+#[should_panic(expected = "more than memory could hold")]
+fn sizes_that_overflow_are_refused() {
+    let shape = block((1 << 40, 1 << 24, 1), (8, 0, 4, 8), 3, true);
+    let weights = Case::new(block((1, 1, 1), (8, 0, 4, 8), 3, true));
+    forward(&shape, &[], None, &weights.weights(), &mut [], None);
 }
 
 #[test]

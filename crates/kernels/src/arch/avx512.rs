@@ -1,6 +1,7 @@
 //! AVX-512 (F): sixteen numbers a vector, masks in mask registers; with or without dot products
 //! of bfloat16.
 
+use crate::bf16;
 use crate::simd::{Simd, sealed::Sealed};
 use std::arch::x86_64::*;
 use std::mem::transmute;
@@ -70,8 +71,7 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
         if BF16 {
             return unsafe { transmute::<__m512bh, __m512>(_mm512_cvtne2ps_pbh(b, a)) };
         }
-        let [even, odd] = self.deinterleave(a, b);
-        self.join_pairs(even, odd)
+        bf16::round_pairs(self, a, b)
     }
     #[inline(always)]
     fn join_pairs(self, a: Self::F, b: Self::F) -> Self::F {
@@ -84,9 +84,7 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
                 _mm512_castsi512_ps(_mm512_permutexvar_epi16(zip, halves))
             };
         }
-        let low = self.and_i(self.shr_i::<16>(self.round_high(a)), self.splat_i(0xffff));
-        let high = self.and_i(self.round_high(b), self.splat_i(!0xffff));
-        self.from_bits(self.or_i(low, high))
+        bf16::join_pairs(self, a, b)
     }
     #[inline(always)]
     fn zip_pairs(self, a: Self::F, b: Self::F) -> [Self::F; 2] {
@@ -104,12 +102,7 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
                 ]
             };
         }
-        let (a, b) = (self.to_bits(a), self.to_bits(b));
-        let (low, high) = (self.splat_i(0xffff), self.splat_i(!0xffff));
-        let first = self.or_i(self.and_i(a, low), self.shl_i::<16>(b));
-        let second = self.and_i(self.shr_i::<16>(a), low);
-        let second = self.or_i(second, self.and_i(b, high));
-        self.interleave(self.from_bits(first), self.from_bits(second))
+        bf16::zip_pairs(self, a, b)
     }
     #[inline(always)]
     fn dot_pairs(self, a: Self::F, b: Self::F, sum: Self::F) -> Self::F {
@@ -119,8 +112,7 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
                 _mm512_dpbf16_ps(sum, a, transmute::<__m512, __m512bh>(b))
             };
         }
-        let ([a0, a1], [b0, b1]) = (self.split_pairs(a), self.split_pairs(b));
-        self.fma(a0, b0, self.fma(a1, b1, sum))
+        bf16::dot_pairs(self, a, b, sum)
     }
     #[inline(always)]
     fn fms(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {

@@ -1,6 +1,7 @@
 //! The backward pass.
 
 use super::{Bottleneck, Gradients, Hidden, Inner, Weights, check_length};
+use crate::blank::Blank;
 use crate::grid::Map;
 use crate::layer::{Finish, Layer, Source, activate};
 use crate::pack::Weights as Packed;
@@ -37,40 +38,132 @@ pub fn backward(
         check_length("dact", dact.len(), shape.pixels() * shape.c_act);
     }
     *gradients = std::mem::take(gradients).fitted(shape);
+    let dx = Shared(dx.as_mut_ptr());
+    let dact = dact.map(|dact| Shared(dact.as_mut_ptr()));
+    let results = Results::new(dx, dact, gradients);
+    // SAFETY: all lengths were checked, and nobody else uses what is borrowed mutably.
+    unsafe { run(shape, x, act, weights, hidden, dy, results) };
+}
+
+/// [`backward()`] into new memory, which need not be cleared: the gradients with respect to `x`,
+/// to `act` if asked, and to the parameters.
+///
+/// # Panics
+/// If a slice does not have the length that the shape says.
+pub fn backward_new(
+    shape: &Bottleneck,
+    x: &[f32],
+    act: Option<&[f32]>,
+    weights: &Weights,
+    hidden: &Hidden,
+    dy: &[f32],
+    want_dact: bool,
+) -> (Vec<f32>, Option<Vec<f32>>, Gradients) {
+    shape.check(x, act, weights);
+    shape.check_hidden(hidden);
+    check_length("dy", dy.len(), shape.pixels() * shape.c_out);
+    let mut dx = Blank::new(shape.pixels() * shape.c_x);
+    let mut dact = want_dact.then(|| Blank::new(shape.pixels() * shape.c_act));
+    if shape.leaves_gradients() {
+        let mut gradients = Gradients::new(shape);
+        let results = Results::new(dx.at(), dact.as_mut().map(Blank::at), &mut gradients);
+        // SAFETY: there is room for what the shape says; data gradients are all written.
+        return unsafe {
+            run(shape, x, act, weights, hidden, dy, results);
+            (dx.written(), dact.map(|dact| dact.written()), gradients)
+        };
+    }
+    let mut blanks = shape.gradient_lengths().map(Blank::new);
+    let results = Results {
+        dx: dx.at(),
+        dact: dact.as_mut().map(Blank::at),
+        parameters: blanks.each_mut().map(Blank::at),
+    };
+    // SAFETY: there is room for what the shape says, all of which is written.
+    unsafe {
+        run(shape, x, act, weights, hidden, dy, results);
+        let gradients = Gradients::from_all(blanks.map(|blank| blank.written()));
+        (dx.written(), dact.map(|dact| dact.written()), gradients)
+    }
+}
+
+/// Where results are written.
+struct Results {
+    dx: Shared,
+    dact: Option<Shared>,
+    /// `w1`, `b1`, `w2` and so on.
+    parameters: [Shared; 8],
+}
+
+impl Results {
+    fn new(dx: Shared, dact: Option<Shared>, gradients: &mut Gradients) -> Self {
+        Self {
+            dx,
+            dact,
+            parameters: gradients.all_mut().map(|g| Shared(g.as_mut_ptr())),
+        }
+    }
+}
+
+/// Writes all results, of the gradients of parameters what pixels contribute to.
+///
+/// # Safety
+/// What is read must have been checked; what is written must have room for what the shape says
+/// and be used by nobody else. Nothing is read from it before it is written.
+unsafe fn run(
+    shape: &Bottleneck,
+    x: &[f32],
+    act: Option<&[f32]>,
+    weights: &Weights,
+    hidden: &Hidden,
+    dy: &[f32],
+    results: Results,
+) {
+    let inputs = shape.inputs(x, act);
+    let map = |at, channels| Map {
+        at,
+        channels,
+        ..inputs.0
+    };
+    let dact = results.dact.filter(|_| shape.c_act > 0);
     let backward = Backward {
         shape,
         weights,
-        x: shape.inputs(x, act),
+        x: inputs,
         hidden: hidden
             .maps
             .each_ref()
             .map(|h| Map::of(h, shape.plain(), shape.mid, shape.precision)),
         dy: Map::of(dy, shape.plain(), shape.c_out, Precision::Fp32),
-        dx: Map::new(dx, shape.plain(), shape.c_x, Precision::Fp32),
-        dact: dact
-            .filter(|_| shape.c_act > 0)
-            .map(|dact| Map::new(dact, shape.plain(), shape.c_act, Precision::Fp32)),
+        dx: map(results.dx, shape.c_x),
+        dact: dact.map(|at| map(at, shape.c_act)),
     };
     if shape.pixels() > 0 {
-        enter(2 * shape.operations(), || backward.run(gradients));
+        // SAFETY: promised by the caller.
+        enter(2 * shape.operations(), || unsafe {
+            backward.run(results.parameters);
+        });
     }
 }
 
 impl Gradients {
     /// The same room if it is right for the shape, new room otherwise; zero where [`backward`]
     /// does not write.
-    fn fitted(self, shape: &Bottleneck) -> Self {
-        let [w1, w2, w3, w4] = shape.weight_lengths();
-        let lengths = [&self.w1, &self.w2, &self.w3, &self.w4].map(Vec::len);
-        let biases = [&self.b1, &self.b2, &self.b3, &self.b4].map(Vec::len);
-        let fits =
-            lengths == [w1, w2, w3, w4] && biases == [shape.mid, shape.mid, shape.mid, shape.c_out];
-        let only_centres = shape.kernel == 3 && shape.bordered().border == 0;
-        if fits && !only_centres && shape.pixels() > 0 {
+    fn fitted(mut self, shape: &Bottleneck) -> Self {
+        let fits = self.all_mut().map(|g| g.len()) == shape.gradient_lengths();
+        if fits && !shape.leaves_gradients() {
             self
         } else {
             Self::new(shape)
         }
+    }
+}
+
+impl Bottleneck {
+    /// Whether no pixel contributes to some gradients of weights: where there are no pixels, or
+    /// where 3x3 convolutions see one pixel alone.
+    fn leaves_gradients(&self) -> bool {
+        self.pixels() == 0 || (self.kernel == 3 && self.bordered().border == 0)
     }
 }
 
@@ -86,7 +179,9 @@ struct Backward<'a> {
 }
 
 impl Backward<'_> {
-    fn run(&self, gradients: &mut Gradients) {
+    /// # Safety
+    /// As for [`run`].
+    unsafe fn run(&self, [w1, b1, w2, b2, w3, b3, w4, b4]: [Shared; 8]) {
         let (plain, bordered) = (self.shape.plain(), self.shape.bordered());
         let (mid, c_out) = (self.shape.mid, self.shape.c_out);
         let [h1, h2, h3] = self.hidden;
@@ -95,18 +190,7 @@ impl Backward<'_> {
         let (mut d3, mut d2) = (Scratch::take(size), Scratch::take(size));
         let [d3, d2] = [&mut d3, &mut d2].map(|d| Map::new(d, bordered, mid, precision));
         let d1 = Map { grid: plain, ..d3 };
-        let Gradients {
-            w1,
-            b1,
-            w2,
-            b2,
-            w3,
-            b3,
-            w4,
-            b4,
-        } = gradients;
-        // SAFETY: all buffers were checked, are distinct and live until the end of this
-        // function; `d1` takes the place of `d3` when that is no longer needed.
+        // SAFETY: all buffers are distinct and live until the end of this function; `d1` takes the place of `d3` when that is no longer needed.
         unsafe {
             d3.clear_border();
             Layer {
@@ -189,20 +273,20 @@ impl Backward<'_> {
         &self,
         inputs: (Map, Option<Map>),
         slope: Map,
-        w: &mut [f32],
-        b: &mut [f32],
+        weights: Shared,
+        bias: Shared,
     ) {
         let source = Source::Gelu(inputs.0, inputs.1);
         // SAFETY: promised by the caller.
         unsafe {
             match self.shape.precision {
-                Precision::Bf16 => self.paired_gradient(inputs, 1, slope, w, b),
+                Precision::Bf16 => self.paired_gradient(inputs, 1, slope, weights, bias),
                 Precision::Fp32 => WeightGradient {
                     source,
                     segments: self.shape.plain().segments(1, source.channels()),
                     slope,
-                    weights: Shared(w.as_mut_ptr()),
-                    bias: Shared(b.as_mut_ptr()),
+                    weights,
+                    bias,
                 }
                 .run(slope.grid),
             }
@@ -215,8 +299,8 @@ impl Backward<'_> {
         inputs: (Map, Option<Map>),
         kernel: usize,
         slope: Map,
-        w: &mut [f32],
-        b: &mut [f32],
+        weights: Shared,
+        bias: Shared,
     ) {
         let gradient = PairedGradient {
             source: Pixels {
@@ -230,18 +314,20 @@ impl Backward<'_> {
                 _ => self.shape.bordered(),
             },
             kernel,
-            weights: Shared(w.as_mut_ptr()),
-            bias: Shared(b.as_mut_ptr()),
+            weights,
+            bias,
         };
         // SAFETY: promised by the caller.
         unsafe { gradient.run() };
     }
 
     /// Gradients of an inner convolution that read `gelu(h)`.
-    unsafe fn inner_gradient(&self, h: Map, slope: Map, w: &mut [f32], b: &mut [f32]) {
+    unsafe fn inner_gradient(&self, h: Map, slope: Map, weights: Shared, bias: Shared) {
         if self.shape.precision == Precision::Bf16 {
             // SAFETY: promised by the caller.
-            return unsafe { self.paired_gradient((h, None), self.shape.kernel, slope, w, b) };
+            return unsafe {
+                self.paired_gradient((h, None), self.shape.kernel, slope, weights, bias)
+            };
         }
         let grid = self.shape.bordered();
         let mut room = Scratch::take(grid.places() * self.shape.mid);
@@ -249,7 +335,6 @@ impl Backward<'_> {
         // SAFETY: promised by the caller.
         unsafe {
             activate(h, source);
-            let (weights, bias) = (Shared(w.as_mut_ptr()), Shared(b.as_mut_ptr()));
             if winograd::suits(grid) {
                 WinogradGradient {
                     source,

@@ -1,10 +1,11 @@
 //! The forward pass.
 
 use super::{Bottleneck, Hidden, Inner, Weights, check_length};
+use crate::blank::Blank;
 use crate::grid::Map;
 use crate::layer::{Finish, Layer, Source};
 use crate::pack::Weights as Packed;
-use crate::parallel::enter;
+use crate::parallel::{Shared, enter};
 use crate::precision::Precision;
 use crate::scratch::Scratch;
 
@@ -26,20 +27,69 @@ pub fn forward(
     if let Some(hidden) = &hidden {
         shape.check_hidden(hidden);
     }
-    if shape.pixels() > 0 {
-        enter(shape.operations(), || {
-            forward_checked(shape, x, act, weights, y, hidden)
-        });
-    }
+    let save = hidden.map(|h| h.maps.each_mut().map(|map| Shared(map.as_mut_ptr())));
+    // SAFETY: all lengths were checked, and nobody else uses what is borrowed mutably.
+    unsafe { run(shape, x, act, weights, Shared(y.as_mut_ptr()), save) };
 }
 
-fn forward_checked(
+/// [`forward()`] into new memory, which need not be cleared: the output, and what
+/// [`super::backward()`] needs if `keep` asks for it.
+///
+/// # Panics
+/// If a slice does not have the length that the shape says.
+pub fn forward_new(
     shape: &Bottleneck,
     x: &[f32],
     act: Option<&[f32]>,
     weights: &Weights,
-    y: &mut [f32],
-    hidden: Option<&mut Hidden>,
+    keep: bool,
+) -> (Vec<f32>, Option<Hidden>) {
+    shape.check(x, act, weights);
+    let mut y = Blank::new(shape.pixels() * shape.c_out);
+    let mut maps = keep.then(|| [(); 3].map(|()| Blank::new(shape.hidden_length())));
+    let save = maps.as_mut().map(|maps| maps.each_mut().map(Blank::at));
+    // SAFETY: there is room for what the shape says, all of which is written.
+    unsafe {
+        run(shape, x, act, weights, y.at(), save);
+        let hidden = maps.map(|maps| Hidden {
+            maps: maps.map(|map| map.written()),
+        });
+        (y.written(), hidden)
+    }
+}
+
+/// Writes all of `y` and, if given, of the hidden activations.
+///
+/// # Safety
+/// What is read must have been checked; what is written must have room for what the shape says
+/// and be used by nobody else. Nothing is read from it.
+unsafe fn run(
+    shape: &Bottleneck,
+    x: &[f32],
+    act: Option<&[f32]>,
+    weights: &Weights,
+    y: Shared,
+    save: Option<[Shared; 3]>,
+) {
+    if shape.pixels() > 0 {
+        // SAFETY: promised by the caller.
+        enter(shape.operations(), || unsafe {
+            layers(shape, x, act, weights, y, save);
+        });
+    }
+}
+
+/// The four layers, one after the other.
+///
+/// # Safety
+/// As for [`run`].
+unsafe fn layers(
+    shape: &Bottleneck,
+    x: &[f32],
+    act: Option<&[f32]>,
+    weights: &Weights,
+    y: Shared,
+    save: Option<[Shared; 3]>,
 ) {
     let (plain, bordered, mid) = (shape.plain(), shape.bordered(), shape.mid);
     let precision = shape.precision;
@@ -47,15 +97,15 @@ fn forward_checked(
     let (mut g1, mut g2) = (Scratch::take(size), Scratch::take(size));
     let [g1, g2] = [&mut g1, &mut g2].map(|g| Map::new(g, bordered, mid, precision));
     let g3 = Map { grid: plain, ..g1 };
-    let y = Map::new(y, plain, shape.c_out, Precision::Fp32);
-    let save = hidden
-        .map(|h| {
-            h.maps
-                .each_mut()
-                .map(|h| Some(Map::new(h, plain, mid, precision)))
-        })
+    let save = save
+        .map(|save| save.map(|at| Some(Map { at, ..g3 })))
         .unwrap_or_default();
     let (x, act) = shape.inputs(x, act);
+    let y = Map {
+        at: y,
+        channels: shape.c_out,
+        ..x
+    };
     let inner = |from: Map, w, b, to: Map, save| Inner {
         from,
         kernel: shape.kernel,
@@ -65,8 +115,8 @@ fn forward_checked(
     };
     let source = Source::Gelu(x, act);
     let pixels = shape.pixels();
-    // SAFETY: all buffers were checked, are distinct and live until the end of this function;
-    // borders are cleared before they are read.
+    // SAFETY: all buffers are distinct and live until the end of this function; borders are
+    // cleared before they are read.
     unsafe {
         g1.clear_border();
         Layer {

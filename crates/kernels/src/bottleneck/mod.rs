@@ -7,13 +7,14 @@
 mod backward;
 mod forward;
 
-pub use backward::backward;
-pub use forward::forward;
+pub use backward::{backward, backward_new};
+pub use forward::{forward, forward_new};
 
 use crate::grid::{Grid, Map};
 use crate::layer::{Finish, Layer, Source};
 use crate::pack::Weights as Packed;
 use crate::precision::Precision;
+use crate::sizes::{check_images, product};
 use crate::winograd::{self, Winograd};
 
 /// The shape of a bottleneck block.
@@ -77,9 +78,8 @@ pub struct Gradients {
 impl Hidden {
     /// Room for the hidden activations of a block.
     pub fn new(shape: &Bottleneck) -> Self {
-        let length = shape.pixels() * shape.precision.elements(shape.mid);
         Self {
-            maps: [(); 3].map(|()| vec![0.0; length]),
+            maps: [(); 3].map(|()| vec![0.0; shape.hidden_length()]),
         }
     }
 
@@ -108,9 +108,11 @@ impl Hidden {
 impl Gradients {
     /// Room for the gradients of a block.
     pub fn new(shape: &Bottleneck) -> Self {
-        let [w1, w2, w3, w4] = shape.weight_lengths().map(|n| vec![0.0; n]);
-        let [b1, b2, b3] = [(); 3].map(|()| vec![0.0; shape.mid]);
-        let b4 = vec![0.0; shape.c_out];
+        Self::from_all(shape.gradient_lengths().map(|n| vec![0.0; n]))
+    }
+
+    /// From `w1`, `b1`, `w2` and so on.
+    fn from_all([w1, b1, w2, b2, w3, b3, w4, b4]: [Vec<f32>; 8]) -> Self {
         Self {
             w1,
             b1,
@@ -122,29 +124,62 @@ impl Gradients {
             b4,
         }
     }
+
+    /// `w1`, `b1`, `w2` and so on.
+    fn all_mut(&mut self) -> [&mut Vec<f32>; 8] {
+        let Self {
+            w1,
+            b1,
+            w2,
+            b2,
+            w3,
+            b3,
+            w4,
+            b4,
+        } = self;
+        [w1, b1, w2, b2, w3, b3, w4, b4]
+    }
 }
 
 impl Bottleneck {
     /// Pixels of the batch.
+    ///
+    /// # Panics
+    /// If they are more than memory could hold.
     pub fn pixels(&self) -> usize {
-        self.batch * self.height * self.width
+        product(&[self.batch, self.height, self.width])
     }
 
     /// Multiplications and additions of a forward pass (direct convolutions, borders included);
     /// a backward pass takes twice as many.
     pub fn operations(&self) -> usize {
-        2 * self.pixels() * self.weight_lengths().iter().sum::<usize>()
+        let weights: usize = self.weight_lengths().iter().sum();
+        (2 * self.pixels()).saturating_mul(weights)
     }
 
     /// Lengths of the four weights.
+    ///
+    /// # Panics
+    /// If they are more than memory could hold.
     pub fn weight_lengths(&self) -> [usize; 4] {
-        let inner = self.kernel * self.kernel * self.mid * self.mid;
+        let inner = product(&[self.kernel, self.kernel, self.mid, self.mid]);
         [
-            (self.c_x + self.c_act) * self.mid,
+            product(&[self.c_x.saturating_add(self.c_act), self.mid]),
             inner,
             inner,
-            self.mid * self.c_out,
+            product(&[self.mid, self.c_out]),
         ]
+    }
+
+    /// Lengths of all gradients: `w1`, `b1`, `w2` and so on.
+    fn gradient_lengths(&self) -> [usize; 8] {
+        let ([w1, w2, w3, w4], mid) = (self.weight_lengths(), self.mid);
+        [w1, mid, w2, mid, w3, mid, w4, self.c_out]
+    }
+
+    /// Elements of each of the hidden activations.
+    fn hidden_length(&self) -> usize {
+        product(&[self.pixels(), self.precision.elements(self.mid)])
     }
 
     /// The pixels as they lie in inputs and outputs.
@@ -177,6 +212,9 @@ impl Bottleneck {
             self.c_out,
             self.c_x
         );
+        let most = self.c_x.saturating_add(self.c_act);
+        let most = most.max(self.mid).max(self.c_out);
+        check_images(self.batch, self.height, self.width, most);
         check_length("x", x.len(), self.pixels() * self.c_x);
         let act = act.map_or(0, <[f32]>::len);
         check_length("act", act, self.pixels() * self.c_act);
@@ -192,7 +230,7 @@ impl Bottleneck {
     }
 
     fn check_hidden(&self, hidden: &Hidden) {
-        let elements = self.pixels() * self.precision.elements(self.mid);
+        let elements = self.hidden_length();
         for (name, map) in ["h1", "h2", "h3"].into_iter().zip(&hidden.maps) {
             check_length(name, map.len(), elements);
         }

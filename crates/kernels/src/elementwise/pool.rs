@@ -1,6 +1,7 @@
 //! Average pooling, with new channels of zeros where the next resolution is wider.
 
 use super::{expect_len, for_chunks};
+use crate::sizes::product;
 
 /// Sizes of a pooling: `[batch, height, width, c_in]` to
 /// `[batch, height / factor, width / factor, c_out]`.
@@ -23,12 +24,13 @@ pub struct PoolShape {
 impl PoolShape {
     /// Numbers in the input.
     pub fn input_len(&self) -> usize {
-        self.batch * self.height * self.width * self.c_in
+        product(&[self.batch, self.height, self.width, self.c_in])
     }
 
     /// Numbers in the output.
     pub fn output_len(&self) -> usize {
-        self.batch * (self.height / self.factor) * (self.width / self.factor) * self.c_out
+        let (height, width) = (self.height / self.factor, self.width / self.factor);
+        product(&[self.batch, height, width, self.c_out])
     }
 
     #[track_caller]

@@ -2,6 +2,7 @@
 
 use super::pool::{PoolShape, sum_cells};
 use super::{expect_len, for_chunks};
+use crate::sizes::product;
 
 /// Sizes of `out [batch, height, width, channels] = x + upsample(mixed[.., ..channels])`, with
 /// `mixed` `[batch, height / factor, width / factor, mixed_channels]`.
@@ -24,7 +25,7 @@ pub struct UpsampleShape {
 impl UpsampleShape {
     /// Numbers in one image of the result.
     pub fn image_len(&self) -> usize {
-        self.height * self.width * self.channels
+        product(&[self.height, self.width, self.channels])
     }
 
     /// Numbers in `mixed`.
@@ -58,7 +59,7 @@ impl UpsampleShape {
     fn is_broadcast(&self, len: usize) -> bool {
         let broadcast = len == self.image_len();
         if !broadcast {
-            expect_len("state", len, self.batch * self.image_len());
+            expect_len("state", len, product(&[self.batch, self.image_len()]));
         }
         broadcast
     }
@@ -73,7 +74,11 @@ impl UpsampleShape {
 pub fn upsample_add(shape: &UpsampleShape, x: &[f32], mixed: &[f32], out: &mut [f32]) {
     shape.check();
     expect_len("upsampled", mixed.len(), shape.mixed_len());
-    expect_len("result", out.len(), shape.batch * shape.image_len());
+    expect_len(
+        "result",
+        out.len(),
+        product(&[shape.batch, shape.image_len()]),
+    );
     let images = if shape.is_broadcast(x.len()) {
         1
     } else {
@@ -108,7 +113,11 @@ pub fn upsample_add_backward(
     dmixed: &mut [f32],
 ) {
     shape.check();
-    expect_len("gradient", dout.len(), shape.batch * shape.image_len());
+    expect_len(
+        "gradient",
+        dout.len(),
+        product(&[shape.batch, shape.image_len()]),
+    );
     sum_cells(&shape.adjoint(), 1.0, dout, dmixed);
     if shape.is_broadcast(dx.len()) {
         sum_over_batch(dout, dx);

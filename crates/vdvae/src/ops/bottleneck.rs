@@ -78,11 +78,10 @@ struct Block {
 }
 
 impl Block {
-    fn run(&self, inputs: &[&[f32]], hidden: Option<&mut Hidden>) -> Vec<f32> {
-        let mut y = vec![0.0; self.shape.pixels() * self.shape.c_out];
+    /// The output and, if asked, what a backward pass needs.
+    fn run(&self, inputs: &[&[f32]], keep: bool) -> (Vec<f32>, Option<Hidden>) {
         let (x, activation, weights) = split(inputs);
-        vdvae_kernels::bottleneck::forward(&self.shape, x, activation, &weights, &mut y, hidden);
-        y
+        vdvae_kernels::bottleneck::forward_new(&self.shape, x, activation, &weights, keep)
     }
 }
 
@@ -106,8 +105,7 @@ impl<const N: usize> CpuOperation<N> for Block {
 
     fn forward(&self, inputs: [&[f32]; N], saved: Option<&mut Option<Option<Hidden>>>) -> Vec<f32> {
         let keep = saved.is_some() && !self.checkpoint_activations;
-        let mut hidden = keep.then(|| Hidden::new(&self.shape));
-        let y = self.run(&inputs, hidden.as_mut());
+        let (y, hidden) = self.run(&inputs, keep);
         saved.map(|saved| saved.insert(hidden));
         y
     }
@@ -120,25 +118,19 @@ impl<const N: usize> CpuOperation<N> for Block {
         _: [bool; N],
     ) -> [Option<Vec<f32>>; N] {
         let (x, activation, weights) = split(&inputs);
-        let mut dx = vec![0.0; x.len()];
-        let mut dactivation = activation.map(|activation| vec![0.0; activation.len()]);
-        let mut gradients = Gradients::new(&self.shape);
-        let again = hidden.is_none().then(|| {
-            let mut hidden = Hidden::new(&self.shape);
-            self.run(&inputs, Some(&mut hidden));
-            hidden
-        });
+        let again = match hidden {
+            Some(_) => None,
+            None => self.run(&inputs, true).1,
+        };
         let hidden = hidden.as_ref().or(again.as_ref());
-        vdvae_kernels::bottleneck::backward(
+        let (dx, dactivation, gradients) = vdvae_kernels::bottleneck::backward_new(
             &self.shape,
             x,
             activation,
             &weights,
             hidden.expect("kept, or computed again"),
             gradient,
-            &mut dx,
-            dactivation.as_deref_mut(),
-            &mut gradients,
+            activation.is_some(),
         );
         let Gradients {
             w1,

@@ -16,6 +16,7 @@ mod sample;
 use super::{expect_len, image_parts, sum_per_image};
 use crate::detect::dispatch;
 use crate::scratch::Scratch;
+use crate::sizes::product;
 use likelihood::Nll;
 use std::ops::Range;
 
@@ -49,8 +50,8 @@ impl DmolShape {
             self.mixtures > 0 && [1, 3].contains(&self.colours) && [5, 8].contains(&self.bits),
             "impossible mixture of logistics: {self:?}"
         );
-        let pixels = self.batch * self.pixels;
-        expect_len("logits", logits, pixels * self.parameters());
+        let expected = product(&[self.batch, self.pixels, self.parameters()]);
+        expect_len("logits", logits, expected);
     }
 
     /// Half the distance of two neighbouring values in [-1, 1].
