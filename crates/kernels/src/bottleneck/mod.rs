@@ -91,18 +91,22 @@ impl Hidden {
         shape.check_hidden(self);
         self.maps.each_ref().map(|map| match shape.precision {
             Precision::Fp32 => map.clone(),
-            Precision::Bf16 => {
-                let pixels = map.chunks_exact(Precision::Bf16.elements(shape.mid).max(1));
-                let numbers = |pair: &f32| {
-                    let bits = pair.to_bits();
-                    [bits << 16, bits & 0xffff_0000].map(f32::from_bits)
-                };
-                pixels
-                    .flat_map(|pixel| pixel.iter().flat_map(numbers).take(shape.mid))
-                    .collect()
-            }
+            Precision::Bf16 => unpaired(map, shape.mid),
         })
     }
+}
+
+/// The numbers of rows of `channels` in pairs.
+fn unpaired(map: &[f32], channels: usize) -> Vec<f32> {
+    let mut numbers = Vec::new();
+    for pixel in map.chunks_exact(Precision::Bf16.elements(channels).max(1)) {
+        for channel in 0..channels {
+            let pair = pixel[channel / 2].to_bits();
+            let high = [pair << 16, pair][channel % 2] & 0xffff_0000;
+            numbers.push(f32::from_bits(high));
+        }
+    }
+    numbers
 }
 
 impl Gradients {
