@@ -1,8 +1,8 @@
 //! The command line, as clap reads it and `--help` shows it.
 
 mod bench;
-pub mod latents;
 mod exchange;
+pub mod latents;
 
 use std::path::PathBuf;
 
