@@ -95,7 +95,20 @@ fn every_command_teaches_by_examples_that_are_right() {
         .collect();
     assert_eq!(
         names,
-        ["train", "eval", "sample", "reconstruct", "info", "bench"]
+        [
+            "train",
+            "eval",
+            "sample",
+            "reconstruct",
+            "encode",
+            "decode",
+            "interpolate",
+            "features",
+            "info",
+            "bench",
+            "import",
+            "export"
+        ]
     );
     for command in std::iter::once("").chain(names.iter().map(String::as_str)) {
         let help = lab.run(&format!("{command} --help")).succeeds();
