@@ -1,9 +1,13 @@
 //! The command line, as clap reads it and `--help` shows it.
 
+mod report;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use vdvae_data::{Source, Split};
+
+pub use report::ReportArgs;
 
 /// Very deep VAEs on images: train, evaluate, sample, reconstruct.
 #[derive(Debug, Parser)]
@@ -33,6 +37,8 @@ pub enum Command {
     Sample(SampleArgs),
     /// Show images beside what the model keeps of them.
     Reconstruct(ReconstructArgs),
+    /// Make a page of figures and numbers about a run.
+    Report(ReportArgs),
     /// Count parameters, layers, latents, operations and memory.
     Info(InfoArgs),
 }
@@ -45,6 +51,7 @@ impl Command {
             Self::Eval(arguments) => Some(&arguments.trained.machine),
             Self::Sample(arguments) => Some(&arguments.trained.machine),
             Self::Reconstruct(arguments) => Some(&arguments.trained.machine),
+            Self::Report(arguments) => Some(&arguments.trained.machine),
             Self::Info(_) => None,
         }
     }

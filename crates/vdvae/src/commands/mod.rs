@@ -3,6 +3,7 @@
 mod eval;
 mod info;
 mod reconstruct;
+mod report;
 mod sample;
 mod train;
 
@@ -45,6 +46,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Sample(arguments) => sample::run(&arguments),
         Command::Reconstruct(arguments) => reconstruct::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
     }?;
     Ok(ExitCode::SUCCESS)

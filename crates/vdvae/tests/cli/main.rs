@@ -3,6 +3,7 @@
 mod evaluation;
 mod kinds;
 mod pictures;
+mod report;
 #[path = "../support/mod.rs"]
 mod support;
 mod training;
