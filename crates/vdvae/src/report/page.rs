@@ -136,12 +136,7 @@ fn section(figure: &Figure) -> String {
         }
         Graphic::Pictures(rows) => html.push_str(&pictures(rows)),
         Graphic::Table => {
-            html.extend(
-                figure
-                    .table
-                    .iter()
-                    .map(|table| scroll(&table_element(table, "main"))),
-            );
+            html.extend(figure.table.iter().map(|table| scroll(&sideways(table))));
         }
         Graphic::Missing(why) => {
             let _ = writeln!(
@@ -158,8 +153,11 @@ fn section(figure: &Figure) -> String {
 
 fn pictures(rows: &[Row]) -> String {
     let mut html = String::from("<div class=\"rows\">\n");
-    // Rows that are to be compared stay rows on a phone.
-    let few = rows.iter().all(|row| row.images.len() <= 8);
+    // On a phone, rows that are to be compared stay rows; large images have to be seen.
+    let few = rows.iter().all(|row| {
+        let small = row.images.iter().all(|(tile, _)| tile.side <= 64);
+        small || row.images.len() <= 8
+    });
     let class = if few { "tiles few" } else { "tiles" };
     for row in rows {
         let (caption, detail) = (escape(&row.caption), escape(&row.detail));
@@ -202,7 +200,7 @@ fn files(figure: &Figure) -> String {
     let links = links.join(" · ");
     match (&figure.table, &figure.graphic) {
         (Some(table), Graphic::Chart { .. }) => {
-            let rows = scroll(&table_element(table, ""));
+            let rows = scroll(&table_element(table));
             format!(
                 "<details><summary>Numbers and files</summary>\n<p>{links}</p>\n{rows}</details>\n"
             )
@@ -217,7 +215,27 @@ fn scroll(table: &str) -> String {
     )
 }
 
-fn table_element(table: &Table, class: &str) -> String {
+/// A column for each row, the first being their names: fits a phone.
+fn sideways(table: &Table) -> String {
+    let mut html = String::from("<table class=\"main\">\n");
+    for (column, name) in table.columns.iter().enumerate() {
+        let (tag, scope) = if column == 0 {
+            ("th", " scope=\"col\"")
+        } else {
+            ("td", "")
+        };
+        let _ = write!(html, "<tr><th scope=\"row\">{}</th>", escape(name));
+        for row in &table.rows {
+            let text = escape(&row[column].shown());
+            let _ = write!(html, "<{tag}{scope}>{text}</{tag}>");
+        }
+        html.push_str("</tr>\n");
+    }
+    html.push_str("</table>\n");
+    html
+}
+
+fn table_element(table: &Table) -> String {
     let is_text = |column: usize| {
         table
             .rows
@@ -231,7 +249,7 @@ fn table_element(table: &Table, class: &str) -> String {
             ""
         }
     };
-    let mut html = format!("<table class=\"{class}\">\n<thead><tr>");
+    let mut html = String::from("<table>\n<thead><tr>");
     for (column, name) in table.columns.iter().enumerate() {
         let name = escape(&name.replace('_', " "));
         let _ = write!(html, "<th scope=\"col\"{}>{name}</th>", class_of(column));

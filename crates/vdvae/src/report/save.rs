@@ -37,7 +37,7 @@ pub fn save_report(
             save(format!("{}.png", figure.name), png(&scene))?;
         }
         if let Some(table) = &figure.table {
-            save(format!("{}.csv", figure.name), table.csv())?;
+            save(format!("{}.csv", figure.name), Ok(table.csv().into_bytes()))?;
         }
     }
     let json = serde_json::to_vec_pretty(measurements).map_err(io::Error::other);

@@ -1,10 +1,10 @@
 //! Latents that carry no information.
 
-use super::layers::{ink, resolutions};
+use super::layers::{draw_stripes, ink, resolutions};
 use super::{Cell, Figure, Table, WIDE, percent, size, why};
 use crate::report::axis::{Scale, Ticks};
 use crate::report::measure::{NOTHING_NATS, RunMeasures};
-use crate::report::scene::{Ink, Scene, Style, text_width};
+use crate::report::scene::{Ink, Scene, Style};
 
 const TITLE: &str = "Latent channels";
 const HEIGHT: f64 = 320.0;
@@ -42,14 +42,7 @@ fn draw(run: &RunMeasures, width: f64) -> Scene {
     let wide = width >= WIDE;
     let (left, right, bottom) = (56.0, width - 12.0, HEIGHT - 62.0);
     let mut scene = Scene::new(width, HEIGHT);
-    scene.text(
-        4.0,
-        14.0,
-        "KL of each channel",
-        Style::SMALL.strong(Ink::TEXT),
-    );
-    let unit = text_width("KL of each channel", 12.0, true) * 1.08 + 12.0;
-    scene.text(unit, 14.0, "nats per image", Style::SMALL);
+    scene.heading(4.0, 14.0, "KL of each channel", "nats per image");
     let all = || run.layers.iter().flat_map(|layer| &layer.channel_kl_nats);
     let most = all().copied().fold(NOTHING_NATS * 10.0, f64::max);
     let least = all()
@@ -125,20 +118,7 @@ fn draw_dots(scene: &mut Scene, run: &RunMeasures, x: &Scale, y: &Scale) {
 /// Stripes of the resolutions with their names, and the layers' numbers.
 fn draw_axis(scene: &mut Scene, run: &RunMeasures, x: &Scale, (bottom, wide): (f64, bool)) {
     let sides = resolutions(run.layers.iter());
-    for layers in run.layers.chunk_by(|a, b| a.resolution == b.resolution) {
-        let from = x.at(layers[0].layer as f64 - 1.0) + 1.0;
-        let to = x.at(layers[layers.len() - 1].layer as f64) - 1.0;
-        let ink = ink(layers[0].resolution, &sides);
-        let name = size(layers[0].resolution);
-        scene.bar((from, bottom + 4.0), (to - from, 4.0), ink, name.clone());
-        for text in [name, layers[0].resolution.to_string()] {
-            if text_width(&text, 12.0, true) * 1.08 <= to - from + 6.0 {
-                let style = Style::SMALL.strong(ink).middle();
-                scene.text((from + to) / 2.0, bottom + 22.0, text, style);
-                break;
-            }
-        }
-    }
+    draw_stripes(scene, &run.layers, &sides, x, bottom);
     for (layer, text) in Ticks::whole(run.depth as f64, if wide { 10 } else { 6 }).marks() {
         if layer >= 1.0 {
             scene.text(

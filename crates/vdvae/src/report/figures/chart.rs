@@ -1,7 +1,7 @@
 //! Lines over the steps of a run, in panels one above the other.
 
 use crate::report::axis::{Scale, Ticks, grouped, spread};
-use crate::report::scene::{Ink, Scene, Style, text_width};
+use crate::report::scene::{Ink, Scene, Style, room};
 
 use super::WIDE;
 
@@ -14,7 +14,6 @@ const START: f64 = 0.05;
 /// The share of the later values that it has to show: a few wild ones do not squash the rest.
 const CALM: f64 = 0.98;
 const GAP: f64 = 26.0;
-const SIZE: f64 = 12.0;
 
 /// A line.
 #[derive(Clone, Debug)]
@@ -53,8 +52,8 @@ pub struct Panel {
     pub height: f64,
     /// How the vertical axis goes.
     pub vertical: Vertical,
-    /// Decimals of the values at the lines' ends.
-    pub decimals: usize,
+    /// How the values at the lines' ends are written.
+    pub write: fn(f64) -> String,
     /// The lines.
     pub series: Vec<Series>,
     /// A level that means something, and what.
@@ -75,19 +74,16 @@ pub fn points(values: impl Iterator<Item = (u64, Option<f64>)>) -> Vec<(f64, f64
 pub fn draw(panels: &[Panel], last_step: f64, width: f64) -> Scene {
     let wide = width >= WIDE;
     let right_labels = panels.iter().flat_map(|panel| {
-        panel
-            .series
-            .iter()
-            .map(|series| text_width(&label(series, panel), SIZE, true))
+        let series = panel.series.iter();
+        series.map(|series| room(&label(series, panel)))
     });
     let right = if wide {
-        // A browser's letters may be wider than ours.
-        right_labels.fold(40.0, f64::max) * 1.08 + 12.0
+        right_labels.fold(40.0, f64::max) + 12.0
     } else {
         14.0
     };
     let left = 52.0;
-    let header = if wide { 24.0 } else { 42.0 };
+    let header = if wide { 30.0 } else { 48.0 };
     let height: f64 = panels.iter().map(|panel| header + panel.height + GAP).sum();
     let mut scene = Scene::new(width, height + 26.0);
     let x = Scale::new((0.0, last_step.max(1.0)), (left, width - right));
@@ -117,7 +113,7 @@ pub fn draw(panels: &[Panel], last_step: f64, width: f64) -> Scene {
 
 fn label(series: &Series, panel: &Panel) -> String {
     let last = series.points.last().map_or(f64::NAN, |point| point.1);
-    let last = grouped(last, panel.decimals);
+    let last = (panel.write)(last);
     format!("{} {last}", series.name).trim().to_owned()
 }
 
@@ -133,11 +129,8 @@ struct Frame {
 
 impl Frame {
     fn draw(&self, scene: &mut Scene, panel: &Panel) {
-        let heading = Style::SMALL.strong(Ink::TEXT);
-        let above = if self.wide { 9.0 } else { 27.0 };
-        scene.text(4.0, self.top - above, &panel.title, heading);
-        let unit = 4.0 + text_width(&panel.title, SIZE, true) * 1.08 + 8.0;
-        scene.text(unit, self.top - above, panel.unit, Style::SMALL);
+        let above = if self.wide { 15.0 } else { 33.0 };
+        scene.heading(4.0, self.top - above, &panel.title, panel.unit);
         let (range, marks) = vertical(panel);
         let y = Scale::new(range, (self.bottom, self.top));
         for (value, text) in marks {
@@ -208,8 +201,8 @@ impl Frame {
                 .filter(|series| !series.points.is_empty())
             {
                 let text = label(series, panel);
-                let width = text_width(&text, SIZE, true) * 1.08 + 14.0;
-                scene.text(left, self.top - 10.0, text, Style::SMALL.strong(series.ink));
+                let width = room(&text) + 10.0;
+                scene.text(left, self.top - 14.0, text, Style::SMALL.strong(series.ink));
                 left += width;
             }
             return;
@@ -300,10 +293,13 @@ fn shown(panel: &Panel) -> (f64, f64) {
     let later = averaged.iter().filter(|point| point.0 >= START * last_step);
     let mut later: Vec<f64> = later.map(|point| point.1).collect();
     later.sort_by(f64::total_cmp);
-    let all = panel.vertical != Vertical::Values;
     let calm = ((later.len().saturating_sub(1)) as f64 * CALM) as usize;
-    let high = if all { later.last() } else { later.get(calm) };
-    let high = high.copied().unwrap_or(1.0);
+    let mut all = averaged.iter().map(|point| point.1);
+    let high = match panel.vertical {
+        Vertical::Values => later.get(calm).copied(),
+        Vertical::Zero | Vertical::Logarithmic => all.by_ref().reduce(f64::max),
+    };
+    let high = high.unwrap_or(1.0);
     let ends = panel
         .series
         .iter()
@@ -393,7 +389,7 @@ mod tests {
             unit: "",
             height: 200.0,
             vertical: Vertical::Logarithmic,
-            decimals: 0,
+            write: |value| value.to_string(),
             series: vec![Series {
                 name: String::new(),
                 ink: Ink::TEXT,

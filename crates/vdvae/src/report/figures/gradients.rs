@@ -3,10 +3,12 @@
 use super::chart::{self, Panel, Series, Vertical, points};
 use super::{Cell, Figure, Table, loss, why};
 use crate::report::axis::grouped;
-use crate::report::measure::{RunMeasures, UPDATES_PER_WINDOW};
+use crate::report::measure::{RunMeasures, UPDATES_PER_WINDOW, gradient_windows};
 use crate::report::scene::Ink;
 
 const TITLE: &str = "Gradients";
+/// In the picture; the table has all.
+const MOST_WINDOWS: usize = 150;
 
 /// The maximum norm of every window, with the threshold and the skipped updates.
 pub fn figure(run: &RunMeasures) -> Figure {
@@ -14,22 +16,31 @@ pub fn figure(run: &RunMeasures) -> Figure {
         let otherwise = "no interval of training is in the log yet: train for longer";
         return Figure::missing("gradients", TITLE, why(run, "training history", otherwise));
     }
-    let windows = run.gradients.iter();
+    // More windows than the eye tells apart become longer ones: a mean would hide the peaks.
+    let updates = UPDATES_PER_WINDOW * run.gradients.len().div_ceil(MOST_WINDOWS) as u64;
+    let windows = gradient_windows(&run.training, updates);
     let threshold = (run.skip_threshold > 0.0).then_some(run.skip_threshold);
     let skipped = run
         .training
         .iter()
         .filter(|entry| entry.skipped_updates > 0);
     let panel = Panel {
-        title: format!("largest gradient norm in {UPDATES_PER_WINDOW} updates"),
+        title: format!(
+            "largest gradient norm in {} updates",
+            grouped(updates as f64, 0)
+        ),
         unit: "before clipping",
         height: 210.0,
         vertical: Vertical::Logarithmic,
-        decimals: 0,
+        write: |value| grouped(value, 0),
         series: vec![Series {
             name: "last".to_owned(),
             ink: Ink::NAMED[0],
-            points: points(windows.map(|window| (window.step, window.max_gradient_norm))),
+            points: points(
+                windows
+                    .iter()
+                    .map(|window| (window.step, window.max_gradient_norm)),
+            ),
             dots: true,
             dash: Vec::new(),
         }],

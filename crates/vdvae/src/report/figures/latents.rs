@@ -2,7 +2,7 @@
 
 use super::layers::ink;
 use super::{Cell, Figure, Table, WIDE, percent, size};
-use crate::report::axis::grouped;
+use crate::report::axis::{Scale, grouped};
 use crate::report::measure::RunMeasures;
 use crate::report::scene::{Ink, Scene, Style};
 
@@ -66,6 +66,11 @@ fn draw(run: &RunMeasures, width: f64) -> Scene {
     let (left, right) = (72.0, width - if wide { 170.0 } else { 118.0 });
     let shares = shares(run);
     let mut scene = Scene::new(width, ROW * shares.len() as f64 + 12.0);
+    let values = shares
+        .iter()
+        .flat_map(|((_, own), rate, _)| [Some(*own), *rate]);
+    let most = values.flatten().fold(f64::MIN_POSITIVE, f64::max);
+    let x = Scale::new((0.0, most), (left, right));
     let sides: Vec<usize> = run.latents.iter().map(|share| share.resolution).collect();
     for (row, ((share, own), rate, _)) in shares.into_iter().enumerate() {
         let top = ROW * row as f64 + 8.0;
@@ -75,7 +80,7 @@ fn draw(run: &RunMeasures, width: f64) -> Scene {
             left - 10.0,
             top + 14.0,
             name.clone(),
-            Style::SMALL.strong(ink).end(),
+            Style::SMALL.strong(Ink::TEXT).end(),
         );
         let plural = if share.layers == 1 { "layer" } else { "layers" };
         let layers = format!("{} {plural}", share.layers);
@@ -89,7 +94,7 @@ fn draw(run: &RunMeasures, width: f64) -> Scene {
                 continue;
             }
             let top = top + 17.0 * index as f64;
-            let length = value.clamp(0.0, 1.0) * (right - left);
+            let length = x.at(value.max(0.0)) - left;
             let text = format!("{} {what}", percent(value.max(0.0)));
             scene.bar(
                 (left, top + 2.0),

@@ -3,7 +3,7 @@
 use super::{Cell, Figure, Table, WIDE, size, why};
 use crate::report::axis::{Scale, Ticks, spread};
 use crate::report::measure::{LayerMeasures, RunMeasures};
-use crate::report::scene::{Ink, Scene, Style, text_width};
+use crate::report::scene::{Ink, Scene, Style, room};
 
 const TITLE: &str = "Rate over the layers";
 const HEIGHT: f64 = 330.0;
@@ -71,9 +71,9 @@ fn total(run: &RunMeasures) -> f64 {
 fn draw(runs: &[&RunMeasures], width: f64) -> Scene {
     let wide = width >= WIDE;
     let label = |run: &RunMeasures| format!("{} {:.2}", run.name, total(run));
-    let widest = runs.iter().map(|run| text_width(&label(run), 12.0, true));
-    let room = if wide {
-        widest.fold(40.0, f64::max) * 1.08 + 14.0
+    let widest = runs.iter().map(|run| room(&label(run)));
+    let beside = if wide {
+        widest.fold(40.0, f64::max) + 14.0
     } else {
         14.0
     };
@@ -82,12 +82,9 @@ fn draw(runs: &[&RunMeasures], width: f64) -> Scene {
     } else {
         17.0 * runs.len() as f64 + 4.0
     };
-    let (left, right, top, bottom) = (48.0, width - room, TOP + keys, HEIGHT - 64.0 + keys);
+    let (left, right, top, bottom) = (48.0, width - beside, TOP + keys, HEIGHT - 64.0 + keys);
     let mut scene = Scene::new(width, HEIGHT + keys);
-    let heading = Style::SMALL.strong(Ink::TEXT);
-    scene.text(4.0, 14.0, "cumulative rate", heading);
-    let unit = text_width("cumulative rate", 12.0, true) * 1.08 + 12.0;
-    scene.text(unit, 14.0, "bits per dimension", Style::SMALL);
+    scene.heading(4.0, 14.0, "cumulative rate", "bits per dimension");
     let depth = runs.iter().map(|run| run.depth).max().unwrap_or(1);
     let highest = runs.iter().map(|run| total(run)).fold(1e-6, f64::max);
     let ticks = Ticks::around(0.0, highest, 5);
@@ -109,7 +106,7 @@ fn draw(runs: &[&RunMeasures], width: f64) -> Scene {
         );
     }
     draw_labels(&mut scene, runs, &label, (right, top, bottom, wide), &y);
-    draw_resolutions(&mut scene, runs[0], &all, &x, bottom);
+    draw_stripes(&mut scene, &runs[0].layers, &all, &x, bottom);
     for (layer, text) in Ticks::whole(depth as f64, if wide { 10 } else { 6 }).marks() {
         scene.text(x.at(layer), bottom + 40.0, text, Style::SMALL.middle());
     }
@@ -182,24 +179,30 @@ fn draw_labels(
     }
 }
 
-/// Below the axis a stripe for each resolution of the first run.
-fn draw_resolutions(scene: &mut Scene, run: &RunMeasures, all: &[usize], x: &Scale, bottom: f64) {
-    let groups = run.layers.chunk_by(|a, b| a.resolution == b.resolution);
-    for layers in groups {
-        let (first, last) = (
-            layers[0].layer as f64 - 1.0,
-            layers[layers.len() - 1].layer as f64,
+/// Below the axis a stripe for each resolution, with its name where there is room.
+pub(super) fn draw_stripes(
+    scene: &mut Scene,
+    layers: &[LayerMeasures],
+    all: &[usize],
+    x: &Scale,
+    bottom: f64,
+) {
+    for layers in layers.chunk_by(|a, b| a.resolution == b.resolution) {
+        let from = x.at(layers[0].layer as f64 - 1.0) + 1.0;
+        let to = x.at(layers[layers.len() - 1].layer as f64) - 1.0;
+        let resolution = layers[0].resolution;
+        let hint = size(resolution);
+        let extent = (to - from, 5.0);
+        scene.bar(
+            (from, bottom + 4.0),
+            extent,
+            ink(resolution, all),
+            hint.clone(),
         );
-        let (from, to) = (x.at(first) + 1.0, x.at(last) - 1.0);
-        let (resolution, hint) = (layers[0].resolution, size(layers[0].resolution));
-        let ink = ink(resolution, all);
-        scene.bar((from, bottom + 4.0), (to - from, 4.0), ink, hint.clone());
-        for text in [hint, resolution.to_string()] {
-            if text_width(&text, 12.0, true) * 1.08 <= to - from + 6.0 {
-                let style = Style::SMALL.strong(ink).middle();
-                scene.text((from + to) / 2.0, bottom + 22.0, text, style);
-                break;
-            }
+        let texts = [hint, resolution.to_string()];
+        if let Some(text) = texts.into_iter().find(|text| room(text) <= to - from) {
+            let style = Style::SMALL.strong(Ink::TEXT).middle();
+            scene.text((from + to) / 2.0, bottom + 22.0, text, style);
         }
     }
 }

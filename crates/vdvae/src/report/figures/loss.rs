@@ -2,6 +2,7 @@
 
 use super::chart::{self, Panel, Series, Vertical, points};
 use super::{Cell, Figure, Table, why};
+use crate::report::axis::grouped;
 use crate::report::log::{TrainEntry, ValidEntry};
 use crate::report::measure::RunMeasures;
 use crate::report::scene::Ink;
@@ -96,7 +97,7 @@ pub fn comparison(runs: &[RunMeasures]) -> Option<Figure> {
         unit: BITS,
         height: 240.0,
         vertical: Vertical::Values,
-        decimals: 2,
+        write: |value| grouped(value, 2),
         series,
         level: None,
         events: Vec::new(),
@@ -152,7 +153,7 @@ fn panel(
         unit: BITS,
         height,
         vertical: Vertical::Values,
-        decimals: 2,
+        write: |value| grouped(value, 2),
         series: all
             .into_iter()
             .filter(|series| !series.points.is_empty())

@@ -156,6 +156,7 @@ fn size(resolution: usize) -> String {
 fn percent(share: f64) -> String {
     let percent = 100.0 * share;
     let decimals = match percent {
+        p if p > 99.0 && p < 99.995 => 2,
         p if p == 0.0 || p >= 9.95 => 0,
         p if p >= 0.095 => 1,
         _ => 3,

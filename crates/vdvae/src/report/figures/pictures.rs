@@ -2,7 +2,7 @@
 
 use super::{Figure, Graphic, Row, WIDE, percent, size, why};
 use crate::report::measure::{Pictures, RunMeasures};
-use crate::report::scene::{Ink, Scene, Style, Tile};
+use crate::report::scene::{Scene, Style, Tile};
 
 /// The least side of an image in a drawing.
 const LEAST_SIDE: f64 = 64.0;
@@ -102,14 +102,7 @@ pub fn sheet(rows: &[Row]) -> Scene {
     };
     let (mut top, mut scene) = (8.0, Scene::new(0.0, 0.0));
     for row in rows {
-        scene.text(
-            8.0,
-            top + 14.0,
-            &row.caption,
-            Style::SMALL.strong(Ink::TEXT),
-        );
-        let after = 8.0 + crate::report::scene::text_width(&row.caption, 12.0, true) * 1.08 + 10.0;
-        scene.text(after, top + 14.0, &row.detail, Style::SMALL);
+        scene.heading(8.0, top + 14.0, &row.caption, &row.detail);
         top += 22.0;
         for images in row.images.chunks(columns) {
             for (column, (tile, text)) in images.iter().enumerate() {

@@ -2,6 +2,7 @@
 
 use super::chart::{self, Panel, Series, Vertical, points};
 use super::{Cell, Figure, Table, loss, why};
+use crate::report::axis::grouped;
 use crate::report::log::TrainEntry;
 use crate::report::measure::RunMeasures;
 use crate::report::scene::Ink;
@@ -15,17 +16,21 @@ pub fn figure(run: &RunMeasures) -> Figure {
         return Figure::missing("speed", TITLE, why(run, "training history", otherwise));
     }
     let panels = [
-        panel(run, "learning rate", "× 10⁻³", 90.0, 3, |entry| {
-            1e3 * entry.learning_rate
+        panel(run, "learning rate", "", 90.0, rate, |entry| {
+            entry.learning_rate
         }),
-        panel(run, "speed", "images per second", 110.0, 0, |entry| {
-            entry.images_per_second
-        }),
+        panel(
+            run,
+            "speed",
+            "images per second",
+            110.0,
+            |speed| grouped(speed, if speed < 10.0 { 2 } else { 0 }),
+            |entry| entry.images_per_second,
+        ),
     ];
     let seconds = run.training.last().map_or(0.0, |entry| entry.seconds);
     let reading = format!(
-        "{} of training in all, evaluations included. Dips are pauses for validation or other work of \
-         the machine.",
+        "{} of training in all, evaluations included.",
         duration(seconds)
     );
     let mut table = Table::new(&[
@@ -57,7 +62,7 @@ fn panel(
     title: &str,
     unit: &'static str,
     height: f64,
-    decimals: usize,
+    write: fn(f64) -> String,
     value: impl Fn(&TrainEntry) -> f64,
 ) -> Panel {
     let values = run
@@ -69,7 +74,7 @@ fn panel(
         unit,
         height,
         vertical: Vertical::Zero,
-        decimals,
+        write,
         series: vec![Series {
             name: String::new(),
             ink: Ink::NAMED[0],
@@ -80,6 +85,14 @@ fn panel(
         level: None,
         events: Vec::new(),
     }
+}
+
+/// Two digits and a power of ten.
+fn rate(rate: f64) -> String {
+    if rate == 0.0 {
+        return "0".to_owned();
+    }
+    format!("{rate:.1e}")
 }
 
 /// In the unit in which it is a handy number.

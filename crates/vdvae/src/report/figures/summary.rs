@@ -9,6 +9,7 @@ pub fn figure(runs: &[RunMeasures]) -> Figure {
     let mut table = Table::new(&[
         "run",
         "data",
+        "split",
         "step",
         "parameters",
         "stochastic depth",
@@ -25,13 +26,13 @@ pub fn figure(runs: &[RunMeasures]) -> Figure {
         let number = |of: &dyn Fn(&crate::evaluate::Evaluation) -> f64, decimals| {
             Cell::Number(means.map(of), decimals)
         };
-        let data = match &run.evaluation {
-            Some(evaluation) => format!("{}, {}", evaluation.data, evaluation.split),
-            None => run.data.clone(),
-        };
+        let evaluated = run.evaluation.as_ref();
+        let data = evaluated.map_or(&run.data, |evaluation| &evaluation.data);
+        let split = evaluated.map_or("–", |evaluation| &evaluation.split);
         table.row([
             Cell::Text(run.name.clone()),
-            Cell::Text(data),
+            Cell::Text(data.clone()),
+            Cell::Text(split.to_owned()),
             run.step.map_or(Cell::Number(None, 0), Cell::Whole),
             Cell::Whole(run.parameters),
             Cell::Whole(run.depth as u64),
@@ -65,9 +66,7 @@ fn reading(runs: &[RunMeasures]) -> String {
         .filter_map(|run| run.evaluation.as_ref())
         .any(|evaluation| evaluation.means.images < evaluation.images_in_split);
     if part {
-        text.push_str(
-            " Not all images of the split were evaluated; --images N evaluates more of them, `vdvae eval` all.",
-        );
+        text.push_str(" Not all images of the split were evaluated; --images N takes more.");
     }
     text
 }

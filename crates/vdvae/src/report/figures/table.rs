@@ -1,7 +1,5 @@
 //! The numbers of a figure.
 
-use std::io;
-
 use crate::report::axis::grouped;
 
 /// Rows under named columns.
@@ -60,19 +58,28 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// As a file of comma-separated values, all digits kept.
-    ///
-    /// # Errors
-    /// If a row has not as many cells as there are columns.
-    pub fn csv(&self) -> io::Result<Vec<u8>> {
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        writer.write_record(&self.columns)?;
+    /// As a file of comma-separated values (RFC 4180), all digits kept.
+    pub fn csv(&self) -> String {
+        let columns = self.columns.iter().map(|name| quoted(name));
+        let mut csv = line(columns);
         for row in &self.rows {
-            writer.write_record(row.iter().map(Cell::exact))?;
+            csv.push_str(&line(row.iter().map(|cell| quoted(&cell.exact()))));
         }
-        writer
-            .into_inner()
-            .map_err(|error| io::Error::other(error.to_string()))
+        csv
+    }
+}
+
+fn line(fields: impl Iterator<Item = String>) -> String {
+    let fields: Vec<String> = fields.collect();
+    fields.join(",") + "\n"
+}
+
+/// In quotation marks where it would not be one field otherwise.
+fn quoted(field: &str) -> String {
+    if field.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field.to_owned()
     }
 }
 
@@ -87,14 +94,7 @@ mod tests {
         table.row([Cell::Text("x \"y\"".to_owned()), Cell::Number(None, 2)]);
         let shown: Vec<String> = table.rows.iter().flatten().map(Cell::shown).collect();
         assert_eq!(shown, ["12,345", "1.23", "x \"y\"", "–"]);
-        let csv = String::from_utf8(table.csv().expect("written")).expect("UTF-8");
+        let csv = table.csv();
         assert_eq!(csv, "a,\"b, c\"\n12345,1.23456\n\"x \"\"y\"\"\",\n");
-    }
-
-    #[test]
-    fn a_row_of_another_length_is_an_error() {
-        let mut table = Table::new(&["a", "b"]);
-        table.row([Cell::Whole(1)]);
-        table.csv().expect_err("one cell");
     }
 }

@@ -144,10 +144,17 @@ fn pictures(side: usize) -> Pictures {
 
 /// Left, top, right, bottom of a text.
 fn place(mark: &Mark) -> Option<([f64; 4], &str)> {
-    let Mark::Text { at, text, style } = mark else {
+    let Mark::Text {
+        at,
+        text,
+        after,
+        style,
+    } = mark
+    else {
         return None;
     };
-    let width = text_width(text, style.size, style.bold);
+    let gap = if after.is_empty() { 0.0 } else { 7.0 };
+    let width = text_width(text, style.size, style.bold) + gap + text_width(after, 12.0, false);
     let left = match style.anchor {
         Anchor::Start => at.0,
         Anchor::Middle => at.0 - width / 2.0,
@@ -208,7 +215,8 @@ fn every_row_of_a_table_has_all_columns() {
     let mut count = 0;
     for table in tables {
         assert!(!table.rows.is_empty());
-        table.csv().expect("equal lengths");
+        let columns = table.columns.len();
+        assert!(table.rows.iter().all(|row| row.len() == columns));
         count += 1;
     }
     assert!(count >= 8, "{count}");
@@ -256,6 +264,7 @@ fn shares_have_digits_that_say_something() {
         (0.0, "0 %"),
         (1.0, "100 %"),
         (0.1234, "12 %"),
+        (0.9995, "99.95 %"),
         (0.0123, "1.2 %"),
         (0.000_15, "0.015 %"),
     ] {

@@ -38,6 +38,7 @@ fn gradients_in_windows() {
 }
 
 fn run_of(layers: &[(usize, &[f64])]) -> RunMeasures {
+    let depth = layers.len();
     let layers = layers
         .iter()
         .zip(1..)
@@ -53,7 +54,7 @@ fn run_of(layers: &[(usize, &[f64])]) -> RunMeasures {
         name: String::new(),
         data: String::new(),
         parameters: 0,
-        depth: layers.len(),
+        depth,
         network_evaluations_per_sample: 1,
         dimensions: 192,
         finished: false,

@@ -182,6 +182,8 @@ pub enum Mark {
         at: (f64, f64),
         /// What it says.
         text: String,
+        /// A unit or the like that follows, muted; or nothing.
+        after: String,
         /// How it looks.
         style: Style,
     },
@@ -214,6 +216,15 @@ impl Tile {
         }
         self.pixels.iter().flat_map(|&value| [value; 3]).collect()
     }
+}
+
+/// Between a text and what follows it, in pixels.
+const AFTER: f64 = 7.0;
+
+/// Pixels to keep free for a line of bold text of 12 pixels: a browser's own letters may be a fifth wider
+/// than ours.
+pub fn room(text: &str) -> f64 {
+    1.2 * text_width(text, 12.0, true)
 }
 
 /// A drawing in the making. Later marks lie over earlier ones.
@@ -295,7 +306,18 @@ impl Scene {
         self.marks.push(Mark::Text {
             at: (x, y),
             text: text.into(),
+            after: String::new(),
             style,
+        });
+    }
+
+    /// A bold line of text with a unit or the like after it.
+    pub fn heading(&mut self, x: f64, y: f64, text: impl Into<String>, after: impl Into<String>) {
+        self.marks.push(Mark::Text {
+            at: (x, y),
+            text: text.into(),
+            after: after.into(),
+            style: Style::SMALL.strong(Ink::TEXT),
         });
     }
 

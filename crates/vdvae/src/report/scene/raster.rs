@@ -10,7 +10,7 @@ use tiny_skia::{
 };
 
 use super::font::{outline, text_width};
-use super::{Anchor, Ink, Mark, Scene, Style, Tile};
+use super::{AFTER, Anchor, Ink, Mark, Scene, Style, Tile};
 
 /// Picture pixels per pixel of the drawing: sharp on today's screens and in print.
 const SCALE: f32 = 2.0;
@@ -101,7 +101,16 @@ fn draw(canvas: &mut Pixmap, mark: &Mark) {
                 canvas.fill_path(&path, &paint(*ink), FillRule::Winding, scaled, None);
             }
         }
-        Mark::Text { at, text, style } => draw_text(canvas, *at, text, style),
+        Mark::Text {
+            at,
+            text,
+            after,
+            style,
+        } => {
+            draw_text(canvas, *at, text, style);
+            let right = at.0 + text_width(text, style.size, style.bold) + AFTER;
+            draw_text(canvas, (right, at.1), after, &Style::SMALL);
+        }
         Mark::Picture { corner, side, tile } => draw_tile(canvas, *corner, *side, tile),
     }
 }

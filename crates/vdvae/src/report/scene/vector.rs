@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::raster::encode;
-use super::{Anchor, Ink, Mark, Scene, Style, Tile};
+use super::{AFTER, Anchor, Ink, Mark, Scene, Style, Tile};
 use crate::report::svg::escape;
 
 const FONT: &str =
@@ -53,7 +53,7 @@ fn dark_style(scene: &Scene) -> String {
         Mark::Text { style, .. } => Some(style.ink),
         Mark::Picture { .. } => None,
     });
-    let inks: BTreeSet<Ink> = inks.chain([Ink::SURFACE]).collect();
+    let inks: BTreeSet<Ink> = inks.chain([Ink::SURFACE, Ink::MUTED]).collect();
     let mut style = String::from("@media (prefers-color-scheme:dark){");
     for ink in inks {
         let (light, dark) = (hex(ink.light), hex(ink.dark));
@@ -119,7 +119,12 @@ fn element(out: &mut String, mark: &Mark) {
                 hint_element(hint)
             )
         }
-        Mark::Text { at, text, style } => writeln!(out, "{}", text_element(*at, text, style)),
+        Mark::Text {
+            at,
+            text,
+            after,
+            style,
+        } => writeln!(out, "{}", text_element(*at, text, after, style)),
         Mark::Picture {
             corner: (x, y),
             side,
@@ -140,7 +145,7 @@ fn hint_element(hint: &str) -> String {
     }
 }
 
-fn text_element((x, y): (f64, f64), text: &str, style: &Style) -> String {
+fn text_element((x, y): (f64, f64), text: &str, after: &str, style: &Style) -> String {
     let anchor = match style.anchor {
         Anchor::Start => "",
         Anchor::Middle => " text-anchor=\"middle\"",
@@ -151,8 +156,16 @@ fn text_element((x, y): (f64, f64), text: &str, style: &Style) -> String {
     } else {
         ""
     };
+    let after = match after {
+        "" => String::new(),
+        after => format!(
+            "<tspan dx=\"{AFTER}\" font-weight=\"400\" {}>{}</tspan>",
+            fill(Ink::MUTED),
+            escape(after)
+        ),
+    };
     format!(
-        "<text x=\"{x:.1}\" y=\"{y:.1}\" font-size=\"{}\" {}{anchor}{weight}>{}</text>",
+        "<text x=\"{x:.1}\" y=\"{y:.1}\" font-size=\"{}\" {}{anchor}{weight}>{}{after}</text>",
         style.size,
         fill(style.ink),
         escape(text)
