@@ -14,6 +14,8 @@ const START: f64 = 0.05;
 /// The share of the later values that it has to show: a few wild ones do not squash the rest.
 const CALM: f64 = 0.98;
 const GAP: f64 = 26.0;
+/// Height of a row of labels.
+const ROW: f64 = 17.0;
 
 /// A line.
 #[derive(Clone, Debug)]
@@ -83,13 +85,20 @@ pub fn draw(panels: &[Panel], last_step: f64, width: f64) -> Scene {
         14.0
     };
     let left = 52.0;
-    let header = if wide { 30.0 } else { 48.0 };
-    let height: f64 = panels.iter().map(|panel| header + panel.height + GAP).sum();
+    // On a phone the labels are rows below the heading.
+    let header = |panel: &Panel| match flow(panel, width - right).last() {
+        Some(label) if !wide => 30.0 + ROW * (label.row + 1) as f64,
+        _ => 30.0,
+    };
+    let heights = panels
+        .iter()
+        .map(|panel| header(panel) + panel.height + GAP);
+    let height: f64 = heights.sum();
     let mut scene = Scene::new(width, height + 26.0);
     let x = Scale::new((0.0, last_step.max(1.0)), (left, width - right));
     let mut top = 0.0;
     for panel in panels {
-        top += header;
+        top += header(panel);
         let frame = Frame {
             x,
             left,
@@ -104,7 +113,9 @@ pub fn draw(panels: &[Panel], last_step: f64, width: f64) -> Scene {
     let axis = top - GAP;
     for (step, text) in Ticks::whole(last_step, if wide { 6 } else { 4 }).marks() {
         scene.rule((x.at(step), axis), (x.at(step), axis + 5.0), Ink::AXIS);
-        scene.text(x.at(step), axis + 19.0, text, Style::SMALL.middle());
+        let furthest = width - room(&text) / 2.0 - 2.0;
+        let at = x.at(step).min(furthest);
+        scene.text(at, axis + 19.0, text, Style::SMALL.middle());
     }
     let middle = (left + width - right) / 2.0;
     scene.text(middle, axis + 38.0, "updates", Style::SMALL.middle());
@@ -115,6 +126,39 @@ fn label(series: &Series, panel: &Panel) -> String {
     let last = series.points.last().map_or(f64::NAN, |point| point.1);
     let last = (panel.write)(last);
     format!("{} {last}", series.name).trim().to_owned()
+}
+
+/// A line's label on a phone.
+struct Label {
+    left: f64,
+    row: usize,
+    text: String,
+    ink: Ink,
+}
+
+/// The labels of a panel's lines beside each other, in as many rows as they need.
+fn flow(panel: &Panel, width: f64) -> Vec<Label> {
+    let (mut left, mut row) = (4.0, 0);
+    let drawn = panel
+        .series
+        .iter()
+        .filter(|series| !series.points.is_empty());
+    let labels = drawn.map(|series| {
+        let text = label(series, panel);
+        let length = room(&text);
+        if left > 4.0 && left + length > width {
+            (left, row) = (4.0, row + 1);
+        }
+        let label = Label {
+            left,
+            row,
+            text,
+            ink: series.ink,
+        };
+        left += length + 8.0;
+        label
+    });
+    labels.collect()
 }
 
 /// Where a panel is.
@@ -129,7 +173,12 @@ struct Frame {
 
 impl Frame {
     fn draw(&self, scene: &mut Scene, panel: &Panel) {
-        let above = if self.wide { 15.0 } else { 33.0 };
+        let labels = flow(panel, self.right);
+        let rows = match labels.last() {
+            Some(label) if !self.wide => label.row + 1,
+            _ => 0,
+        };
+        let above = 15.0 + ROW * rows as f64;
         scene.heading(4.0, self.top - above, &panel.title, panel.unit);
         let (range, marks) = vertical(panel);
         let y = Scale::new(range, (self.bottom, self.top));
@@ -194,16 +243,17 @@ impl Frame {
     /// At the lines' ends; on a phone above the plot.
     fn draw_labels(&self, scene: &mut Scene, panel: &Panel, y: &Scale) {
         if !self.wide {
-            let mut left = 4.0;
-            for series in panel
-                .series
-                .iter()
-                .filter(|series| !series.points.is_empty())
+            let labels = flow(panel, self.right);
+            let rows = labels.last().map_or(0, |label| label.row + 1);
+            for Label {
+                left,
+                row,
+                text,
+                ink,
+            } in labels
             {
-                let text = label(series, panel);
-                let width = room(&text) + 10.0;
-                scene.text(left, self.top - 14.0, text, Style::SMALL.strong(series.ink));
-                left += width;
+                let height = self.top - 14.0 - ROW * (rows - 1 - row) as f64;
+                scene.text(left, height, text, Style::SMALL.strong(ink));
             }
             return;
         }

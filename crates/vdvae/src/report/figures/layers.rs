@@ -1,6 +1,6 @@
 //! Figure 5 of the paper: the rate, summed up over the layers.
 
-use super::{Cell, Figure, Table, WIDE, size, why};
+use super::{Cell, Figure, Table, WIDE, short, size, why};
 use crate::report::axis::{Scale, Ticks, spread};
 use crate::report::measure::{LayerMeasures, RunMeasures};
 use crate::report::scene::{Ink, Scene, Style, room};
@@ -70,7 +70,7 @@ fn total(run: &RunMeasures) -> f64 {
 
 fn draw(runs: &[&RunMeasures], width: f64) -> Scene {
     let wide = width >= WIDE;
-    let label = |run: &RunMeasures| format!("{} {:.2}", run.name, total(run));
+    let label = |run: &RunMeasures| format!("{} {:.2}", short(&run.name), total(run));
     let widest = runs.iter().map(|run| room(&label(run)));
     let beside = if wide {
         widest.fold(40.0, f64::max) + 14.0

@@ -1,7 +1,7 @@
 //! How the loss fell.
 
 use super::chart::{self, Panel, Series, Vertical, points};
-use super::{Cell, Figure, Table, why};
+use super::{Cell, Figure, Table, short, why};
 use crate::report::axis::grouped;
 use crate::report::log::{TrainEntry, ValidEntry};
 use crate::report::measure::RunMeasures;
@@ -74,7 +74,7 @@ pub fn comparison(runs: &[RunMeasures]) -> Option<Figure> {
             ]);
         }
         series.push(Series {
-            name: run.name.clone(),
+            name: short(&run.name),
             ink: Ink::NAMED[index % Ink::NAMED.len()],
             points: points(
                 run.validation

@@ -147,6 +147,16 @@ fn why(run: &super::measure::RunMeasures, what: &str, otherwise: &str) -> String
     known.map_or_else(|| otherwise.to_owned(), |missing| missing.why.clone())
 }
 
+/// A run's name as far as a label has room for it.
+fn short(name: &str) -> String {
+    const LONGEST: usize = 24;
+    if name.chars().count() <= LONGEST {
+        return name.to_owned();
+    }
+    let start: String = name.chars().take(LONGEST - 1).collect();
+    format!("{start}…")
+}
+
 /// `32×32`.
 fn size(resolution: usize) -> String {
     format!("{resolution}×{resolution}")

@@ -187,7 +187,8 @@ fn assert_readable(scene: &Scene, name: &str) {
 #[test]
 fn no_label_is_cut_off_or_over_another() {
     for preset in ["photos32", "cifar10", "imagenet64", "ffhq256", "ffhq1024"] {
-        let names = [(preset, "run"), (preset, "another run")];
+        let long = "a run whose name is longer than a label can be";
+        let names = [(preset, "run"), (preset, "another run"), ("photos32", long)];
         let measurements = measurements(&names);
         for figure in figures(&measurements, &pictures(32)) {
             match &figure.graphic {
