@@ -3,6 +3,7 @@
 mod bench;
 mod exchange;
 pub mod latents;
+mod report;
 mod sweep;
 
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ pub use sweep::SweepArgs;
 
 use crate::config::Dtype;
 pub use exchange::{ExportArgs, ExportFormat, ImportArgs};
+pub use report::ReportArgs;
 
 /// Very deep VAEs on images: train, evaluate, sample, reconstruct.
 #[derive(Debug, Parser)]
@@ -54,6 +56,8 @@ pub enum Command {
     Features(latents::FeaturesArgs),
     /// Train and evaluate a set of configurations, and compare them.
     Sweep(SweepArgs),
+    /// Make a page of figures and numbers about a run.
+    Report(ReportArgs),
     /// Count parameters, layers, latents, operations and memory.
     Info(InfoArgs),
     /// Measure how fast a model trains, evaluates or samples on this machine.
@@ -79,6 +83,8 @@ impl Command {
             Self::Sweep(arguments) => Some(&arguments.machine),
             Self::Bench(arguments) => Some(&arguments.machine),
             Self::Info(_) | Self::Import(_) | Self::Export(_) => None,
+            Self::Report(arguments) => Some(&arguments.trained.machine),
+            Self::Info(_) => None,
         }
     }
 }

@@ -11,6 +11,7 @@ mod import;
 mod info;
 mod interpolate;
 mod reconstruct;
+mod report;
 mod sample;
 mod sweep;
 mod train;
@@ -60,6 +61,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Interpolate(arguments) => interpolate::run(&arguments),
         Command::Features(arguments) => features::run(&arguments),
         Command::Sweep(arguments) => return sweep::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),

@@ -1,13 +1,18 @@
-//! What a run leaves for people and programs to look at: the log, picture grids, curves.
+//! What a run leaves for people and programs to look at: the log, picture grids, curves, the report.
 
 mod animation;
 mod axis;
 mod curve;
 mod depth;
+mod figures;
 mod grid;
 mod interval;
 pub mod log;
+pub mod measure;
+mod page;
 mod rates;
+mod save;
+mod scene;
 mod svg;
 mod text;
 
@@ -17,3 +22,4 @@ pub use depth::{DepthPoint, bits_by_depth_svg};
 pub use grid::{Grid, save_png_image};
 pub use interval::IntervalStats;
 pub use rates::rate_per_layer_svg;
+pub use save::save_report;

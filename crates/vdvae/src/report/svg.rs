@@ -137,7 +137,7 @@ impl Card {
 pub struct Clip(&'static str);
 
 /// Text as XML has it. Control characters, which XML forbids, become spaces.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

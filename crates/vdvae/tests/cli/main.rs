@@ -5,6 +5,7 @@ mod evaluation;
 mod kinds;
 mod latents;
 mod pictures;
+mod report;
 #[path = "../support/mod.rs"]
 mod support;
 mod training;

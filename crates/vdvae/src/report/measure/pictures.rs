@@ -1,0 +1,103 @@
+//! The images of a report. None is selected: samples are the first of their seed, reconstructions those
+//! of evenly spaced images.
+
+use anyhow::Result;
+use vdvae_data::{Batch, Dataset};
+
+use super::{RunMeasures, evenly};
+use crate::reconstruct::{ReconstructOptions, reconstruct};
+use crate::report::scene::Tile;
+use crate::run_dir::TrainedModel;
+use crate::sample::sample;
+
+/// Temperatures of the samples, as in figures 7 to 9 of the paper.
+const TEMPERATURES: [f32; 3] = [1.0, 0.85, 0.6];
+/// Of the latents that are not from the image: close to the prior's mean.
+const COLD: f32 = 0.1;
+/// Pixels of all the samples of one temperature; a page has to stay small.
+const PIXELS: usize = 32 * 64 * 64;
+
+/// Images, each [S, S, C].
+#[derive(Clone, Debug, Default)]
+pub struct Pictures {
+    /// Temperature and samples.
+    pub samples: Vec<(f32, Vec<Tile>)>,
+    /// The images that were reconstructed.
+    pub originals: Vec<Tile>,
+    /// With more and more of the latents from the image.
+    pub reconstructions: Vec<Reconstructed>,
+    /// For each of the first samples at temperature 1 the nearest training image.
+    pub neighbours: Vec<(Tile, Tile)>,
+}
+
+/// Reconstructions from the layers up to a resolution.
+#[derive(Clone, Debug)]
+pub struct Reconstructed {
+    /// The largest resolution whose latents are from the image.
+    pub resolution: usize,
+    /// Layers up to there.
+    pub layers: usize,
+    /// One for each original.
+    pub images: Vec<Tile>,
+}
+
+/// Samples of a model, and reconstructions of images of `dataset` where there is one. Calls `progress`
+/// with the number of images drawn since the last call.
+///
+/// # Errors
+/// If an image cannot be read.
+pub fn gather_pictures(
+    model: &TrainedModel,
+    measures: &RunMeasures,
+    dataset: Option<&dyn Dataset>,
+    (batch, seed): (usize, u64),
+    mut progress: impl FnMut(usize),
+) -> Result<Pictures> {
+    let side = model.config.model.image_size;
+    let count = (PIXELS / (side * side)).clamp(4, 32);
+    let mut pictures = Pictures::default();
+    for temperature in TEMPERATURES {
+        let mut tiles = Vec::new();
+        while tiles.len() < count {
+            let now = batch.min(count - tiles.len());
+            let images = sample(model, seed, tiles.len() as u64, now, &[temperature]);
+            tiles.extend(cut(&images, side, now));
+            progress(now);
+        }
+        pictures.samples.push((temperature, tiles));
+    }
+    let Some(dataset) = dataset else {
+        return Ok(pictures);
+    };
+    let shown = Batch::read(dataset, &evenly(dataset.len(), count.min(8)))?;
+    pictures.originals = cut(&shown.images, side, shown.len());
+    for share in &measures.latents {
+        let up_to = |layer: &&super::LayerMeasures| layer.resolution <= share.resolution;
+        let layers = measures.layers.iter().filter(up_to).count();
+        let options = ReconstructOptions {
+            layers,
+            mean_latents: false,
+            temperatures: &[COLD],
+            seed,
+            batch,
+        };
+        let images = reconstruct(model, &shown.images, &shown.indices, &options);
+        pictures.reconstructions.push(Reconstructed {
+            resolution: share.resolution,
+            layers,
+            images: cut(&images, side, shown.len()),
+        });
+        progress(shown.len());
+    }
+    Ok(pictures)
+}
+
+/// Single images of [n, side, side, C].
+pub fn cut(images: &[u8], side: usize, count: usize) -> Vec<Tile> {
+    let tiles = images.chunks_exact((images.len() / count.max(1)).max(1));
+    let tiles = tiles.map(|pixels| Tile {
+        pixels: pixels.to_vec(),
+        side,
+    });
+    tiles.collect()
+}

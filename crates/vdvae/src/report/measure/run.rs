@@ -1,0 +1,164 @@
+//! The numbers of one run.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use vdvae_data::{DataError, Dataset, ImageShape, ItemRng};
+
+use super::history::{UPDATES_PER_WINDOW, gradient_windows};
+use super::{EvaluationMeasures, LayerMeasures, Missing, NOTHING_NATS, RunMeasures, evenly};
+use crate::architecture::Architecture;
+use crate::config::Config;
+use crate::evaluate::{EvaluateOptions, evaluate};
+use crate::likelihood::units::bits;
+use crate::report::log::{self, Entry};
+use crate::run_dir::{RunDir, TrainedModel};
+
+/// Images whose channels are looked into.
+const CHANNEL_IMAGES: usize = 64;
+
+/// Some images of a data set, evenly spaced.
+pub struct Evenly {
+    inner: Arc<dyn Dataset>,
+    indices: Vec<usize>,
+}
+
+impl Evenly {
+    /// At most `count` images of `inner`; all of them where there are no more.
+    pub fn new(inner: Arc<dyn Dataset>, count: usize) -> Self {
+        let indices = evenly(inner.len(), count);
+        Self { inner, indices }
+    }
+}
+
+impl Dataset for Evenly {
+    fn len(&self) -> usize {
+        self.indices.len()
+    }
+
+    fn image(&self) -> ImageShape {
+        self.inner.image()
+    }
+
+    fn read(&self, index: usize, rng: &mut ItemRng, out: &mut [u8]) -> Result<(), DataError> {
+        self.inner.read(self.indices[index], rng, out)
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.inner.name(self.indices[index])
+    }
+}
+
+/// What configuration and log tell of a run.
+///
+/// # Errors
+/// If the folder holds no run.
+pub fn measure_run(run: &RunDir) -> Result<RunMeasures> {
+    let config = run.load_config()?;
+    let architecture = Architecture::try_from(&config.model)?;
+    let mut measures = structure(run, &config, &architecture);
+    let entries = match run.log().exists() {
+        true => measures.keep(
+            "training history",
+            log::read(&run.log()).map_err(Into::into),
+        ),
+        false => {
+            measures.missing.push(Missing {
+                what: "training history".to_owned(),
+                why: format!("{}: no log is there", run.log().display()),
+            });
+            None
+        }
+    };
+    for entry in entries.unwrap_or_default() {
+        match entry {
+            Entry::Train(entry) => measures.training.push(entry),
+            Entry::Valid(entry) => measures.validation.push(entry),
+        }
+    }
+    let last = measures.training.last().map_or(0, |entry| entry.step);
+    measures.finished = last >= config.train.steps;
+    measures.gradients = gradient_windows(&measures.training, UPDATES_PER_WINDOW);
+    Ok(measures)
+}
+
+fn structure(run: &RunDir, config: &Config, architecture: &Architecture) -> RunMeasures {
+    let layers = architecture.dec_blocks.iter().zip(1..);
+    RunMeasures {
+        name: run.name(),
+        data: config.data.source.clone(),
+        parameters: architecture.parameters(),
+        depth: architecture.stochastic_depth(),
+        network_evaluations_per_sample: 1,
+        dimensions: architecture.dimensions(),
+        finished: false,
+        steps_asked: config.train.steps,
+        step: None,
+        skip_threshold: config.train.skip_threshold,
+        latents: architecture.latents(),
+        layers: layers
+            .map(|(block, layer)| LayerMeasures {
+                layer,
+                resolution: block.resolution,
+                rate_bits_per_dim: None,
+                cumulative_rate_bits_per_dim: None,
+                channel_kl_nats: Vec::new(),
+                share_without_information: None,
+            })
+            .collect(),
+        evaluation: None,
+        training: Vec::new(),
+        validation: Vec::new(),
+        gradients: Vec::new(),
+        missing: Vec::new(),
+    }
+}
+
+impl RunMeasures {
+    /// Evaluates at most `options.limit` images, evenly spaced, of `dataset`, which is `split` of
+    /// `data`. Calls `progress` with the number of images done.
+    ///
+    /// # Errors
+    /// If an image cannot be read.
+    pub fn evaluate(
+        &mut self,
+        model: &TrainedModel,
+        (data, split, dataset): (String, String, Arc<dyn Dataset>),
+        options: &EvaluateOptions,
+        progress: impl FnMut(usize),
+    ) -> Result<()> {
+        let images_in_split = dataset.len();
+        let some: Arc<dyn Dataset> = Arc::new(Evenly::new(dataset.clone(), options.limit));
+        let (network, device) = (&model.model, &model.device);
+        let means = evaluate(network, &model.preprocess, some, options, device, progress)?;
+        self.set_rates(&means.rate_nats_per_dim_per_layer);
+        let count = CHANNEL_IMAGES.min(options.limit);
+        let channels = super::channel_kl(model, &*dataset, count, options.batch, options.seed)?;
+        self.set_channels(channels);
+        self.evaluation = Some(EvaluationMeasures {
+            data,
+            split,
+            images_in_split,
+            means,
+        });
+        Ok(())
+    }
+
+    /// Nats per dimension, top to bottom.
+    pub(super) fn set_rates(&mut self, nats: &[f64]) {
+        let mut cumulative = 0.0;
+        for (layer, &nats) in self.layers.iter_mut().zip(nats) {
+            cumulative += bits(nats);
+            layer.rate_bits_per_dim = Some(bits(nats));
+            layer.cumulative_rate_bits_per_dim = Some(cumulative);
+        }
+    }
+
+    pub(super) fn set_channels(&mut self, channels: Vec<Vec<f64>>) {
+        for (layer, channels) in self.layers.iter_mut().zip(channels) {
+            let empty = channels.iter().filter(|&&kl| kl < NOTHING_NATS).count();
+            layer.share_without_information = Some(empty as f64 / channels.len() as f64);
+            layer.channel_kl_nats = channels;
+        }
+    }
+}
