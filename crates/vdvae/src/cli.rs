@@ -84,7 +84,6 @@ impl Command {
             Self::Bench(arguments) => Some(&arguments.machine),
             Self::Info(_) | Self::Import(_) | Self::Export(_) => None,
             Self::Report(arguments) => Some(&arguments.trained.machine),
-            Self::Info(_) => None,
         }
     }
 }

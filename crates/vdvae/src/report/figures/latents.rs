@@ -48,8 +48,10 @@ pub fn figure(run: &RunMeasures) -> Figure {
 
 type Share = crate::architecture::LatentShare;
 
-/// For each resolution: its latents and their own share, the share of the rate, and that up to there.
-fn shares(run: &RunMeasures) -> Vec<((Share, f64), Option<f64>, Option<f64>)> {
+/// The latents of a resolution and their own share, its share of the rate, and that up to there.
+type Row = ((Share, f64), Option<f64>, Option<f64>);
+
+fn shares(run: &RunMeasures) -> Vec<Row> {
     let mut before = (0.0, Some(0.0));
     let shares = run.latents.iter().map(|&share| {
         let rate_so_far = run.rate_share_up_to(share.resolution);
