@@ -36,29 +36,33 @@ fn files_that_would_run_something_are_refused_by_its_name() {
     assert!(!lab.path("run").exists(), "a run of nothing");
 }
 
-/// Imports weights in this process.
-fn try_import(weights: &Path) -> anyhow::Result<()> {
-    let lab = Lab::new();
-    let config = Config::from_file(lab.path("tiny.toml"))?;
+fn tiny(lab: &Lab) -> Config {
+    Config::from_file(lab.path("tiny.toml")).expect("a configuration")
+}
+
+/// Imports weights of the tiny model in this process.
+fn try_import(config: &Config, weights: &Path) -> anyhow::Result<()> {
     let files = Files {
         weights: weights.to_owned(),
         ..Files::default()
     };
-    import(&files, &config).map(drop)
+    import(&files, config).map(drop)
 }
 
 #[test]
 fn truncated_files() {
     let lab = Lab::new();
-    let cut = lab.path("cut.th");
+    let (cut, config) = (lab.path("cut.th"), tiny(&lab));
     for name in ["zip.th", "legacy.th"] {
         let whole = std::fs::read(file(name)).unwrap();
         lab.write("cut.th", &whole);
-        try_import(&cut).expect("whole");
+        try_import(&config, &cut).expect("whole");
         let last = whole.len() - 1;
         for length in (0..600).chain((600..last).step_by(487)).chain([last]) {
             lab.write("cut.th", &whole[..length]);
-            let error = try_import(&cut).expect_err("truncated").to_string();
+            let error = try_import(&config, &cut)
+                .expect_err("truncated")
+                .to_string();
             assert!(error.contains("cut.th"), "{error}");
         }
     }
@@ -74,7 +78,7 @@ fn truncated_files() {
 #[test]
 fn flipped_bits_are_found_or_do_no_harm() {
     let lab = Lab::new();
-    let flipped = lab.path("flipped.th");
+    let (flipped, config) = (lab.path("flipped.th"), tiny(&lab));
     for (name, checked) in [("zip.th", true), ("legacy.th", false)] {
         let whole = std::fs::read(file(name)).unwrap();
         let mut refused = 0;
@@ -82,7 +86,7 @@ fn flipped_bits_are_found_or_do_no_harm() {
             let mut bytes = whole.clone();
             bytes[place] ^= 1 << (place % 8);
             lab.write("flipped.th", &bytes);
-            refused += usize::from(try_import(&flipped).is_err());
+            refused += usize::from(try_import(&config, &flipped).is_err());
         }
         assert!(refused > 200 || !checked, "{name}: {refused} refused");
     }

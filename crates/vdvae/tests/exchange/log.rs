@@ -14,13 +14,16 @@ const LOG: &str = r#"{"type": "hparam", "key": "lr", "value": 0.0002, "time": "n
 
 #[test]
 fn the_last_line_of_training_tells_the_step() {
-    let lab = Lab::with_files(&["zip.th", "opt.th"]);
+    let lab = Lab::new();
+    lab.train("--out part --steps 1").succeeds();
+    lab.run("export part --format openai").succeeds();
     lab.write("log.jsonl", LOG);
-    let arguments = "zip.th --optimizer opt.th --log log.jsonl --out run --json";
-    let report = lab.import(arguments).succeeds().json();
+    let files = "part-model.th --optimizer part-opt.th --log log.jsonl";
+    let import = format!("import --config part/config.toml {files} --out run --json");
+    let report = lab.run(&import).succeeds().json();
     assert_eq!(
         (&report["step"], &report["updates"]),
-        (&30.into(), &7.into())
+        (&30.into(), &1.into())
     );
     let steps = log_steps(&lab.path("run"));
     assert_eq!(
