@@ -13,7 +13,6 @@ use super::pixels::Pixels;
 use super::plan::{Place, Plan};
 use super::{Archive, Codec};
 use crate::likelihood::values;
-use crate::models::vdvae::{Latents, LayerRecord, Recorder};
 
 /// What has to be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
