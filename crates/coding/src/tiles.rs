@@ -61,6 +61,16 @@ impl Tiling {
         self.columns() * self.height.div_ceil(self.side)
     }
 
+    /// Channels of the image.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Values of the image, `height * width * channels`.
+    pub fn image_len(&self) -> usize {
+        self.width * self.height * self.channels
+    }
+
     /// Whether there is no tile: never, as sizes are not 0.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -73,6 +83,16 @@ impl Tiling {
         let rows = top..(top + self.side).min(self.height);
         let columns = left..(left + self.side).min(self.width);
         (rows, columns)
+    }
+
+    /// The tiling of a tile's area as an image of its own, of one tile.
+    pub fn alone(&self, tile: usize) -> Self {
+        let (rows, columns) = self.area(tile);
+        Self {
+            width: columns.len(),
+            height: rows.len(),
+            ..*self
+        }
     }
 
     /// Which pixels of a tile lie in the image, `[side, side]`; `None` if all do.
@@ -137,7 +157,7 @@ impl Tiling {
     }
 
     fn check(&self, tile: usize, image: usize) -> Result<(), CodingError> {
-        expect_len("image", image, self.width * self.height * self.channels)?;
+        expect_len("image", image, self.image_len())?;
         if tile < self.len() {
             return Ok(());
         }

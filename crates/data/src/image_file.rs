@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use image::imageops::{self, FilterType};
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
 use crate::dataset::ImageShape;
 use crate::{channels, jpeg};
@@ -88,16 +88,42 @@ impl ImageFile {
         Ok(raster(resized, shape.channels))
     }
 
+    /// Height, width and channels of the picture as [`decode_exact`](Self::decode_exact) gives it,
+    /// from the header alone.
+    pub fn exact_shape(&self) -> Result<[usize; 3], Reason> {
+        let (width, height) = self.dimensions()?;
+        let header = self.read(HEADER)?;
+        let channels = match decoder(&header) {
+            Ok((decoder, _)) => exact_channels(&decoder)?,
+            Err(_) => exact_channels(&decoder(&self.read(LARGEST)?)?.0)?,
+        };
+        Ok([height, width, channels])
+    }
+
+    /// The whole picture, upright, its values as they are in the file.
+    pub fn decode_exact(&self) -> Result<DynamicImage, Reason> {
+        self.decode_as(|decoder| exact_channels(decoder).map(|_| ()))
+    }
+
     fn decode_rgb(&self) -> Result<RgbImage, Reason> {
+        Ok(self.decode_as(|_| Ok(()))?.into_rgb8())
+    }
+
+    /// The whole picture, upright, if `check` finds nothing wrong with it.
+    fn decode_as(
+        &self,
+        check: impl Fn(&dyn ImageDecoder) -> Result<(), Reason>,
+    ) -> Result<DynamicImage, Reason> {
         let bytes = self.read(LARGEST)?;
         let (mut decoder, format) = decoder(&bytes)?;
+        check(&decoder)?;
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
         let mut image = DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())?;
         if format == Some(ImageFormat::Jpeg) && !jpeg::is_complete(&bytes) {
             return Err("the JPEG is truncated: its end-of-image marker is missing".to_owned());
         }
         image.apply_orientation(orientation);
-        Ok(image.into_rgb8())
+        Ok(image)
     }
 
     /// At most `limit` bytes of the file, from its start.
@@ -111,6 +137,24 @@ impl ImageFile {
             .and_then(|file| file.take(limit).read_to_end(&mut bytes))
             .map_err(|error| format!("cannot be read: {error}"))?;
         Ok(Cow::Owned(bytes))
+    }
+}
+
+/// 1 or 3, the channels of a picture that 8-bit gray or RGB values hold exactly.
+fn exact_channels(decoder: &dyn ImageDecoder) -> Result<usize, Reason> {
+    let color = decoder.color_type();
+    let bits = 8 * u16::from(color.bytes_per_pixel()) / u16::from(color.channel_count());
+    match color {
+        ColorType::L8 => Ok(1),
+        ColorType::Rgb8 => Ok(3),
+        _ if bits != 8 => Err(format!(
+            "expected 8 bits per channel, found {bits}. Convert it to 8 bits first if that is exact enough"
+        )),
+        _ => Err(
+            "expected gray or RGB without transparency, found an alpha channel. \
+             Remove it first if the picture is opaque"
+                .to_owned(),
+        ),
     }
 }
 

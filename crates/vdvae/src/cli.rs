@@ -1,6 +1,7 @@
 //! The command line, as clap reads it and `--help` shows it.
 
 mod bench;
+pub mod compress;
 mod exchange;
 pub mod latents;
 mod report;
@@ -58,6 +59,10 @@ pub enum Command {
     Sweep(SweepArgs),
     /// Make a page of figures and numbers about a run.
     Report(ReportArgs),
+    /// Compress images of any size, losslessly, with the model's likelihood.
+    Compress(compress::CompressArgs),
+    /// Give back the images of an archive that `vdvae compress` wrote.
+    Decompress(compress::DecompressArgs),
     /// Count parameters, layers, latents, operations and memory.
     Info(InfoArgs),
     /// Measure how fast a model trains, evaluates or samples on this machine.
@@ -81,6 +86,8 @@ impl Command {
             Self::Interpolate(arguments) => Some(&arguments.trained.machine),
             Self::Features(arguments) => Some(&arguments.trained.machine),
             Self::Sweep(arguments) => Some(&arguments.machine),
+            Self::Compress(arguments) => Some(&arguments.trained.machine),
+            Self::Decompress(arguments) => Some(&arguments.machine),
             Self::Bench(arguments) => Some(&arguments.machine),
             Self::Info(_) | Self::Import(_) | Self::Export(_) => None,
             Self::Report(arguments) => Some(&arguments.trained.machine),

@@ -73,6 +73,9 @@ pub struct Chain {
     pub stream: Stream,
     /// Indices of the images, in the order in which they were pushed: the last one is popped
     /// first, and an image can be had only after all that follow it here.
+    ///
+    /// An image that several chains list has its tiles dealt to them in turn, the first tile to the
+    /// first of these chains.
     pub images: Vec<u32>,
 }
 
@@ -199,17 +202,15 @@ impl Archive {
         Ok(())
     }
 
-    /// The chain that holds an image, and how many images have to be decoded to get at it,
-    /// itself included; `None` if there is no such image.
-    pub fn locate(&self, image: u32) -> Option<(usize, usize)> {
-        self.chains.iter().enumerate().find_map(|(i, chain)| {
-            let place = chain
-                .images
-                .iter()
-                .rev()
-                .position(|&other| other == image)?;
-            Some((i, place + 1))
-        })
+    /// The chains that hold an image or tiles of it, each with the number of images that have to be
+    /// decoded, wholly or in part, to get at it there, itself included.
+    pub fn locate(&self, image: u32) -> Vec<(usize, usize)> {
+        let chains = self.chains.iter().enumerate();
+        let place = |(i, chain): (usize, &Chain)| {
+            let place = chain.images.iter().rev().position(|&other| other == image);
+            Some((i, place? + 1))
+        };
+        chains.filter_map(place).collect()
     }
 
     /// What neither a written nor a read archive may violate.
@@ -217,23 +218,39 @@ impl Archive {
         header::check_model(&self.model)?;
         self.images.iter().try_for_each(header::check_image)?;
         name::check_distinct(self.images.iter().map(|image| image.name.as_str()))?;
-        let mut seen = vec![0_u32; self.images.len()];
-        for &image in self.chains.iter().flat_map(|chain| &chain.images) {
-            let limit = seen.len();
-            *seen.get_mut(image as usize).ok_or(ContainerError::Field {
-                what: "image of a stream",
-                expected: format!("a number below {limit}"),
-                found: image.to_string(),
-            })? += 1;
+        // The number of the last chain, counted from 1, that holds each image.
+        let mut holder = vec![0; self.images.len()];
+        for (chain, i) in self.chains.iter().zip(1..) {
+            for &image in &chain.images {
+                let limit = holder.len();
+                let last = holder
+                    .get_mut(image as usize)
+                    .ok_or(ContainerError::Field {
+                        what: "image of a stream",
+                        expected: format!("a number below {limit}"),
+                        found: image.to_string(),
+                    })?;
+                if std::mem::replace(last, i) == i {
+                    return Err(times_held(
+                        &self.images[image as usize],
+                        "1",
+                        "twice in one",
+                    ));
+                }
+            }
         }
-        match seen.iter().position(|&times| times != 1) {
+        match holder.iter().position(|&chain| chain == 0) {
             None => Ok(()),
-            Some(image) => Err(ContainerError::Field {
-                what: "number of streams that hold an image",
-                expected: "1".into(),
-                found: format!("{} for {:?}", seen[image], self.images[image].name),
-            }),
+            Some(image) => Err(times_held(&self.images[image], "at least 1", "0")),
         }
+    }
+}
+
+fn times_held(image: &ImageEntry, expected: &str, found: &str) -> ContainerError {
+    ContainerError::Field {
+        what: "number of streams that hold an image",
+        expected: expected.into(),
+        found: format!("{found} for {:?}", image.name),
     }
 }
 

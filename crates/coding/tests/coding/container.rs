@@ -42,7 +42,7 @@ fn archive() -> Archive {
         ],
         chains: vec![
             chain(words(17), &[2, 0]),
-            chain(words(5), &[1]),
+            chain(words(5), &[1, 0]),
             chain(words(0), &[]),
         ],
     }
@@ -58,10 +58,10 @@ fn bytes(archive: &Archive) -> Vec<u8> {
 fn comes_back_as_it_was() {
     let archive = archive();
     assert_eq!(Archive::read(&bytes(&archive)).unwrap(), archive);
-    assert_eq!(archive.locate(0), Some((0, 1)));
-    assert_eq!(archive.locate(2), Some((0, 2)));
-    assert_eq!(archive.locate(1), Some((1, 1)));
-    assert_eq!(archive.locate(3), None);
+    assert_eq!(archive.locate(0), [(0, 1), (1, 1)]);
+    assert_eq!(archive.locate(2), [(0, 2)]);
+    assert_eq!(archive.locate(1), [(1, 2)]);
+    assert_eq!(archive.locate(3), []);
     let empty = Archive {
         images: vec![],
         chains: vec![],
@@ -165,7 +165,11 @@ fn what_could_not_be_read_is_not_written() {
     refuse(&|a| a.images[0].channels = 2, "channels of an image is 2");
     refuse(
         &|a| a.chains[0].images[0] = 0,
-        "number of streams that hold an image",
+        "number of streams that hold an image is twice in one",
+    );
+    refuse(
+        &|a| a.chains[0].images = vec![0],
+        "number of streams that hold an image is 0 for \"d e.webp\"",
     );
     refuse(&|a| a.chains[0].images[0] = 9, "a number below 3");
     refuse(

@@ -1,7 +1,9 @@
 //! One file per command: from arguments to results.
 
 mod bench;
+mod compress;
 mod decode;
+mod decompress;
 mod encode;
 mod eval;
 mod export;
@@ -62,6 +64,8 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Features(arguments) => features::run(&arguments),
         Command::Sweep(arguments) => return sweep::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
+        Command::Compress(arguments) => compress::run(&arguments),
+        Command::Decompress(arguments) => decompress::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),

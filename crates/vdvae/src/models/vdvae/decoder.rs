@@ -156,6 +156,22 @@ impl Decoder {
         DecoderOutput { px_z, kl }
     }
 
+    /// The posterior of layer `layer`, [B, R, R, 2Z], given the state that the layer begins with and what
+    /// the encoder makes of an image: what the top-down loop computes at that point.
+    ///
+    /// # Panics
+    /// If there is no such layer.
+    pub fn posterior(
+        &self,
+        layer: usize,
+        state: Tensor<4>,
+        activations: &Activations,
+    ) -> Tensor<4> {
+        let block = &self.dec_blocks[layer];
+        let activation = activations[&block.shape.resolution].clone();
+        block.enc.forward_with(state, activation)
+    }
+
     /// The likelihood's parameters, [B, S, S, P].
     pub fn likelihood_parameters(&self, px_z: Tensor<4>) -> Tensor<4> {
         self.out_net.out_conv.forward(px_z)
@@ -213,6 +229,7 @@ impl TopDownBlock {
         let z = latents.latent(StochasticLayer {
             layer,
             zdim: self.shape.zdim,
+            state: &x,
             prior: &prior,
             posterior: posterior.as_ref(),
         });

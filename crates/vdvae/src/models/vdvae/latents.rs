@@ -13,6 +13,9 @@ pub struct StochasticLayer<'a> {
     pub layer: usize,
     /// Latent channels Z.
     pub zdim: usize,
+    /// The state that the layer begins with, [B, R, R, C]: all that prior and posterior know of the
+    /// layers above.
+    pub state: &'a Tensor<4>,
     /// p(z | the layers above), [B, R, R, 2Z + C]: mean, log sigma, and features that are no concern
     /// of the latents.
     pub prior: &'a Tensor<4>,
@@ -24,8 +27,8 @@ pub struct StochasticLayer<'a> {
 ///
 /// The loop asks layer by layer from the top, and what it computes below depends on the answers.
 /// [`Latents`] is what most need. An entropy coder is another: given an image, it decodes z from the
-/// posterior and remembers the prior; given none, it decodes z from the prior alone; and given an image
-/// and [`Latents::given`], a [`Recorder`](super::Recorder) learns the posteriors that belong to them.
+/// posterior; given none, it decodes z from the prior alone, and keeps the states, to which belong the
+/// posteriors of an image that is known later ([`Decoder::posterior`](super::Decoder::posterior)).
 ///
 /// What fails in a source has to be kept there until the loop has ended.
 pub trait LatentSource {
@@ -159,6 +162,7 @@ impl LatentSource for &Latents {
             zdim,
             prior,
             posterior,
+            ..
         } = layer;
         let posterior = || {
             posterior

@@ -1,0 +1,127 @@
+//! Options of `vdvae compress` and `vdvae decompress`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use vdvae_data::{Source, Split};
+use vdvae_kernels::detect;
+
+use super::{Machine, Trained};
+
+/// Instruction sets of the CPU kernels, whose results differ in the last bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum KernelPath {
+    /// x86-64 processors with AVX-512.
+    Avx512,
+    /// x86-64 processors with AVX2 and FMA.
+    Avx2,
+    /// Any processor: slower, the same everywhere.
+    Portable,
+}
+
+impl KernelPath {
+    /// As the kernels know it.
+    pub fn path(self) -> detect::Path {
+        match self {
+            Self::Avx512 => detect::Path::Avx512,
+            Self::Avx2 => detect::Path::Avx2,
+            Self::Portable => detect::Path::Portable,
+        }
+    }
+}
+
+/// `vdvae compress`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  vdvae compress runs/photos32 cat.png -o cat.vdz
+  vdvae compress runs/photos32 pictures/ -o pictures.vdz --batch 8     a folder, faster
+  vdvae compress runs/photos32 pictures/ -o pictures.vdz --compare     beside PNG, WebP, JPEG XL
+  vdvae compress runs/photos32 --data photos --split test -o test.vdz  images of a data set
+
+PNG, JPEG and WebP of any size, 8 bits, gray or RGB. What is kept is every pixel and the name, not the
+file: no metadata, no colour profile, and a JPEG file is usually smaller than its pixels. The archive can
+only be read with the same checkpoint (keep it!) and on the same kernel path: the one in use, unless
+--kernel-path names another. `portable` is the same on every machine.
+
+Images are chained: each borrows random bits from those before it, the first ones from a seed. What they
+borrow is in the file once for each of the --batch streams, and is reported as seed bits.")]
+pub struct CompressArgs {
+    /// Which model.
+    #[command(flatten)]
+    pub trained: Trained,
+    /// Image files (PNG, JPEG, WebP) and folders of them.
+    #[arg(value_name = "IMAGE", conflicts_with_all = ["data", "split", "n", "skip_bad_images"])]
+    pub images: Vec<PathBuf>,
+    /// The archive.
+    #[arg(short, long, value_name = "FILE.vdz")]
+    pub out: PathBuf,
+    /// Images of a data set in place of files, named by their numbers.
+    #[arg(long, value_name = "SOURCE")]
+    pub data: Option<Source>,
+    /// train, valid, test or all of --data or, without it, of the run's own images.
+    #[arg(long, value_name = "SPLIT")]
+    pub split: Option<Split>,
+    /// Only the first N images of the data set.
+    #[arg(short, allow_negative_numbers = true, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub n: Option<u64>,
+    /// Go on without images of the data set that cannot be read.
+    #[arg(long)]
+    pub skip_bad_images: bool,
+    /// Independent streams, which pass through the network together: faster, and each has seed bits.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub batch: usize,
+    /// Cells per latent, as a power of 2: more are more exact, fewer have fewer seed bits.
+    #[arg(long, default_value_t = 14, value_name = "BITS", value_parser = clap::value_parser!(u32).range(4..=24))]
+    pub latent_bits: u32,
+    /// Also encode the images as PNG, WebP and JPEG XL, and print a table.
+    #[arg(long)]
+    pub compare: bool,
+    /// Compute on this kernel path [default: the fastest that this machine has].
+    #[arg(long, value_enum, value_name = "PATH")]
+    pub kernel_path: Option<KernelPath>,
+    /// Print the result as one line of JSON on standard output.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `vdvae decompress`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  vdvae decompress pictures.vdz                          into the folder pictures
+  vdvae decompress pictures.vdz --run runs/photos32      with this model; else runs/* are searched for it
+  vdvae decompress pictures.vdz --out back --only pictures/cat.png
+  vdvae decompress pictures.vdz --list                   what is in it; needs no model
+
+Images are written as PNG, after all of them are decoded and their checksums are right. Streams are last
+in, first out: --only decodes the images that were added after the one that is wanted, too.")]
+pub struct DecompressArgs {
+    /// The archive.
+    #[arg(value_name = "FILE.vdz")]
+    pub archive: PathBuf,
+    /// The run that compressed it [default: the one in runs/ that has its weights].
+    #[arg(long, value_name = "RUN")]
+    pub run: Option<PathBuf>,
+    /// A checkpoint file in place of the run's best (or latest, where nothing was validated).
+    #[arg(long, value_name = "FILE", requires = "run")]
+    pub checkpoint: Option<PathBuf>,
+    /// The folder for the images [default: the archive's name without .vdz].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Only this image.
+    #[arg(long, value_name = "NAME")]
+    pub only: Option<String>,
+    /// List the images instead.
+    #[arg(long, conflicts_with = "only")]
+    pub list: bool,
+    /// Compute on this kernel path [default: the fastest that this machine has].
+    #[arg(long, value_enum, value_name = "PATH")]
+    pub kernel_path: Option<KernelPath>,
+    /// Print the result as one line of JSON on standard output.
+    #[arg(long)]
+    pub json: bool,
+    /// Options of the machine.
+    #[command(flatten)]
+    pub machine: Machine,
+}

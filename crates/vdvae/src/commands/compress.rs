@@ -1,0 +1,231 @@
+//! `vdvae compress`.
+
+mod inputs;
+
+use std::io::Write;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use burn::tensor::Device;
+use serde::Serialize;
+
+use super::{check_extension, make_parent, print_json, progress_bar};
+use crate::cli::Machine;
+use crate::cli::compress::{CompressArgs, KernelPath};
+use crate::compress::compare::{Compared, compare};
+use crate::compress::{Codec, Compressed, Images};
+use crate::config::{Dtype, MAX_BATCH};
+use crate::console::results;
+use crate::device;
+use crate::error::usage;
+use crate::files::write_atomically;
+use crate::run_dir::{RunDir, TrainedModel};
+use inputs::Inputs;
+use vdvae_kernels::detect;
+
+#[derive(Serialize)]
+struct Report {
+    out: String,
+    images: usize,
+    tiles: usize,
+    streams: usize,
+    /// Values of all images, one byte each.
+    raw_bytes: u64,
+    /// Of the archive.
+    bytes: u64,
+    /// 8 bytes / `raw_bytes`.
+    bits_per_dim: f64,
+    /// What the images cost, without what was borrowed and the archive's header.
+    net_bits_per_dim: f64,
+    /// Borrowed by the first images of all streams.
+    seed_bits: u64,
+    /// Names, sizes, checksums.
+    header_bytes: u64,
+    seconds: f64,
+    images_per_s: f64,
+    kernel_path: String,
+    /// With --compare.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    compared: Vec<Compared>,
+}
+
+pub fn run(arguments: &CompressArgs) -> Result<()> {
+    check_extension(&arguments.out, "vdz")?;
+    if !(1..=MAX_BATCH).contains(&arguments.batch) {
+        return Err(usage(format!(
+            "--batch: expected at least 1 and at most {MAX_BATCH}, found {}",
+            arguments.batch
+        )));
+    }
+    let device = exact_device(&arguments.trained.machine, arguments.kernel_path)?;
+    let run = RunDir::new(&arguments.trained.run);
+    let model = TrainedModel::load(&run, arguments.trained.checkpoint.as_deref(), device)?;
+    let inputs = Inputs::open(arguments, &model.config)?;
+    let codec = Codec::new(&model, arguments.latent_bits)?;
+
+    let start = Instant::now();
+    let tiles = (0..inputs.len()).map(|index| codec.tiles(inputs.shape(index)));
+    let bar = progress_bar(tiles.sum(), "tiles");
+    let compressed = codec.compress(&inputs, arguments.batch, |done| bar.set_position(done))?;
+    bar.finish_and_clear();
+    make_parent(&arguments.out)?;
+    let mut file = Vec::new();
+    compressed.archive.write(&mut file)?;
+    write_atomically(&arguments.out, |out| out.write_all(&file))
+        .with_context(|| format!("{}: cannot save the archive", arguments.out.display()))?;
+    let seconds = start.elapsed().as_secs_f64();
+
+    let compared = if arguments.compare {
+        let bar = progress_bar(compressed.archive.images.len() as u64, "images");
+        let compared = compare(&inputs, |done| bar.set_position(done))?;
+        bar.finish_and_clear();
+        compared
+    } else {
+        Vec::new()
+    };
+    let report = report(arguments, &compressed, file.len() as u64, seconds, compared);
+    if arguments.json {
+        return print_json(&report);
+    }
+    print_report(&report)?;
+    print_table(&report)
+}
+
+/// The CPU, on a kernel path, in fp32: what results to the bit can be had on.
+pub fn exact_device(machine: &Machine, path: Option<KernelPath>) -> Result<Device> {
+    if machine.dtype.is_some_and(|dtype| dtype != Dtype::Fp32) {
+        return Err(usage(
+            "--dtype: archives are made and read in fp32 only, whose results are the same to the bit \
+             for any number of threads and images; found bf16. Leave --dtype out",
+        ));
+    }
+    if machine.device != "cpu" {
+        return Err(usage(format!(
+            "--device: archives are made and read on the cpu only, whose results are the same to the \
+             bit every time; found {}. Leave --device out",
+            machine.device
+        )));
+    }
+    if let Some(path) = path.map(KernelPath::path) {
+        if !path.is_available() {
+            return Err(usage(format!(
+                "--kernel-path {}: this processor does not have these instructions. Every processor \
+                 has portable",
+                path.name()
+            )));
+        }
+        // Nothing has been computed yet.
+        detect::force(path);
+    }
+    device::parse(&machine.device)
+}
+
+fn report(
+    arguments: &CompressArgs,
+    compressed: &Compressed,
+    bytes: u64,
+    seconds: f64,
+    compared: Vec<Compared>,
+) -> Report {
+    let archive = &compressed.archive;
+    let dimensions = compressed.dimensions as f64;
+    let streams: u64 = archive.chains.iter().map(|c| c.stream.bytes()).sum();
+    Report {
+        out: arguments.out.display().to_string(),
+        images: archive.images.len(),
+        tiles: compressed.tiles,
+        streams: archive.chains.len(),
+        raw_bytes: compressed.dimensions,
+        bytes,
+        bits_per_dim: 8.0 * bytes as f64 / dimensions,
+        net_bits_per_dim: compressed.net_bits / dimensions,
+        seed_bits: compressed.seed_bits,
+        header_bytes: bytes - streams,
+        seconds,
+        images_per_s: archive.images.len() as f64 / seconds,
+        kernel_path: archive.model.kernel_path.clone(),
+        compared,
+    }
+}
+
+fn print_report(report: &Report) -> Result<()> {
+    let mut out = results();
+    let Report {
+        images,
+        tiles,
+        streams,
+        raw_bytes,
+        bytes,
+        ..
+    } = report;
+    writeln!(
+        out,
+        "{images} images, {tiles} tiles, {streams} streams, kernel path {}",
+        report.kernel_path
+    )?;
+    writeln!(
+        out,
+        "{bytes} bytes of {raw_bytes}: {:.3} times smaller, {:.4} bits/dim",
+        *raw_bytes as f64 / *bytes as f64,
+        report.bits_per_dim
+    )?;
+    writeln!(
+        out,
+        "  images {:.4} bits/dim net; seed {} bits, borrowed by the first images; header {} bytes",
+        report.net_bits_per_dim, report.seed_bits, report.header_bytes
+    )?;
+    writeln!(
+        out,
+        "{:.2} s, {:.2} images/s: {}",
+        report.seconds, report.images_per_s, report.out
+    )?;
+    Ok(())
+}
+
+fn print_table(report: &Report) -> Result<()> {
+    if report.compared.is_empty() {
+        return Ok(());
+    }
+    let mut out = results();
+    let mut line = |name: &str, bytes: u64, bits: f64, seconds: f64, note: &str| {
+        writeln!(
+            out,
+            "{name:<10} {bytes:>12}  {bits:>8.4}  {seconds:>9.3}  {note}"
+        )
+    };
+    writeln!(
+        results(),
+        "\n{:<10} {:>12}  {:>8}  {:>9}",
+        "format",
+        "bytes",
+        "bits/dim",
+        "seconds"
+    )?;
+    let note = "one archive";
+    line(
+        "vdvae",
+        report.bytes,
+        report.bits_per_dim,
+        report.seconds,
+        note,
+    )?;
+    for row in &report.compared {
+        let note = if row.images == report.images {
+            "one file per image".to_owned()
+        } else {
+            format!(
+                "of {} images; its encoder does not take the others",
+                row.images
+            )
+        };
+        line(
+            row.format.name(),
+            row.bytes,
+            row.bits_per_dim(),
+            row.seconds,
+            &note,
+        )?;
+    }
+    line("raw", report.raw_bytes, 8.0, 0.0, "")?;
+    Ok(())
+}

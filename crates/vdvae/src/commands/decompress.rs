@@ -1,0 +1,214 @@
+//! `vdvae decompress`.
+
+mod outputs;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use burn::tensor::Device;
+use serde::Serialize;
+
+use super::compress::exact_device;
+use super::{print_json, progress_bar};
+use crate::cli::compress::DecompressArgs;
+use crate::compress::{Archive, Codec, Cost, ImageEntry, model_hash};
+use crate::console::{results, tell};
+use crate::error::usage;
+use crate::run_dir::{RunDir, TrainedModel};
+use outputs::Outputs;
+
+/// Where runs are looked for.
+const RUNS: &str = "runs";
+
+#[derive(Serialize)]
+struct Report {
+    out: PathBuf,
+    images: usize,
+    /// Images that had to be decoded, wholly or in part.
+    decoded_images: usize,
+    decoded_tiles: u64,
+    seconds: f64,
+    images_per_s: f64,
+}
+
+pub fn run(arguments: &DecompressArgs) -> Result<()> {
+    let place = || arguments.archive.display().to_string();
+    let bytes = std::fs::read(&arguments.archive)
+        .with_context(|| format!("{}: cannot read this file", place()))?;
+    let archive = Archive::read(&bytes).with_context(place)?;
+    drop(bytes);
+    if arguments.list {
+        return list(&archive, arguments.json);
+    }
+    let only = arguments
+        .only
+        .as_deref()
+        .map(|name| find(&archive, name).with_context(place))
+        .transpose()?;
+    let folder = match &arguments.out {
+        Some(folder) => folder.clone(),
+        None => default_folder(&arguments.archive)?,
+    };
+    let names = wanted(&archive, only).map(|image| image.name.as_str());
+    Outputs::check(&folder, names)?;
+    let device = exact_device(&arguments.machine, arguments.kernel_path)?;
+    let model = find_model(arguments, &archive, device)?;
+    let codec = Codec::new(&model, archive.model.latent_bits.into())?;
+    archive.check_model(codec.id()).with_context(place)?;
+
+    let cost = Codec::cost(&archive, only)?;
+    if let Some(name) = &arguments.only {
+        tell(format_args!(
+            "{name}: {} of {} images ({} tiles) have to be decoded: a stream's last image comes first",
+            cost.images,
+            archive.images.len(),
+            cost.tiles
+        ));
+    }
+    let start = Instant::now();
+    let mut outputs = Outputs::begin(&folder)?;
+    let bar = progress_bar(cost.tiles, "tiles");
+    codec
+        .decompress(
+            &archive,
+            only,
+            |done| bar.set_position(done),
+            |image, pixels| outputs.add(&archive.images[image as usize], &pixels),
+        )
+        .with_context(place)?;
+    bar.finish_and_clear();
+    let images = outputs.finish()?;
+    report(
+        arguments.json,
+        folder,
+        images,
+        cost,
+        start.elapsed().as_secs_f64(),
+    )
+}
+
+fn report(json: bool, out: PathBuf, images: usize, cost: Cost, seconds: f64) -> Result<()> {
+    let images_per_s = cost.images as f64 / seconds;
+    if json {
+        return print_json(&Report {
+            out,
+            images,
+            decoded_images: cost.images,
+            decoded_tiles: cost.tiles,
+            seconds,
+            images_per_s,
+        });
+    }
+    writeln!(
+        results(),
+        "{images} images, {seconds:.2} s, {images_per_s:.2} images/s: {}",
+        out.display()
+    )?;
+    Ok(())
+}
+
+/// The entries of the images that are to be written.
+fn wanted(archive: &Archive, only: Option<u32>) -> impl Iterator<Item = &ImageEntry> {
+    let numbered = (0..).zip(&archive.images);
+    let is_wanted = move |image: u32| only.is_none_or(|only| only == image);
+    numbered.filter_map(move |(image, entry)| is_wanted(image).then_some(entry))
+}
+
+fn list(archive: &Archive, json: bool) -> Result<()> {
+    #[derive(Serialize)]
+    struct Listed<'a> {
+        name: &'a str,
+        width: u32,
+        height: u32,
+        channels: u8,
+    }
+    let listed = archive.images.iter().map(|entry| Listed {
+        name: &entry.name,
+        width: entry.width,
+        height: entry.height,
+        channels: entry.channels,
+    });
+    if json {
+        return print_json(&listed.collect::<Vec<_>>());
+    }
+    let mut out = results();
+    for image in listed {
+        let kind = if image.channels == 1 { "gray" } else { "RGB" };
+        let (name, width, height) = (image.name, image.width, image.height);
+        writeln!(out, "{name}  {width} x {height} {kind}")?;
+    }
+    Ok(())
+}
+
+fn find(archive: &Archive, name: &str) -> Result<u32> {
+    let place = archive.images.iter().position(|image| image.name == name);
+    match place.and_then(|place| u32::try_from(place).ok()) {
+        Some(image) => Ok(image),
+        None => Err(usage(format!(
+            "--only {name}: expected the name of one of {} images, found none such. --list prints them",
+            archive.images.len()
+        ))),
+    }
+}
+
+fn default_folder(archive: &Path) -> Result<PathBuf> {
+    let folder = archive.with_extension("");
+    if folder == archive || folder.file_name().is_none() {
+        return Err(usage(format!(
+            "{}: cannot name a folder after this file; give one: --out DIR",
+            archive.display()
+        )));
+    }
+    Ok(folder)
+}
+
+/// The model of `--run`, or the one among the runs nearby that has the archive's hash.
+fn find_model(
+    arguments: &DecompressArgs,
+    archive: &Archive,
+    device: Device,
+) -> Result<TrainedModel> {
+    if let Some(run) = &arguments.run {
+        return TrainedModel::load(&RunDir::new(run), arguments.checkpoint.as_deref(), device);
+    }
+    let mut runs: Vec<PathBuf> = std::fs::read_dir(RUNS)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
+    runs.sort();
+    for run in &runs {
+        let run = RunDir::new(run);
+        // What is no run, or one of another model, is not what is looked for.
+        let fits = run.load_config().is_ok_and(|config| {
+            let (model, sought) = (&config.model, &archive.model);
+            model.image_size == sought.side as usize
+                && model.image_channels == usize::from(sought.colours)
+        });
+        if !fits {
+            continue;
+        }
+        for checkpoint in [run.best(), run.latest()] {
+            let loaded = TrainedModel::load(&run, Some(&checkpoint), device.clone());
+            if let Ok(model) = loaded
+                && model_hash(&model) == archive.model.hash
+            {
+                return Ok(model);
+            }
+        }
+    }
+    let hash: String = archive.model.hash[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    Err(usage(format!(
+        "{}: made with the model {hash}..., of {side} x {side} pixels, which none of the {} folders in \
+         {RUNS}/ holds. Give the run that compressed it: --run RUN [--checkpoint FILE]",
+        arguments.archive.display(),
+        runs.len(),
+        side = archive.model.side,
+    )))
+}

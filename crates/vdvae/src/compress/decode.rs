@@ -1,0 +1,252 @@
+//! From an archive to images.
+
+use std::collections::{BTreeSet, HashMap};
+
+use anyhow::{Result, bail};
+use burn::tensor::Tensor;
+use rayon::prelude::*;
+use vdvae_coding::container::pixel_checksum;
+use vdvae_coding::{Coder, CodingError, Tiling};
+
+use super::latents::{Gaussians, Lane, Passed, Popped};
+use super::pixels::Pixels;
+use super::plan::{Place, Plan};
+use super::{Archive, Codec};
+use crate::likelihood::values;
+
+/// What has to be decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// Images, wholly or in part.
+    pub images: usize,
+    /// Tiles of the model's size.
+    pub tiles: u64,
+}
+
+impl Codec<'_> {
+    /// What it costs to get at an image (`None`: all): streams are last in, first out.
+    ///
+    /// # Errors
+    /// If the archive's images do not fit its model, or there is no such image.
+    pub fn cost(archive: &Archive, only: Option<u32>) -> Result<Cost> {
+        let plan = Plan::of(archive)?;
+        let mut images = BTreeSet::new();
+        let mut tiles = 0;
+        for stream in 0..plan.streams() {
+            for place in wanted(&plan, stream, only) {
+                images.insert(place.image);
+                tiles += 1;
+            }
+        }
+        Ok(Cost {
+            images: images.len(),
+            tiles,
+        })
+    }
+
+    /// Gives each image, or `only` one of them, to `take` as soon as all of its tiles are there and its
+    /// checksum is right; calls `progress` with the number of tiles done.
+    ///
+    /// # Errors
+    /// If the archive was made by another model or on another kernel path (before anything is decoded),
+    /// is damaged, or `take` fails. Images that were taken before are right all the same.
+    pub fn decompress(
+        &self,
+        archive: &Archive,
+        only: Option<u32>,
+        mut progress: impl FnMut(u64),
+        mut take: impl FnMut(u32, Vec<u8>) -> Result<()>,
+    ) -> Result<()> {
+        archive.check_model(&self.id)?;
+        let plan = Plan::of(archive)?;
+        let mut lanes = archive
+            .chains
+            .iter()
+            .map(|chain| Ok(Lane::new(Coder::from_stream(chain.stream.clone())?)))
+            .collect::<Result<Vec<_>, CodingError>>()?;
+        let mut turns: Vec<_> = (0..plan.streams())
+            .map(|stream| wanted(&plan, stream, only))
+            .collect();
+        let mut half = HalfImages::default();
+        let mut done = 0;
+        loop {
+            let (mut places, mut active) = (Vec::new(), Vec::new());
+            for (turn, lane) in turns.iter_mut().zip(&mut lanes) {
+                if let Some(place) = turn.next() {
+                    places.push(place);
+                    active.push(lane);
+                }
+            }
+            if places.is_empty() {
+                break;
+            }
+            self.pop_tiles(&mut active, &places, &plan, &mut half)?;
+            for place in &places {
+                let tiling = plan.tiling(place.image);
+                let Some(pixels) = half.whole(place.image, tiling)? else {
+                    continue;
+                };
+                check(archive, place.image, &pixels)?;
+                if only.is_none_or(|only| only == place.image) {
+                    take(place.image, pixels)?;
+                }
+            }
+            done += places.len() as u64;
+            progress(done);
+        }
+        if only.is_none() {
+            lanes
+                .iter()
+                .try_for_each(|lane| lane.coder.verify_drained())?;
+        }
+        Ok(())
+    }
+
+    /// Pops a tile from each lane and puts it into its image.
+    fn pop_tiles(
+        &self,
+        lanes: &mut [&mut Lane],
+        places: &[Place],
+        plan: &Plan,
+        half: &mut HalfImages,
+    ) -> Result<()> {
+        for lane in lanes.iter_mut() {
+            lane.size = self.cells.pop(&mut lane.coder)?;
+        }
+        let mut popped = Popped::new(&self.cells, lanes);
+        let parameters = self.model.model.decode(places.len(), None, &mut popped);
+        let passed = popped.finish()?;
+        let parameters = values(parameters);
+        let tiles = self.pop_pixels(lanes, places, plan, &parameters)?;
+
+        let size = self.side().pow(2) * self.colours();
+        let mut input = vec![0; places.len() * size];
+        let tiles = places.iter().zip(tiles);
+        for ((place, coded), tile) in tiles.zip(input.chunks_exact_mut(size)) {
+            let tiling = plan.tiling(place.image);
+            pad(tiling, place.tile, &coded, tile)?;
+            half.add(*place, coded);
+        }
+        Ok(self.push_posteriors(lanes, &passed, self.input(&input))?)
+    }
+
+    /// Pops the pixels of each lane's tile, `[S, S, channels]`.
+    fn pop_pixels(
+        &self,
+        lanes: &mut [&mut Lane],
+        places: &[Place],
+        plan: &Plan,
+        parameters: &[f32],
+    ) -> Result<Vec<Vec<u8>>, CodingError> {
+        let each = parameters.len() / places.len();
+        let likelihood = self.model.model.likelihood();
+        let pop = |((lane, place), parameters): ((&mut &mut Lane, &Place), &[f32])| {
+            let tiling = plan.tiling(place.image);
+            let channels = tiling.channels();
+            let mut tile = vec![0; self.side().pow(2) * channels];
+            let valid = tiling.valid(place.tile);
+            Pixels::new(likelihood, channels, self.colours())?.pop(
+                &mut lane.coder,
+                parameters,
+                &mut tile,
+                valid.as_deref(),
+            )?;
+            Ok(tile)
+        };
+        let items = lanes.par_iter_mut().zip(places);
+        items
+            .zip(parameters.par_chunks_exact(each))
+            .map(pop)
+            .collect()
+    }
+
+    /// Gives back what the latents were popped with when the images were compressed, the last layer
+    /// first.
+    fn push_posteriors(
+        &self,
+        lanes: &mut [&mut Lane],
+        passed: &[Passed],
+        input: Tensor<4>,
+    ) -> Result<(), CodingError> {
+        let model = &self.model.model;
+        let activations = model.encoder().forward(input);
+        for (layer, Passed { state, prior }) in passed.iter().enumerate().rev() {
+            let posterior = model
+                .decoder()
+                .posterior(layer, state.clone(), &activations);
+            let posterior = Gaussians::new(&posterior, posterior.dims()[3] / 2);
+            let push = |(item, lane): (usize, &mut &mut Lane)| {
+                let (prior, posterior) = (prior.item(item), posterior.item(item));
+                let codec = self.cells.codec(lane.size);
+                codec.push_posterior(&mut lane.coder, prior, posterior, &lane.cells[layer])
+            };
+            lanes.par_iter_mut().enumerate().try_for_each(push)?;
+        }
+        Ok(())
+    }
+}
+
+/// The tiles of a stream, the last one first, up to those of the image that is wanted.
+fn wanted(plan: &Plan, stream: usize, only: Option<u32>) -> impl Iterator<Item = Place> {
+    let tiles = plan.tiles(stream).rev();
+    let count = match only {
+        None => usize::MAX,
+        Some(only) => plan
+            .tiles(stream)
+            .position(|place| place.image == only)
+            .map_or(0, |first| plan.tiles(stream).count() - first),
+    };
+    tiles.take(count)
+}
+
+fn check(archive: &Archive, image: u32, pixels: &[u8]) -> Result<()> {
+    let entry = &archive.images[image as usize];
+    let found = pixel_checksum(pixels);
+    if found == entry.checksum {
+        return Ok(());
+    }
+    bail!(
+        "{}: the checksum of its pixels is {found:08x}, expected {:08x}. The archive is damaged, or \
+         this machine computes otherwise than the one that made it: try --kernel-path portable when \
+         compressing",
+        entry.name,
+        entry.checksum
+    )
+}
+
+/// A tile as the network sees it, `[S, S, colours]`, of what was decoded, `[S, S, channels]`.
+fn pad(tiling: &Tiling, tile: usize, coded: &[u8], out: &mut [u8]) -> Result<(), CodingError> {
+    let alone = tiling.alone(tile);
+    let mut image = vec![0; alone.image_len()];
+    alone.paste(coded, 0, &mut image)?;
+    alone.cut(&image, 0, out)
+}
+
+/// Images of which some tiles are decoded and some are not. An image takes no more room than its decoded
+/// tiles, whatever size the archive claims for it.
+#[derive(Default)]
+struct HalfImages(HashMap<u32, Vec<(usize, Vec<u8>)>>);
+
+impl HalfImages {
+    /// Keeps a tile, `[S, S, channels]`.
+    fn add(&mut self, place: Place, tile: Vec<u8>) {
+        let tiles = self.0.entry(place.image).or_default();
+        tiles.push((place.tile, tile));
+    }
+
+    /// The image, if all of its tiles are there.
+    fn whole(&mut self, image: u32, tiling: &Tiling) -> Result<Option<Vec<u8>>> {
+        if self
+            .0
+            .get(&image)
+            .is_none_or(|tiles| tiles.len() < tiling.len())
+        {
+            return Ok(None);
+        }
+        let mut pixels = vec![0; tiling.image_len()];
+        for (tile, values) in self.0.remove(&image).into_iter().flatten() {
+            tiling.paste(&values, tile, &mut pixels)?;
+        }
+        Ok(Some(pixels))
+    }
+}
