@@ -200,7 +200,7 @@ impl Codec<'_> {
             images: plan.chain(stream).to_vec(),
         });
         Compressed {
-            tiles: plan.len(),
+            tiles: plan.tile_count(),
             dimensions: entries.iter().map(values).sum(),
             net_bits,
             seed_bits: 32 * seed_words,

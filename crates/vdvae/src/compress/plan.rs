@@ -100,7 +100,7 @@ impl Plan {
     }
 
     /// Number of tiles of all images.
-    pub fn len(&self) -> usize {
+    pub fn tile_count(&self) -> usize {
         self.tilings.iter().map(Tiling::len).sum()
     }
 
@@ -147,7 +147,7 @@ mod tests {
         let images: Vec<ImageEntry> = sizes.iter().map(|&(h, w)| entry(h, w)).collect();
         for streams in [1, 2, 3, 7, 100] {
             let plan = Plan::deal(&images, 8, 3, streams).unwrap();
-            assert_eq!(plan.streams(), streams.min(plan.len()));
+            assert_eq!(plan.streams(), streams.min(plan.tile_count()));
             let mut seen: Vec<(u32, usize)> = Vec::new();
             let mut lengths = Vec::new();
             for stream in 0..plan.streams() {
