@@ -35,8 +35,8 @@ fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_into_vec().unwrap()
 }
 
-/// 1e-5 of the norm; 3e-2 where factors are rounded to bf16, in the fused backward pass also the
-/// gradients; where the composition subtracts nearly equal sigmoids, it is itself no better than
+/// 1e-5 of the norm. Where factors are rounded to bf16 6e-2, since the fused backward pass rounds the
+/// gradients too, and sums of a few random numbers cancel; whole models: `golden.rs`. Where the composition subtracts nearly equal sigmoids, it is itself no better than
 /// 1e-4.
 fn assert_close(what: &str, fused: &[f32], composed: &[f32]) {
     assert_eq!(fused.len(), composed.len(), "{what}");
@@ -51,7 +51,7 @@ fn assert_close(what: &str, fused: &[f32], composed: &[f32]) {
     let tolerance = if what.starts_with("DmolShape") {
         1e-4
     } else if what.contains("Bf16") {
-        3e-2
+        6e-2
     } else {
         1e-5
     };

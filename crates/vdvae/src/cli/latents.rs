@@ -193,6 +193,7 @@ pub struct InterpolateArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
+  vdvae features runs/photos32 cat.jpg --layer 0 --out f.safetensors
   vdvae features runs/photos32 pictures/ --layer 4 --out f.npz
   vdvae features runs/photos32 --split train --layer 7 --pooled --out f.safetensors
 
