@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{architecture, print_json};
 use crate::architecture::{Architecture, LatentShare, Operations};
 use crate::cli::InfoArgs;
-use crate::config::{Config, Preset};
+use crate::config::{Config, Preset, Upsample};
 use crate::console::results;
 use crate::error::usage;
 use crate::memory::training_memory;
@@ -22,6 +22,10 @@ struct Report {
     /// Number of stochastic layers.
     depth: usize,
     encoder_blocks: usize,
+    /// Whether layers add to the top-down state.
+    topdown_residual: bool,
+    /// How lower resolutions enter higher ones.
+    upsample: Upsample,
     image_size: usize,
     image_channels: usize,
     /// Latent variables at each resolution.
@@ -49,6 +53,8 @@ pub fn run(arguments: &InfoArgs) -> Result<()> {
         parameters: architecture.parameters(),
         depth: architecture.stochastic_depth(),
         encoder_blocks: architecture.enc_blocks.len(),
+        topdown_residual: architecture.topdown_residual,
+        upsample: architecture.upsample,
         image_size: architecture.image_size,
         image_channels: architecture.image_channels,
         latents: architecture.latents(),
@@ -151,6 +157,15 @@ fn print_report(report: &Report) -> Result<()> {
         out,
         "stochastic depth  {depth} layers (encoder: {encoder} blocks)"
     )?;
+    if !report.topdown_residual {
+        writeln!(
+            out,
+            "top-down state    replaced by each layer (not residual)"
+        )?;
+    }
+    if report.upsample == Upsample::Conv {
+        writeln!(out, "upsampling        learned 1x1 convolutions")?;
+    }
     writeln!(
         out,
         "\nlatent variables  layers      number  share up to here"

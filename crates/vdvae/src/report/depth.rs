@@ -97,7 +97,8 @@ fn draw_variants(card: &mut Card, points: &[&DepthPoint], (x, y): (&Scale, &Scal
         card.curve(&line, colour, &clip);
         for point in own {
             let at = (x.at(point.depth as f64), y.at(point.bits_per_dim));
-            card.dot(at, colour);
+            let hint = format!("{}: {:.4} bits/dim", point.name, point.bits_per_dim);
+            card.named_dot(at, colour, &hint);
         }
         if let Some(&(_, last)) = line.last() {
             labels.push((last, variant, colour));
@@ -133,3 +134,6 @@ fn means(points: &[&DepthPoint]) -> Vec<(usize, f64)> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

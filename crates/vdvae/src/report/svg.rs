@@ -76,9 +76,18 @@ impl Card {
     }
 
     /// A dot.
-    pub fn dot(&mut self, (x, y): (f64, f64), colour: &str) {
+    pub fn dot(&mut self, at: (f64, f64), colour: &str) {
+        self.named_dot(at, colour, "");
+    }
+
+    /// A dot with what a pointer over it is told.
+    pub fn named_dot(&mut self, (x, y): (f64, f64), colour: &str, hint: &str) {
+        let hint = match hint {
+            "" => String::new(),
+            hint => format!("<title>{}</title>", escape(hint)),
+        };
         self.element(format_args!(
-            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\" fill=\"{colour}\" stroke=\"#fff\"/>"
+            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\" fill=\"{colour}\" stroke=\"#fff\">{hint}</circle>"
         ));
     }
 

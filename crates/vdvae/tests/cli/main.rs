@@ -8,6 +8,7 @@ mod pictures;
 mod report;
 #[path = "../support/mod.rs"]
 mod support;
+mod sweep;
 mod training;
 mod words;
 

@@ -19,7 +19,7 @@ pub const IMAGES: usize = 70;
 pub const RGB: usize = 3 * SIDE * SIDE;
 
 /// `tiny.toml`.
-const TINY: &str = r#"
+pub const TINY: &str = r#"
 [model]
 image_size = 8
 width = 16

@@ -32,6 +32,11 @@ fn defaults_fill_what_a_file_leaves_out() {
     assert_eq!(config.model.likelihood, Likelihood::Dmol);
     assert_eq!((config.model.bits, config.model.num_mixtures), (8, 10));
     assert_eq!((config.data.shift, config.data.flip), (None, false));
+    let published = (true, Upsample::Nearest);
+    assert_eq!(
+        (config.model.topdown_residual, config.model.upsample),
+        published
+    );
 }
 
 #[test]
@@ -57,6 +62,20 @@ fn a_file_with_a_typo() {
     );
     let hopeless = file_fault("[data]\nqqqqqq = 1\n");
     assert!(hopeless.ends_with("the keys are data.flip, data.scale, data.shift, data.source"));
+}
+
+#[test]
+fn ablations_that_do_not_exist() {
+    let upsample = edited_fault("upsample = \"nearest\"", "upsample = \"bilinear\"");
+    assert!(upsample.starts_with("my.toml:"), "{upsample}");
+    for part in ["model.upsample", "bilinear", "`nearest`", "`conv`"] {
+        assert!(upsample.contains(part), "no {part} in {upsample}");
+    }
+    let residual = edited_fault("topdown_residual = true", "topdown_residual = 0");
+    let expected = "model.topdown_residual: expected true or false, found 0";
+    assert!(residual.ends_with(expected), "{residual}");
+    let typo = edited_fault("upsample = ", "upsampel = ");
+    assert!(typo.ends_with("did you mean `model.upsample`?"), "{typo}");
 }
 
 #[test]
