@@ -34,7 +34,7 @@ pub fn bits_by_depth_svg(points: &[DepthPoint], title: &str) -> String {
         .iter()
         .filter(|point| point.bits_per_dim.is_finite())
         .collect();
-    let subtitle = "test split; each dot a run, lines through the means over seeds";
+    let subtitle = "bits/dim on the test split; each dot a run, lines through the means over seeds";
     let mut card = Card::new(title, subtitle, HEIGHT);
     if points.is_empty() {
         card.text(WIDTH / 2.0, HEIGHT / 2.0, "middle", "no finished run yet");
@@ -71,7 +71,6 @@ fn draw_depths(card: &mut Card, points: &[&DepthPoint], x: &Scale) {
     }
     let middle = (LEFT + RIGHT) / 2.0;
     card.text(middle, BOTTOM + 44.0, "middle", "stochastic layers");
-    card.text(LEFT - 8.0, TOP - 10.0, "end", "bits/dim");
 }
 
 fn draw_variants(card: &mut Card, points: &[&DepthPoint], (x, y): (&Scale, &Scale)) {

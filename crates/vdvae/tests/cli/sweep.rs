@@ -262,5 +262,5 @@ fn ablations_pass_through_every_command() {
     );
     lab.train("--out published").succeeds();
     lab.run("eval published --checkpoint run/checkpoints/best.safetensors")
-        .fails(2, &["run/checkpoints/best.safetensors", "upsample"]);
+        .fails(1, &["run/checkpoints/best.safetensors", "upsample"]);
 }
