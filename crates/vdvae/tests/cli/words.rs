@@ -117,8 +117,9 @@ fn every_command_teaches_by_examples_that_are_right() {
     for command in std::iter::once("").chain(names.iter().map(String::as_str)) {
         let help = lab.run(&format!("{command} --help")).succeeds();
         assert_eq!(help.err, "");
-        let examples: Vec<&str> = help
-            .out
+        // An example may be continued on the next line, as in a shell.
+        let joined = help.out.replace(" \\\n      ", " ");
+        let examples: Vec<&str> = joined
             .lines()
             .filter(|line| line.starts_with("  vdvae "))
             .collect();
