@@ -1,5 +1,6 @@
 //! Convolutions on their own: the first and last of the model, and the projections of latents.
 
+use crate::blank::Blank;
 use crate::bottleneck::check_length;
 use crate::grid::{Grid, Map};
 use crate::layer::{Finish, Layer, Source};
@@ -97,6 +98,51 @@ pub fn forward(shape: &Conv, x: &[f32], weights: &[f32], bias: &[f32], y: &mut [
     if shape.pixels() == 0 {
         return;
     }
+    let to = Map::new(y, shape.plain(), shape.c_out, Precision::Fp32);
+    // SAFETY: all lengths were checked, and nobody else uses what is borrowed mutably.
+    unsafe { run(shape, x, weights, bias, Finish::Store { to, add: None }) };
+}
+
+/// What a stochastic layer does to the state, into new memory, which need not be cleared: the
+/// convolution of the latents `z`, plus `x` `[batch, height, width, c_out]`, plus the last
+/// `c_out` channels of `p` `[batch, height, width, .. + c_out]`, the prior's features.
+///
+/// # Panics
+/// If a slice does not have the length that the shape says, or `p` has too few channels.
+pub fn forward_onto(
+    shape: &Conv,
+    z: &[f32],
+    weights: &[f32],
+    bias: &[f32],
+    (x, p): (&[f32], &[f32]),
+) -> Vec<f32> {
+    shape.check(z.len(), weights.len());
+    check_length("bias", bias.len(), shape.c_out);
+    check_length("x", x.len(), shape.pixels() * shape.c_out);
+    let channels = p.len().checked_div(shape.pixels()).unwrap_or(shape.c_out);
+    check_length("p", p.len(), shape.pixels() * channels.max(shape.c_out));
+    let mut y = Blank::new(x.len());
+    let x = Map::of(x, shape.plain(), shape.c_out, Precision::Fp32);
+    let finish = Finish::StoreOnto {
+        to: Map { at: y.at(), ..x },
+        x,
+        p: Map::of(p, shape.plain(), channels, Precision::Fp32),
+    };
+    // SAFETY: all lengths were checked; every pixel of `y` is written.
+    unsafe {
+        if shape.pixels() > 0 {
+            run(shape, z, weights, bias, finish);
+        }
+        y.written()
+    }
+}
+
+/// The convolution of all pixels, of which there are some.
+///
+/// # Safety
+/// Lengths must have been checked; the buffers of `finish` must be alive and of the same pixels,
+/// the one that is written used by nobody else.
+unsafe fn run(shape: &Conv, x: &[f32], weights: &[f32], bias: &[f32], finish: Finish) {
     enter(shape.operations(), || {
         let mut room = None;
         let from = shape.bordered(x, shape.c_in, &mut room);
@@ -108,12 +154,9 @@ pub fn forward(shape: &Conv, x: &[f32], weights: &[f32], bias: &[f32], y: &mut [
             weights: Weights::forward(weights, rows, shape.c_out, shape.pixels()),
             bias: Some(bias),
             outputs: shape.c_out,
-            finish: Finish::Store {
-                to: Map::new(y, shape.plain(), shape.c_out, Precision::Fp32),
-                add: None,
-            },
+            finish,
         };
-        // SAFETY: all buffers were checked and are distinct, the border is clear.
+        // SAFETY: promised by the caller, the border is clear.
         unsafe { layer.run(shape.pixels()) };
     });
 }

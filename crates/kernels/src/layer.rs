@@ -9,7 +9,7 @@ use crate::multiply::{CHUNK, GRANULE, Product, Rows, multiply};
 use crate::pack::Weights;
 use crate::parallel::for_ranges;
 use crate::precision::{Pairs, Precision, Single};
-use crate::rows::{gelu_row, round_row, slope_row};
+use crate::rows::{add_rows, gelu_row, round_row, slope_row};
 use crate::scratch::Scratch;
 use crate::simd::Simd;
 use crate::tile::Segment;
@@ -50,6 +50,8 @@ impl Source {
 pub(crate) enum Finish {
     /// Stores `h`, plus another buffer if given.
     Store { to: Map, add: Option<Map> },
+    /// Stores `h` plus two other buffers, of the second its last channels.
+    StoreOnto { to: Map, x: Map, p: Map },
     /// Stores gelu(h), and `h` itself if asked, both of the same precision.
     Gelu { to: Map, save: Option<Map> },
     /// Stores `h * gelu'(of)`, both buffers of the same precision.
@@ -219,7 +221,8 @@ impl Layer<'_> {
     unsafe fn finish<S: Simd>(&self, s: S, first: usize, count: usize, output: &[f32]) {
         let grid = match self.finish {
             Finish::Store { .. } => return,
-            Finish::Gelu { to, .. }
+            Finish::StoreOnto { to, .. }
+            | Finish::Gelu { to, .. }
             | Finish::TimesSlope { to, .. }
             | Finish::InputGradient { to, .. } => to.grid,
         };
@@ -251,6 +254,10 @@ pub(crate) unsafe fn finish_row<S: Simd>(
     unsafe {
         match *finish {
             Finish::Store { .. } => {}
+            Finish::StoreOnto { to, x, p } => {
+                let p = p.pixel(pixel).add(p.channels - n);
+                add_rows(s, [h, x.pixel(pixel), p], to.at_place(place), n);
+            }
             Finish::Gelu { to, save } => {
                 let save = save.map(|map| map.pixel(pixel));
                 gelu_row(s, to.precision, h, save, to.at_place(place), n);

@@ -90,6 +90,24 @@ pub(crate) unsafe fn slope_row<S: Simd>(
     }
 }
 
+/// `to = from[0] + from[1] + from[2]` for `count` numbers.
+///
+/// # Safety
+/// All pointers must be valid for `count` numbers.
+#[inline(always)]
+pub(crate) unsafe fn add_rows<S: Simd>(s: S, from: [*const f32; 3], to: *mut f32, count: usize) {
+    let mut i = 0;
+    while i < count {
+        let n = S::LANES.min(count - i);
+        // SAFETY: no more numbers from `i` on than there are.
+        unsafe {
+            let [a, b, c] = from.map(|from| load(s, from.add(i), n));
+            store(s, to.add(i), s.add(s.add(a, b), c), n);
+        }
+        i += n;
+    }
+}
+
 /// `to = from` in pairs, for `count` numbers.
 ///
 /// # Safety

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{assert_close, bits, numbers, on_every_path, poisoned, with_threads};
-use vdvae_kernels::conv::{Conv, backward, forward};
+use vdvae_kernels::conv::{Conv, backward, forward, forward_onto};
 use vdvae_kernels::naive;
 
 fn wide(numbers: &[f32]) -> Vec<f64> {
@@ -76,6 +76,29 @@ fn forward_and_backward_agree_with_the_naive_twin() {
 }
 
 #[test]
+fn a_convolution_is_added_to_the_state_and_the_features() {
+    for shape in shapes() {
+        for offset in [0, 3, 16] {
+            let channels = offset + shape.c_out;
+            let z = numbers(shape.pixels() * shape.c_in, 1, 1.0);
+            let w = numbers(shape.weight_length(), 2, 0.5);
+            let b = numbers(shape.c_out, 3, 0.5);
+            let x = numbers(shape.pixels() * shape.c_out, 4, 1.0);
+            let p = numbers(shape.pixels() * channels, 5, 1.0);
+            let mut expected = naive::conv_forward(&shape, &wide(&z), &w, &b);
+            for (i, sum) in expected.iter_mut().enumerate() {
+                let (pixel, channel) = (i / shape.c_out, i % shape.c_out);
+                *sum += f64::from(x[i]) + f64::from(p[pixel * channels + offset + channel]);
+            }
+            on_every_path(|path| {
+                let y = forward_onto(&shape, &z, &w, &b, (&x, &p));
+                assert_close(&format!("{path} {shape:?} {offset}"), &y, expected.clone());
+            });
+        }
+    }
+}
+
+#[test]
 fn threads_change_no_bit() {
     let shape = conv(3, 24, 19, 33, 70, 3);
     let x = numbers(shape.pixels() * shape.c_in, 1, 1.0);
@@ -87,7 +110,8 @@ fn threads_change_no_bit() {
         let (mut dw, mut db) = (poisoned(w.len()), poisoned(b.len()));
         forward(&shape, &x, &w, &b, &mut y);
         backward(&shape, &x, &w, &dy, Some(&mut dx), &mut dw, &mut db);
-        [y, dx, dw, db].map(|r| bits(&r))
+        let onto = forward_onto(&shape, &x, &w, &b, (&dy, &dy));
+        [y, dx, dw, db, onto].map(|r| bits(&r))
     };
     on_every_path(|path| {
         let one = with_threads(1, compute);

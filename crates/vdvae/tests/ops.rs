@@ -204,14 +204,16 @@ fn latents() {
         |[posterior, prior]| composed::gaussian_kl(posterior, prior),
     );
     compare(
-        "features",
+        "state with latents",
         [
             inputs.tensor([3, 4, 4, 7]),
             prior,
-            inputs.tensor([3, 4, 4, 7]),
+            inputs.tensor([3, 4, 4, 5]),
+            inputs.tensor([1, 1, 5, 7]),
+            inputs.tensor([1, 1, 1, 7]),
         ],
-        |[x, prior, z]| ops::add_features(x, prior, z),
-        |[x, prior, z]| composed::add_features(x, prior, z),
+        |[x, prior, z, w, b]| ops::add_latents(x, prior, z, (w, b.reshape([7]))),
+        |[x, prior, z, w, b]| composed::add_latents(x, prior, z, (w, b.reshape([7]))),
     );
 }
 

@@ -29,12 +29,6 @@ pub fn kl_per_element(z: usize, q: &[f64], p: &[f64]) -> Vec<f64> {
     (0..elements).map(element).collect()
 }
 
-/// Twin of [`super::features::add_features`].
-pub fn add_features(channels: usize, offset: usize, x: &[f64], p: &[f64], z: &[f64]) -> Vec<f64> {
-    let at = |i: usize| i / channels * (offset + channels) + offset + i % channels;
-    (0..x.len()).map(|i| x[i] + p[at(i)] + z[i]).collect()
-}
-
 /// Twin of [`super::pool::avg_pool`].
 pub fn avg_pool(shape: &PoolShape, x: &[f64]) -> Vec<f64> {
     let (d, c_in) = (shape.factor, shape.c_in);

@@ -219,6 +219,7 @@ impl Winograd<'_> {
         let width = self.from.grid.width;
         let to = match self.finish {
             Finish::Store { to, .. }
+            | Finish::StoreOnto { to, .. }
             | Finish::Gelu { to, .. }
             | Finish::TimesSlope { to, .. }
             | Finish::InputGradient { to, .. } => to.grid,

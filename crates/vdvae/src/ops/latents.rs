@@ -1,6 +1,7 @@
 //! Diagonal Gaussians: drawing latents, and what they cost.
 
 use burn::tensor::{Tensor, TensorData};
+use vdvae_kernels::conv::{self, Conv};
 use vdvae_kernels::elementwise::{features, latents};
 
 use super::fused::{CpuOperation, apply, is_cpu};
@@ -74,17 +75,32 @@ pub fn gaussian_log_ratio(posterior: Tensor<4>, prior: Tensor<4>, z: Tensor<4>) 
         .reshape([batch])
 }
 
-/// `x` [B, H, W, C] plus the last C channels of `prior` [B, H, W, 2Z + C], the features that the prior
-/// passes on, plus what the latents say, `z` [B, H, W, C].
-pub fn add_features(x: Tensor<4>, prior: Tensor<4>, z: Tensor<4>) -> Tensor<4> {
+/// What a stochastic layer does to the state: `x` [B, H, W, C] plus the last C channels of `prior`
+/// [B, H, W, 2Z + C], the features that the prior passes on, plus the convolution of the latents `z`
+/// [B, H, W, Z] with `weight` [k, k, Z, C] and `bias` `[C]`.
+pub fn add_latents(
+    x: Tensor<4>,
+    prior: Tensor<4>,
+    z: Tensor<4>,
+    (weight, bias): (Tensor<4>, Tensor<1>),
+) -> Tensor<4> {
     if !is_cpu(&x.device()) {
-        return composed::add_features(x, prior, z);
+        return composed::add_latents(x, prior, z, (weight, bias));
     }
-    let shape = x.dims();
-    let offset = prior.dims()[3] - shape[3];
+    let [batch, height, width, c_in] = z.dims();
+    let [kernel, _, _, c_out] = weight.dims();
+    let projection = Conv {
+        batch,
+        height,
+        width,
+        c_in,
+        c_out,
+        kernel,
+    };
+    let [x, prior, z] = [x, prior, z].map(Tensor::into_dispatch);
     apply(
-        AddFeatures { shape, offset },
-        [x.into_dispatch(), prior.into_dispatch(), z.into_dispatch()],
+        AddLatents { projection },
+        [x, prior, z, weight.into_dispatch(), bias.into_dispatch()],
     )
 }
 
@@ -163,52 +179,55 @@ impl CpuOperation<2> for GaussianKl {
 }
 
 #[derive(Clone, Debug)]
-struct AddFeatures {
-    /// [B, H, W, C].
-    shape: [usize; 4],
-    /// Channels of the prior before its features.
-    offset: usize,
+struct AddLatents {
+    projection: Conv,
 }
 
-impl CpuOperation<3> for AddFeatures {
-    /// Length of the prior's output.
-    type Saved = usize;
-    const KEEPS_INPUTS: bool = false;
+impl CpuOperation<5> for AddLatents {
+    type Saved = ();
 
     fn name(&self) -> String {
-        "add features".to_owned()
+        "add latents".to_owned()
     }
 
     fn output_shape(&self) -> Vec<usize> {
-        self.shape.to_vec()
+        CpuOperation::output_shape(&self.projection)
     }
 
-    fn passes_on(&self) -> [bool; 3] {
-        [true, false, true]
+    fn passes_on(&self) -> [bool; 5] {
+        [true, false, false, false, false]
     }
 
-    fn forward(&self, [x, p, z]: [&[f32]; 3], saved: Option<&mut Option<usize>>) -> Vec<f32> {
-        let mut out = vec![0.0; x.len()];
-        features::add_features(self.shape[3], self.offset, (x, p, z), &mut out);
-        saved.map(|saved| saved.insert(p.len()));
-        out
+    fn forward(
+        &self,
+        [x, prior, z, weight, bias]: [&[f32]; 5],
+        saved: Option<&mut Option<()>>,
+    ) -> Vec<f32> {
+        saved.map(|saved| saved.insert(()));
+        conv::forward_onto(&self.projection, z, weight, bias, (x, prior))
     }
 
     fn backward(
         &self,
-        _: [&[f32]; 3],
-        &p: &usize,
+        [_, prior, z, weight, bias]: [&[f32]; 5],
+        saved: &(),
         gradient: &[f32],
-        _: [bool; 3],
-    ) -> [Option<Vec<f32>>; 3] {
-        let mut dp = vec![0.0; p];
-        features::add_features_backward(self.shape[3], self.offset, gradient, &mut dp);
-        [None, Some(dp), None]
+        wanted: [bool; 5],
+    ) -> [Option<Vec<f32>>; 5] {
+        let mut dprior = vec![0.0; prior.len()];
+        let channels = self.projection.c_out;
+        let offset = (prior.len() - gradient.len()) / self.projection.pixels().max(1);
+        features::add_features_backward(channels, offset, gradient, &mut dprior);
+        let convolved = [z, weight, bias];
+        let [_, _, rest @ ..] = wanted;
+        let [dz, dweight, dbias] = self.projection.backward(convolved, saved, gradient, rest);
+        [None, Some(dprior), dz, dweight, dbias]
     }
 }
 
 pub(super) mod composed {
     use super::*;
+    use crate::ops::composed::conv;
 
     /// [`super::draw`] of Burn's operations.
     pub fn draw(gaussian: Tensor<4>, temperature: f32, eps: Tensor<4>) -> Tensor<4> {
@@ -241,10 +260,15 @@ pub(super) mod composed {
         (pv.clone() - qv).add_scalar(-0.5) + spread * (pv * -2.0).exp() * 0.5
     }
 
-    /// [`super::add_features`] of Burn's operations.
-    pub fn add_features(x: Tensor<4>, prior: Tensor<4>, z: Tensor<4>) -> Tensor<4> {
+    /// [`super::add_latents`] of Burn's operations.
+    pub fn add_latents(
+        x: Tensor<4>,
+        prior: Tensor<4>,
+        z: Tensor<4>,
+        (weight, bias): (Tensor<4>, Tensor<1>),
+    ) -> Tensor<4> {
         let channels = x.dims()[3];
         let first = prior.dims()[3] - channels;
-        x + prior.narrow(3, first, channels) + z
+        x + prior.narrow(3, first, channels) + conv(z, weight, bias)
     }
 }

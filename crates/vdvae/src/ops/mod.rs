@@ -16,7 +16,7 @@ mod resample;
 pub use bottleneck::{BottleneckWeights, Compute, bottleneck};
 pub use conv::conv;
 pub use dmol::{DmolShape, dmol_nll, dmol_sample};
-pub use latents::{add_features, draw, gaussian_kl, gaussian_kl_per_element, gaussian_log_ratio};
+pub use latents::{add_latents, draw, gaussian_kl, gaussian_kl_per_element, gaussian_log_ratio};
 
 pub use optimizer::{AdamW, Moments, adamw, sum_of_squares};
 pub use resample::{average_pool, upsample_add};

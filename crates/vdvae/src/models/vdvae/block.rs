@@ -66,7 +66,13 @@ impl Conv {
 
     /// [B, H, W, C_in] to [B, H, W, C_out].
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        ops::conv(x, self.weight.val(), self.bias.val())
+        let (weight, bias) = self.parameters();
+        ops::conv(x, weight, bias)
+    }
+
+    /// Weight and bias.
+    pub fn parameters(&self) -> (Tensor<4>, Tensor<1>) {
+        (self.weight.val(), self.bias.val())
     }
 }
 
@@ -118,6 +124,6 @@ impl Bottleneck {
     }
 
     fn weights(&self) -> ops::BottleneckWeights {
-        [&self.c1, &self.c2, &self.c3, &self.c4].map(|conv| (conv.weight.val(), conv.bias.val()))
+        [&self.c1, &self.c2, &self.c3, &self.c4].map(Conv::parameters)
     }
 }

@@ -239,7 +239,7 @@ impl TopDownBlock {
         } else {
             x.zeros_like()
         };
-        let x = ops::add_features(state, prior, self.z_proj.forward(z));
+        let x = ops::add_latents(state, prior, z, self.z_proj.parameters());
         let x = self.resnet.forward(x);
         latents.see_state(layer, &x);
         (x, kl)
