@@ -87,7 +87,7 @@ fn main() {
         rayon::current_num_threads()
     );
     // On a thread of the pool, as a training loop would run.
-    rayon::scope(|_| measure_all());
+    vdvae_kernels::parallel::awake(measure_all);
 }
 
 fn measure_all() {

@@ -5,7 +5,7 @@ use crate::bottleneck::check_length;
 use crate::grid::{Grid, Map};
 use crate::layer::{Finish, Layer, Source};
 use crate::pack::Weights;
-use crate::parallel::{Shared, enter};
+use crate::parallel::{Shared, enter, for_jobs};
 use crate::precision::Precision;
 use crate::scratch::Scratch;
 use crate::sizes::{check_images, product};
@@ -147,11 +147,12 @@ unsafe fn run(shape: &Conv, x: &[f32], weights: &[f32], bias: &[f32], finish: Fi
         let mut room = None;
         let from = shape.bordered(x, shape.c_in, &mut room);
         let rows = shape.kernel * shape.kernel * shape.c_in;
+        let weights = Weights::forward(weights, rows, shape.c_out, shape.pixels());
         let layer = Layer {
             source: Source::Map(from),
             segments: from.grid.segments(shape.kernel, shape.c_in),
             precision: Precision::Fp32,
-            weights: Weights::forward(weights, rows, shape.c_out, shape.pixels()),
+            weights: &weights,
             bias: Some(bias),
             outputs: shape.c_out,
             finish,
@@ -201,7 +202,7 @@ pub fn backward(
             bias: Shared(dbias.as_mut_ptr()),
         };
         // SAFETY: all buffers were checked and are distinct, the border is clear.
-        unsafe { gradient.run(shape.plain()) };
+        unsafe { for_jobs(&[gradient.job()]) };
         if let Some(dx) = dx {
             data_gradient(shape, weights, dy, dx);
         }
@@ -212,11 +213,12 @@ fn data_gradient(shape: &Conv, weights: &[f32], dy: &[f32], dx: &mut [f32]) {
     let mut room = None;
     let from = shape.bordered(dy, shape.c_out, &mut room);
     let taps = shape.kernel * shape.kernel;
+    let weights = Weights::transposed(weights, taps, shape.c_in, shape.c_out, shape.c_in);
     let layer = Layer {
         source: Source::Map(from),
         segments: from.grid.segments(shape.kernel, shape.c_out),
         precision: Precision::Fp32,
-        weights: Weights::transposed(weights, taps, shape.c_in, shape.c_out, shape.c_in),
+        weights: &weights,
         bias: None,
         outputs: shape.c_in,
         finish: Finish::Store {

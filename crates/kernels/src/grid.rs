@@ -3,6 +3,7 @@
 use crate::parallel::Shared;
 use crate::precision::Precision;
 use crate::tile::Segment;
+use std::ops::Range;
 
 /// The pixels of a batch of images, each image perhaps inside a border of one zero pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,11 @@ impl Grid {
         let (row, column) = (pixel / self.width, pixel % self.width);
         let (image, row) = (row / self.height, row % self.height);
         (image * self.rows() + row + 1) * self.line() + column + 1
+    }
+
+    /// The same for only so many images.
+    pub fn images(self, batch: usize) -> Self {
+        Self { batch, ..self }
     }
 
     /// The places of the pixels from this one on, without a division for each.
@@ -163,6 +169,20 @@ impl Map {
         }
     }
 
+    /// Some of the images.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn images(self, range: &Range<usize>) -> Self {
+        assert!(range.end <= self.grid.batch);
+        let skipped = self.grid.images(range.start).places() * self.elements();
+        Self {
+            at: Shared(self.at.0.wrapping_add(skipped)),
+            grid: self.grid.images(range.len()),
+            ..self
+        }
+    }
+
     /// Elements of a pixel.
     #[inline(always)]
     pub fn elements(self) -> usize {
@@ -177,6 +197,17 @@ impl Map {
     pub unsafe fn pixel(self, pixel: usize) -> *mut f32 {
         // SAFETY: within the buffer, whose length was checked.
         unsafe { self.at.0.add(self.grid.place(pixel) * self.elements()) }
+    }
+
+    /// The first element of a pixel of which the place inside a border is known.
+    ///
+    /// # Safety
+    /// As for [`Map::pixel`]; the place must be that of the pixel where the grid has a border.
+    #[inline(always)]
+    pub unsafe fn spot(self, pixel: usize, place: usize) -> *mut f32 {
+        let place = if self.grid.border == 0 { pixel } else { place };
+        // SAFETY: promised by the caller.
+        unsafe { self.at_place(place) }
     }
 
     /// The first element at a place.

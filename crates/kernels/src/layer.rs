@@ -4,12 +4,12 @@
 //! a chunk of pixels at a time, so that what follows finds its numbers in the cache.
 
 use crate::detect::{Kernel, dispatch};
-use crate::grid::Map;
+use crate::grid::{Grid, Map};
 use crate::multiply::{CHUNK, GRANULE, Product, Rows, multiply};
 use crate::pack::Weights;
 use crate::parallel::for_ranges;
 use crate::precision::{Pairs, Precision, Single};
-use crate::rows::{add_rows, gelu_row, round_row, slope_row};
+use crate::rows::{More, add_rows, gelu_row, round_row, slope_row};
 use crate::scratch::Scratch;
 use crate::simd::Simd;
 use crate::tile::Segment;
@@ -54,8 +54,8 @@ pub(crate) enum Finish {
     StoreOnto { to: Map, x: Map, p: Map },
     /// Stores gelu(h), and `h` itself if asked, both of the same precision.
     Gelu { to: Map, save: Option<Map> },
-    /// Stores `h * gelu'(of)`, both buffers of the same precision.
-    TimesSlope { to: Map, of: Map },
+    /// Stores `h * gelu'(of)`, and gelu(of) if asked, all buffers of the same precision.
+    TimesSlope { to: Map, of: Map, gelu: Option<Map> },
     /// Splits `h` by channels into those of two inputs: stores `h * gelu'(of)`, plus another
     /// buffer for the first if given.
     InputGradient {
@@ -66,6 +66,23 @@ pub(crate) enum Finish {
     },
 }
 
+impl Finish {
+    /// How the pixels lie in those buffers that have a border, if there are any.
+    #[inline(always)]
+    fn grid(&self) -> Grid {
+        match *self {
+            Finish::Gelu { to, .. } => to.grid,
+            Finish::TimesSlope { to, gelu, .. } => match gelu {
+                Some(gelu) if to.grid.border == 0 => gelu.grid,
+                _ => to.grid,
+            },
+            Finish::Store { to, .. }
+            | Finish::StoreOnto { to, .. }
+            | Finish::InputGradient { to, .. } => to.grid,
+        }
+    }
+}
+
 /// A convolution with what comes before and after it.
 pub(crate) struct Layer<'a> {
     pub source: Source,
@@ -73,7 +90,7 @@ pub(crate) struct Layer<'a> {
     pub segments: Vec<Segment>,
     /// What inputs and weights are multiplied as.
     pub precision: Precision,
-    pub weights: Weights<'a>,
+    pub weights: &'a Weights<'a>,
     /// One number per output, if any.
     pub bias: Option<&'a [f32]>,
     /// Output channels.
@@ -142,7 +159,7 @@ impl Layer<'_> {
     fn product(&self) -> Product<'_> {
         Product {
             segments: &self.segments,
-            weights: &self.weights,
+            weights: self.weights,
             bias: self.bias,
             outputs: self.outputs,
             offset: 0,
@@ -219,14 +236,10 @@ impl Layer<'_> {
     /// What follows the multiplication.
     #[inline(always)]
     unsafe fn finish<S: Simd>(&self, s: S, first: usize, count: usize, output: &[f32]) {
-        let grid = match self.finish {
-            Finish::Store { .. } => return,
-            Finish::StoreOnto { to, .. }
-            | Finish::Gelu { to, .. }
-            | Finish::TimesSlope { to, .. }
-            | Finish::InputGradient { to, .. } => to.grid,
-        };
-        let mut places = grid.places_from(first);
+        if let Finish::Store { .. } = self.finish {
+            return;
+        }
+        let mut places = self.finish.grid().places_from(first);
         for i in 0..count {
             // SAFETY: pixels within their buffers, scratch rows within the scratch.
             unsafe {
@@ -237,7 +250,7 @@ impl Layer<'_> {
     }
 }
 
-/// What becomes of the `n` outputs `h` of a pixel, whose place in `to` is given.
+/// What becomes of the `n` outputs `h` of a pixel, whose place inside a border is given.
 ///
 /// # Safety
 /// The pixel must be one of the buffers', and `h` readable for `n` numbers.
@@ -256,68 +269,28 @@ pub(crate) unsafe fn finish_row<S: Simd>(
             Finish::Store { .. } => {}
             Finish::StoreOnto { to, x, p } => {
                 let p = p.pixel(pixel).add(p.channels - n);
-                add_rows(s, [h, x.pixel(pixel), p], to.at_place(place), n);
+                add_rows(s, [h, x.pixel(pixel), p], to.spot(pixel, place), n);
             }
             Finish::Gelu { to, save } => {
                 let save = save.map(|map| map.pixel(pixel));
-                gelu_row(s, to.precision, h, save, to.at_place(place), n);
+                gelu_row(s, to.precision, h, save, to.spot(pixel, place), n);
             }
-            Finish::TimesSlope { to, of } => {
+            Finish::TimesSlope { to, of, gelu } => {
                 let of = of.pixel(pixel);
-                slope_row(s, to.precision, h, of, None, to.at_place(place), n);
+                let gelu = gelu.map(|map| map.spot(pixel, place));
+                let more = More { gelu, add: None };
+                slope_row(s, to.precision, h, of, more, to.spot(pixel, place), n);
             }
             Finish::InputGradient { to, of, add, rest } => {
                 let add = add.map(|map| map.pixel(pixel).cast_const());
-                let (of, n_to, place) = (of.pixel(pixel), to.channels, to.at_place(place));
-                slope_row(s, to.precision, h, of, add, place, n_to);
+                let (of, n_to) = (of.pixel(pixel), to.channels);
+                let more = More { gelu: None, add };
+                slope_row(s, to.precision, h, of, more, to.spot(pixel, place), n_to);
                 if let Some((to, of)) = rest {
                     let h = h.add(n - to.channels);
-                    let (of, n_to, pixel) = (of.pixel(pixel), to.channels, to.pixel(pixel));
-                    slope_row(s, to.precision, h, of, None, pixel, n_to);
+                    let (of, n_to, to) = (of.pixel(pixel), to.channels, to.pixel(pixel));
+                    slope_row(s, Precision::Fp32, h, of, More::default(), to, n_to);
                 }
-            }
-        }
-    }
-}
-
-/// `to = gelu(from)` for all pixels, and a clear border around.
-///
-/// # Safety
-/// Both buffers must be alive and of the same pixels and channels; `to` must be used by nobody
-/// else.
-pub(crate) unsafe fn activate(from: Map, to: Map) {
-    /// A gelu is about as long as this many multiplications and additions.
-    const OPERATIONS: usize = 60;
-    let pixels = to.grid.pixels();
-    // SAFETY: promised by the caller; the ranges are disjoint.
-    unsafe { to.clear_border() };
-    for_ranges(
-        pixels,
-        GRANULE,
-        pixels * to.channels * OPERATIONS,
-        |range| {
-            dispatch(Activate { from, to, range });
-        },
-    );
-}
-
-struct Activate {
-    from: Map,
-    to: Map,
-    range: Range<usize>,
-}
-
-impl Kernel for Activate {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let mut places = self.to.grid.places_from(self.range.start);
-        for pixel in self.range {
-            // SAFETY: `activate` requires valid buffers, its ranges are disjoint.
-            unsafe {
-                let (from, to) = (self.from.pixel(pixel), self.to.at_place(places.next()));
-                gelu_row(s, Precision::Fp32, from, None, to, self.to.channels);
             }
         }
     }

@@ -1,10 +1,47 @@
 //! Sharing work among the threads of the current rayon pool.
 
+use std::cell::Cell;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Operations (multiplications and additions) below which a second thread costs more than it
 /// saves.
 const WORTH_A_THREAD: usize = 250_000;
+
+/// Work that can be cut into ranges.
+pub struct Job<'a> {
+    /// The ranges cover `0..count` once.
+    pub count: usize,
+    /// All ranges but the last are multiples of this long.
+    pub granule: usize,
+    /// Multiplications and additions in total.
+    pub operations: usize,
+    /// Called with each range.
+    pub body: Box<dyn Fn(Range<usize>) + Sync + 'a>,
+}
+
+/// Does the jobs, which must not depend on one another, on as many threads as they are worth.
+pub fn for_jobs(jobs: &[Job]) {
+    let threads = threads();
+    let operations: usize = jobs.iter().map(|job| job.operations).sum();
+    if threads == 1 || operations < 2 * WORTH_A_THREAD {
+        for job in jobs.iter().filter(|job| job.count > 0) {
+            (job.body)(0..job.count);
+        }
+        return;
+    }
+    // A few tasks a thread even out what other programs take; the ranges change no result.
+    let most = (operations / WORTH_A_THREAD).min(4 * threads);
+    run(jobs.iter().flat_map(|job| {
+        let granules = job.count.div_ceil(job.granule);
+        let tasks = (most as f64 * job.operations as f64 / operations as f64).round();
+        let tasks = (tasks as usize).clamp(granules.min(1), granules);
+        (0..tasks).map(move |task| {
+            let range = share(job.count, job.granule, task, tasks);
+            move || (job.body)(range)
+        })
+    }));
+}
 
 /// Calls `body` with ranges that cover `0..count` once, on as many threads as the work
 /// (`operations` in total) is worth; all ranges but the last are multiples of `granule` long.
@@ -14,24 +51,130 @@ pub fn for_ranges(
     operations: usize,
     body: impl Fn(Range<usize>) + Sync,
 ) {
-    let granules = count.div_ceil(granule);
-    let threads = rayon::current_num_threads();
-    let tasks = (operations / WORTH_A_THREAD).min(granules);
-    if threads == 1 || tasks < 2 {
-        if count > 0 {
-            body(0..count);
-        }
-        return;
+    for_jobs(&[Job {
+        count,
+        granule,
+        operations,
+        body: Box::new(body),
+    }]);
+}
+
+/// Calls `body` with ranges that cover `0..count` once, of `granule` items or, where there are
+/// fewer for each thread, not so many. As many items as the threads can share evenly are done by
+/// one thread each: what one layer leaves for the next stays in that thread's cache. In a call for
+/// the others, the threads may share the work inside.
+pub fn for_items(
+    count: usize,
+    granule: usize,
+    operations: usize,
+    body: impl Fn(Range<usize>) + Sync,
+) {
+    let mut threads = threads();
+    if operations < 2 * WORTH_A_THREAD {
+        threads = 1;
     }
-    // A few tasks a thread even out what other programs take; the ranges change no result.
-    let tasks = tasks.min(4 * threads);
-    rayon::scope(|scope| {
-        for task in 1..tasks {
-            let body = &body;
-            scope.spawn(move |_| body(share(count, granule, task, tasks)));
+    let each = count / threads;
+    let whole = each * threads;
+    if whole > 0 {
+        let tasks = threads * (each / granule).max(1);
+        let ranges = (0..tasks).map(|task| share(whole, 1, task, tasks));
+        let body = &body;
+        if threads == 1 {
+            ranges.for_each(body);
+        } else {
+            run(ranges.map(|range| move || body(range)));
         }
-        body(share(count, granule, 0, tasks));
+    }
+    if whole < count {
+        body(whole..count);
+    }
+}
+
+/// Runs `body`, during which no thread of the pool falls asleep: waking one takes longer than many
+/// an operation.
+pub fn awake<T: Send>(body: impl FnOnce() -> T + Send) -> T {
+    /// Ends the watch, also after a panic.
+    struct End<'a>(&'a AtomicBool);
+    impl Drop for End<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Release);
+        }
+    }
+    if rayon::current_num_threads() == 1 {
+        return body();
+    }
+    let done = AtomicBool::new(false);
+    rayon::scope(|scope| {
+        let end = End(&done);
+        let own = rayon::current_thread_index();
+        let done = &done;
+        scope.spawn_broadcast(move |_, context| {
+            if Some(context.index()) != own {
+                watch(done);
+            }
+        });
+        let result = body();
+        drop(end);
+        result
+    })
+}
+
+/// Does the pool's tasks until `done`.
+fn watch(done: &AtomicBool) {
+    /// Looks without success, about 10 microseconds, after which other programs may run.
+    const PATIENCE: u32 = 200;
+    let mut looks = 0;
+    while !done.load(Ordering::Acquire) {
+        if rayon::yield_now() == Some(rayon::Yield::Executed) {
+            looks = 0;
+        } else if looks < PATIENCE {
+            looks += 1;
+            std::hint::spin_loop();
+        } else {
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// Runs tasks on all threads, the first on this one.
+fn run<T: FnOnce() + Send>(mut tasks: impl Iterator<Item = T>) {
+    let own = tasks.next();
+    let tasks: Vec<T> = tasks.collect();
+    rayon::scope(|scope| {
+        for task in tasks {
+            scope.spawn(move |_| alone(task));
+        }
+        if let Some(own) = own {
+            alone(own);
+        }
     });
+}
+
+/// Threads that may share work here.
+fn threads() -> usize {
+    if ALONE.get() {
+        1
+    } else {
+        rayon::current_num_threads()
+    }
+}
+
+thread_local! {
+    /// Whether this thread is inside a task: then it does alone what the task would share.
+    static ALONE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a task.
+fn alone(body: impl FnOnce()) {
+    /// Puts back what was, also after a panic.
+    struct Before(bool);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            ALONE.set(self.0);
+        }
+    }
+    let _before = Before(ALONE.replace(true));
+    body();
 }
 
 /// Runs `body` on a thread of the pool where it is worth it, so that the ranges inside it start

@@ -1,6 +1,6 @@
 //! Rows of a pixel's channels: what is done to them between convolutions.
 
-use crate::gelu::{gelu, slope};
+use crate::gelu::{gelu, gelu_and_slope, slope};
 use crate::precision::Precision;
 use crate::simd::Simd;
 
@@ -46,8 +46,17 @@ pub(crate) unsafe fn gelu_row<S: Simd>(
     }
 }
 
-/// `to = gradient * gelu'(of) (+ add)` for `count` numbers; `of` and `to` hold elements of
-/// `precision`, and nothing is added to pairs.
+/// What [`slope_row`] may do beside its work.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct More {
+    /// Receives gelu(of).
+    pub gelu: Option<*mut f32>,
+    /// Added to the result; not to pairs.
+    pub add: Option<*const f32>,
+}
+
+/// `to = gradient * gelu'(of)` for `count` numbers, and more if asked; `of`, `to` and the gelu hold
+/// elements of `precision`.
 ///
 /// # Safety
 /// All pointers must be valid for `count` numbers.
@@ -57,7 +66,7 @@ pub(crate) unsafe fn slope_row<S: Simd>(
     precision: Precision,
     gradient: *const f32,
     of: *const f32,
-    add: Option<*const f32>,
+    more: More,
     to: *mut f32,
     count: usize,
 ) {
@@ -68,9 +77,17 @@ pub(crate) unsafe fn slope_row<S: Simd>(
             match precision {
                 Precision::Fp32 => {
                     let n = S::LANES.min(count - i);
-                    let factor = slope(s, load(s, of.add(i), n));
+                    let of = load(s, of.add(i), n);
+                    let factor = match more.gelu {
+                        Some(to) => {
+                            let (value, factor) = gelu_and_slope(s, of);
+                            store(s, to.add(i), value, n);
+                            factor
+                        }
+                        None => slope(s, of),
+                    };
                     let gradient = load(s, gradient.add(i), n);
-                    let value = match add {
+                    let value = match more.add {
                         Some(add) => s.fma(gradient, factor, load(s, add.add(i), n)),
                         None => s.mul(gradient, factor),
                     };
@@ -81,7 +98,16 @@ pub(crate) unsafe fn slope_row<S: Simd>(
                     let n = (2 * S::LANES).min(count - i);
                     let [of_a, of_b] = s.widen_pairs(load(s, of.add(i / 2), n.div_ceil(2)));
                     let [a, b] = load_two(s, gradient.add(i), n);
-                    let (a, b) = (s.mul(a, slope(s, of_a)), s.mul(b, slope(s, of_b)));
+                    let (factor_a, factor_b) = match more.gelu {
+                        Some(to) => {
+                            let (gelu_a, factor_a) = gelu_and_slope(s, of_a);
+                            let (gelu_b, factor_b) = gelu_and_slope(s, of_b);
+                            store_pairs(s, to.add(i / 2), gelu_a, gelu_b, n);
+                            (factor_a, factor_b)
+                        }
+                        None => (slope(s, of_a), slope(s, of_b)),
+                    };
+                    let (a, b) = (s.mul(a, factor_a), s.mul(b, factor_b));
                     store_pairs(s, to.add(i / 2), a, b, n);
                     i += n;
                 }

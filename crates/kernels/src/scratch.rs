@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 
 /// Buffers that a thread keeps at most; the smallest ones are freed first.
-const KEPT: usize = 12;
+const KEPT: usize = 32;
 
 thread_local! {
     /// Buffers not in use. A kernel takes one out and puts it back, so that a task which this

@@ -5,10 +5,10 @@
 //! order of all additions is fixed by the shape alone.
 
 use crate::detect::{Kernel, dispatch};
-use crate::grid::{Grid, Map};
+use crate::grid::Map;
 use crate::layer::Source;
 use crate::pack::vectors;
-use crate::parallel::{Shared, for_ranges};
+use crate::parallel::{Job, Shared};
 use crate::precision::{Arithmetic, Precision, Single};
 use crate::rows::gelu_row;
 use crate::scratch::Scratch;
@@ -27,7 +27,7 @@ pub(crate) fn granule(rows: usize) -> usize {
 /// The gradient of one convolution's weights and bias.
 pub(crate) struct WeightGradient {
     pub source: Source,
-    /// The taps, see [`Grid::segments`].
+    /// The taps, see [`crate::grid::Grid::segments`].
     pub segments: Vec<Segment>,
     /// The gradient with respect to the convolution's outputs.
     pub slope: Map,
@@ -41,19 +41,23 @@ impl WeightGradient {
     /// Computes both gradients.
     ///
     /// # Safety
-    /// All buffers must be alive; those written must be used by nobody else, borders of those
-    /// read must be clear where segments reach them.
-    pub unsafe fn run(&self, grid: Grid) {
+    /// All buffers must be alive until the job is done; those written must be used by nobody else,
+    /// borders of those read must be clear where segments reach them.
+    pub unsafe fn job(&self) -> Job<'_> {
         let rows: usize = self.segments.iter().map(|s| s.rows).sum();
-        let pixels = grid.pixels();
-        let operations = 2 * pixels * rows * self.slope.channels;
-        for_ranges(rows, granule(rows), operations, |rows| {
-            dispatch(Part {
-                gradient: self,
-                rows,
-                pixels,
-            });
-        });
+        let pixels = self.slope.grid.pixels();
+        Job {
+            count: rows,
+            granule: granule(rows),
+            operations: 2 * pixels * rows * self.slope.channels,
+            body: Box::new(move |rows| {
+                dispatch(Part {
+                    gradient: self,
+                    rows,
+                    pixels,
+                });
+            }),
+        }
     }
 }
 
@@ -99,7 +103,7 @@ impl Kernel for Part<'_> {
         let mut first = 0;
         while first < self.pixels {
             let count = CHUNK.min(self.pixels - first);
-            // SAFETY: `WeightGradient::run` requires valid buffers, its row ranges are disjoint.
+            // SAFETY: `WeightGradient::job` requires valid buffers, its row ranges are disjoint.
             unsafe {
                 let runs = self.runs(s, first, count, &mut input);
                 self.add_rows(s, &runs, first == 0);

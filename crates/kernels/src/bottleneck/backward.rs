@@ -2,15 +2,16 @@
 
 use super::{Bottleneck, Gradients, Hidden, Inner, Weights, check_length};
 use crate::blank::Blank;
-use crate::grid::Map;
-use crate::layer::{Finish, Layer, Source, activate};
+use crate::grid::{Grid, Map};
+use crate::layer::{Finish, Layer, Source};
 use crate::pack::Weights as Packed;
 use crate::paired::{PairedGradient, Pixels};
-use crate::parallel::{Shared, enter};
+use crate::parallel::{Job, Shared, enter, for_items, for_jobs};
 use crate::precision::Precision;
 use crate::scratch::Scratch;
 use crate::weight_gradient::WeightGradient;
 use crate::winograd::{self, WinogradGradient};
+use std::ops::Range;
 
 /// Computes the gradients with respect to `x`, `act` (if asked), and all weights and biases,
 /// from the gradient `dy` with respect to the output and what [`super::forward()`] kept. All
@@ -119,6 +120,10 @@ unsafe fn run(
     dy: &[f32],
     results: Results,
 ) {
+    let pixels = shape.pixels();
+    if pixels == 0 {
+        return;
+    }
     let inputs = shape.inputs(x, act);
     let map = |at, channels| Map {
         at,
@@ -128,7 +133,6 @@ unsafe fn run(
     let dact = results.dact.filter(|_| shape.c_act > 0);
     let backward = Backward {
         shape,
-        weights,
         x: inputs,
         hidden: hidden
             .maps
@@ -138,11 +142,118 @@ unsafe fn run(
         dx: map(results.dx, shape.c_x),
         dact: dact.map(|at| map(at, shape.c_act)),
     };
-    if shape.pixels() > 0 {
-        // SAFETY: promised by the caller.
-        enter(2 * shape.operations(), || unsafe {
-            backward.run(results.parameters);
+    enter(2 * shape.operations(), || {
+        let weights = transposed_weights(shape, weights, backward.dact.is_some());
+        let groups = shape.groups();
+        let mut rooms = Sums::new(shape, groups);
+        let sums = rooms.at(results.parameters);
+        for_items(groups, 1, 2 * shape.operations(), |range| {
+            for group in range {
+                // SAFETY: promised by the caller; groups have images and sums of their own.
+                unsafe { backward.group(&weights, group, groups, sums[group]) };
+            }
         });
+        // SAFETY: promised by the caller; all groups' sums were computed.
+        unsafe { add_up(shape, &sums) };
+    });
+}
+
+/// Room for the gradients of parameters of all groups but the first, whose place is the result.
+struct Sums(Vec<[Scratch; 8]>);
+
+impl Sums {
+    fn new(shape: &Bottleneck, groups: usize) -> Self {
+        let room = || shape.gradient_lengths().map(Scratch::take);
+        Self((1..groups).map(|_| room()).collect())
+    }
+
+    /// Where each group's sums go.
+    fn at(&mut self, result: [Shared; 8]) -> Vec<[Shared; 8]> {
+        let rooms = self.0.iter_mut();
+        let rooms = rooms.map(|room| room.each_mut().map(|room| Shared(room.as_mut_ptr())));
+        std::iter::once(result).chain(rooms).collect()
+    }
+}
+
+/// Adds the sums of all groups to those of the first, one after the other.
+///
+/// # Safety
+/// All must be readable, and the first writable, for the gradients of the shape, those that pixels
+/// contribute to.
+unsafe fn add_up(shape: &Bottleneck, sums: &[[Shared; 8]]) {
+    let Some((to, others)) = sums.split_first().filter(|sums| !sums.1.is_empty()) else {
+        return;
+    };
+    let lengths = shape.gradient_lengths();
+    let jobs = std::array::from_fn::<_, 8, _>(|i| Job {
+        count: lengths[i],
+        granule: 1 << 10,
+        // An addition waits for memory about as long as these many take.
+        operations: 8 * others.len() * lengths[i],
+        body: Box::new(move |range| {
+            // SAFETY: promised by the caller; ranges are disjoint.
+            unsafe {
+                let part = |sums: &[Shared; 8]| sums[i].0.add(range.start);
+                let to = std::slice::from_raw_parts_mut(part(to), range.len());
+                for other in others {
+                    let other = std::slice::from_raw_parts(part(other), range.len());
+                    to.iter_mut()
+                        .zip(other)
+                        .for_each(|(to, other)| *to += other);
+                }
+            }
+        }),
+    });
+    for_jobs(&jobs);
+}
+
+/// What lies between the gradients of data and those of parameters.
+#[derive(Clone, Copy)]
+struct Between {
+    /// Gradients with respect to the outputs of the first three convolutions before gelu; the latter
+    /// two with the border that convolutions need.
+    slopes: [Map; 3],
+    /// Their gelu as the convolutions after them read it; only in single precision.
+    gelu: Option<[Map; 3]>,
+}
+
+/// Room for what lies between.
+struct Rooms {
+    slopes: [Scratch; 3],
+    gelu: Option<[Scratch; 3]>,
+}
+
+impl Rooms {
+    fn new(shape: &Bottleneck) -> Self {
+        let size = shape.bordered().places() * shape.precision.elements(shape.mid);
+        let three = || [(); 3].map(|()| Scratch::take(size));
+        Self {
+            slopes: three(),
+            gelu: (shape.precision == Precision::Fp32).then(three),
+        }
+    }
+
+    fn maps(&mut self, shape: &Bottleneck) -> Between {
+        let (plain, bordered) = (shape.plain(), shape.bordered());
+        let maps = |[a, b, c]: &mut [Scratch; 3], grids: [Grid; 3]| {
+            let map = |room, grid| Map::new(room, grid, shape.mid, shape.precision);
+            [map(a, grids[0]), map(b, grids[1]), map(c, grids[2])]
+        };
+        let gelu = self.gelu.as_mut();
+        Between {
+            slopes: maps(&mut self.slopes, [plain, bordered, bordered]),
+            gelu: gelu.map(|gelu| maps(gelu, [bordered, bordered, plain])),
+        }
+    }
+}
+
+impl Between {
+    fn images(&self, range: &Range<usize>) -> Self {
+        let maps = |maps: [Map; 3]| maps.map(|map| map.images(range));
+        Self {
+            slopes: maps(self.slopes),
+            gelu: self.gelu.map(maps),
+        }
     }
 }
 
@@ -167,10 +278,30 @@ impl Bottleneck {
     }
 }
 
+/// The weights as the data gradients want them, of the first layer those of `x` alone unless
+/// `want_dact`.
+fn transposed_weights(
+    shape: &Bottleneck,
+    weights: &Weights,
+    want_dact: bool,
+) -> [Packed<'static>; 4] {
+    let transposed = |weights, kernel: usize, c_in, c_out, columns| match shape.precision {
+        Precision::Fp32 => Packed::transposed(weights, kernel * kernel, c_in, c_out, columns),
+        Precision::Bf16 => Packed::transposed_pairs(weights, kernel * kernel, c_in, c_out, columns),
+    };
+    let (mid, kernel, c_in) = (shape.mid, shape.kernel, shape.c_x + shape.c_act);
+    let columns = if want_dact { c_in } else { shape.c_x };
+    [
+        transposed(weights.w1, 1, c_in, mid, columns),
+        shape.inner_weights(transposed(weights.w2, kernel, mid, mid, mid)),
+        shape.inner_weights(transposed(weights.w3, kernel, mid, mid, mid)),
+        transposed(weights.w4, 1, mid, shape.c_out, mid),
+    ]
+}
+
 /// The buffers of a backward pass.
 struct Backward<'a> {
     shape: &'a Bottleneck,
-    weights: &'a Weights<'a>,
     x: (Map, Option<Map>),
     hidden: [Map; 3],
     dy: Map,
@@ -179,180 +310,168 @@ struct Backward<'a> {
 }
 
 impl Backward<'_> {
+    /// All gradients of a group of images.
+    ///
     /// # Safety
-    /// As for [`run`].
-    unsafe fn run(&self, [w1, b1, w2, b2, w3, b3, w4, b4]: [Shared; 8]) {
-        let (plain, bordered) = (self.shape.plain(), self.shape.bordered());
-        let (mid, c_out) = (self.shape.mid, self.shape.c_out);
-        let [h1, h2, h3] = self.hidden;
-        let precision = self.shape.precision;
-        let size = bordered.places() * precision.elements(mid);
-        let (mut d3, mut d2) = (Scratch::take(size), Scratch::take(size));
-        let [d3, d2] = [&mut d3, &mut d2].map(|d| Map::new(d, bordered, mid, precision));
-        let d1 = Map { grid: plain, ..d3 };
-        // SAFETY: all buffers are distinct and live until the end of this function; `d1` takes the place of `d3` when that is no longer needed.
-        unsafe {
-            d3.clear_border();
-            Layer {
-                source: Source::Map(self.dy),
-                segments: plain.segments(1, precision.elements(c_out)),
-                precision,
-                weights: self.transposed(self.weights.w4, 1, mid, c_out, mid),
-                bias: None,
-                outputs: mid,
-                finish: Finish::TimesSlope { to: d3, of: h3 },
-            }
-            .run(plain.pixels());
-            self.outer_gradient((h3, None), self.dy, w4, b4);
-            self.inner_gradient(h2, d3, w3, b3);
-            d2.clear_border();
-            self.inner(self.weights.w3, d3, h2, d2);
-            self.inner_gradient(h1, d2, w2, b2);
-            self.inner(self.weights.w2, d2, h1, d1);
-            self.outer_gradient(self.x, d1, w1, b1);
-            self.input(d1);
-        }
-    }
-
-    /// Weights for a data gradient, see [`Packed::transposed`].
-    fn transposed(
-        &self,
-        weights: &[f32],
-        taps: usize,
-        c_in: usize,
-        c_out: usize,
-        columns: usize,
-    ) -> Packed<'static> {
-        match self.shape.precision {
-            Precision::Fp32 => Packed::transposed(weights, taps, c_in, c_out, columns),
-            Precision::Bf16 => Packed::transposed_pairs(weights, taps, c_in, c_out, columns),
-        }
-    }
-
-    /// The data gradient through an inner convolution and the gelu before it.
-    unsafe fn inner(&self, weights: &[f32], from: Map, of: Map, to: Map) {
-        let (mid, kernel) = (self.shape.mid, self.shape.kernel);
-        let layer = Inner {
-            from,
-            kernel,
-            weights: self.transposed(weights, kernel * kernel, mid, mid, mid),
-            bias: None,
-            finish: Finish::TimesSlope { to, of },
+    /// As for [`run`]; nobody else may use the same images or sums.
+    unsafe fn group(&self, weights: &[Packed; 4], group: usize, groups: usize, sums: [Shared; 8]) {
+        let batch = self.shape.batch;
+        let images = batch * group / groups..batch * (group + 1) / groups;
+        let shape = Bottleneck {
+            batch: images.len(),
+            ..*self.shape
         };
+        let part = |map: Map| map.images(&images);
+        let group = Backward {
+            shape: &shape,
+            x: (part(self.x.0), self.x.1.map(part)),
+            hidden: self.hidden.map(part),
+            dy: part(self.dy),
+            dx: part(self.dx),
+            dact: self.dact.map(part),
+        };
+        let mut rooms = Rooms::new(&shape);
+        let between = rooms.maps(&shape);
+        let (together, operations) = (shape.images_together(), shape.operations());
+        for_items(shape.batch, together, operations, |images| {
+            // SAFETY: promised by the caller; ranges of images are disjoint.
+            unsafe { group.data(weights, &between, &images) };
+        });
         // SAFETY: promised by the caller.
-        unsafe { layer.run() };
+        unsafe { group.parameters(&between, sums) };
     }
 
-    /// The data gradient through the first convolution and gelu, and around the block.
-    unsafe fn input(&self, from: Map) {
-        let shape = self.shape;
-        let (x, act) = self.x;
-        let rest = self.dact.zip(act);
-        let outputs = shape.c_x + rest.map_or(0, |_| shape.c_act);
-        let c_in = shape.c_x + shape.c_act;
-        let layer = Layer {
+    /// The gradients with respect to the data of some images, layer after layer.
+    ///
+    /// # Safety
+    /// As for [`run`]; nobody else may use the same images of what is written.
+    unsafe fn data(&self, weights: &[Packed; 4], between: &Between, images: &Range<usize>) {
+        let (shape, kernel) = (self.shape, self.shape.kernel);
+        let part = |map: Map| map.images(images);
+        let [h1, h2, h3] = self.hidden.map(part);
+        let (x, act) = (part(self.x.0), self.x.1.map(part));
+        let (dy, dx) = (part(self.dy), part(self.dx));
+        let Between { slopes, gelu } = between.images(images);
+        let [d1, d2, d3] = slopes;
+        let [g1, g2, g3] = gelu.map_or([None; 3], |gelu| gelu.map(Some));
+        let outer = |from: Map, weights, outputs, finish| Layer {
             source: Source::Map(from),
-            segments: from.grid.segments(1, from.elements()),
+            segments: dy.grid.segments(1, shape.precision.elements(from.channels)),
             precision: shape.precision,
-            weights: self.transposed(self.weights.w1, 1, c_in, shape.mid, outputs),
+            weights,
             bias: None,
             outputs,
-            finish: Finish::InputGradient {
-                to: self.dx,
-                of: x,
-                add: shape.residual.then_some(self.dy),
-                rest,
-            },
+            finish,
         };
-        // SAFETY: promised by the caller.
-        unsafe { layer.run(shape.pixels()) };
+        let inner = |from, weights, finish| Inner {
+            from,
+            kernel,
+            weights,
+            bias: None,
+            finish,
+        };
+        let slope = |to, of, gelu| Finish::TimesSlope { to, of, gelu };
+        let rest = self.dact.map(part).zip(act);
+        let input = Finish::InputGradient {
+            to: dx,
+            of: x,
+            add: shape.residual.then_some(dy),
+            rest,
+        };
+        let [w1, w2, w3, w4] = weights;
+        let inputs = shape.c_x + rest.map_or(0, |_| shape.c_act);
+        // SAFETY: promised by the caller; all buffers are distinct, borders are cleared before they
+        // are read.
+        unsafe {
+            for map in [Some(d2), Some(d3), g1, g2].into_iter().flatten() {
+                map.clear_border();
+            }
+            outer(dy, w4, shape.mid, slope(d3, h3, g3)).run(dy.grid.pixels());
+            inner(d3, w3, slope(d2, h2, g2)).run();
+            inner(d2, w2, slope(d1, h1, g1)).run();
+            outer(d1, w1, inputs, input).run(dy.grid.pixels());
+        }
     }
 
-    /// Gradients of a 1x1 convolution that read `gelu(inputs)`.
-    unsafe fn outer_gradient(
-        &self,
-        inputs: (Map, Option<Map>),
-        slope: Map,
-        weights: Shared,
-        bias: Shared,
-    ) {
-        let source = Source::Gelu(inputs.0, inputs.1);
+    /// The gradients with respect to the parameters, `w1`, `b1`, `w2` and so on.
+    ///
+    /// # Safety
+    /// As for [`run`]; [`Backward::data`] must have been called for all images.
+    unsafe fn parameters(&self, between: &Between, to: [Shared; 8]) {
         // SAFETY: promised by the caller.
         unsafe {
-            match self.shape.precision {
-                Precision::Bf16 => self.paired_gradient(inputs, 1, slope, weights, bias),
-                Precision::Fp32 => WeightGradient {
-                    source,
-                    segments: self.shape.plain().segments(1, source.channels()),
-                    slope,
-                    weights,
-                    bias,
-                }
-                .run(slope.grid),
+            match between.gelu {
+                Some(gelu) => self.single_parameters(between.slopes, gelu, to),
+                None => self.paired_parameters(between.slopes, to),
             }
         }
     }
 
-    /// Gradients of a convolution that read `gelu(inputs)`, of operands rounded to bfloat16.
-    unsafe fn paired_gradient(
+    /// [`Backward::parameters`] in single precision.
+    unsafe fn single_parameters(
         &self,
-        inputs: (Map, Option<Map>),
-        kernel: usize,
-        slope: Map,
-        weights: Shared,
-        bias: Shared,
+        [d1, d2, d3]: [Map; 3],
+        [g1, g2, g3]: [Map; 3],
+        [w1, b1, w2, b2, w3, b3, w4, b4]: [Shared; 8],
     ) {
-        let gradient = PairedGradient {
-            source: Pixels {
-                first: inputs.0,
-                second: inputs.1,
-                gelu: true,
-            },
+        let direct = |source: Source, kernel, grid: Grid, slope, weights, bias| WeightGradient {
+            segments: grid.segments(kernel, source.channels()),
+            source,
             slope,
-            grid: match kernel {
-                1 => self.shape.plain(),
-                _ => self.shape.bordered(),
-            },
-            kernel,
             weights,
             bias,
         };
-        // SAFETY: promised by the caller.
-        unsafe { gradient.run() };
-    }
-
-    /// Gradients of an inner convolution that read `gelu(h)`.
-    unsafe fn inner_gradient(&self, h: Map, slope: Map, weights: Shared, bias: Shared) {
-        if self.shape.precision == Precision::Bf16 {
-            // SAFETY: promised by the caller.
-            return unsafe {
-                self.paired_gradient((h, None), self.shape.kernel, slope, weights, bias)
-            };
-        }
-        let grid = self.shape.bordered();
-        let mut room = Scratch::take(grid.places() * self.shape.mid);
-        let source = Map::new(&mut room, grid, self.shape.mid, Precision::Fp32);
+        let (plain, kernel) = (self.shape.plain(), self.shape.kernel);
+        let (x, act) = self.x;
+        let first = direct(Source::Gelu(x, act), 1, plain, d1, w1, b1);
+        let last = direct(Source::Map(g3), 1, plain, self.dy, w4, b4);
         // SAFETY: promised by the caller.
         unsafe {
-            activate(h, source);
-            if winograd::suits(grid) {
-                WinogradGradient {
-                    source,
-                    slope,
-                    weights,
-                    bias,
-                }
-                .run();
+            if winograd::suits(g1.grid) {
+                let inner = [
+                    WinogradGradient::new(g1, d2, w2, b2),
+                    WinogradGradient::new(g2, d3, w3, b3),
+                ];
+                let [second, third] = inner.each_ref().map(|gradient| gradient.sum());
+                for_jobs(&[first.job(), second, third, last.job()]);
+                for_jobs(&inner.each_ref().map(|gradient| gradient.back()));
             } else {
-                WeightGradient {
-                    source: Source::Map(source),
-                    segments: grid.segments(self.shape.kernel, self.shape.mid),
-                    slope,
-                    weights,
-                    bias,
-                }
-                .run(grid);
+                let second = direct(Source::Map(g1), kernel, g1.grid, d2, w2, b2);
+                let third = direct(Source::Map(g2), kernel, g2.grid, d3, w3, b3);
+                for_jobs(&[first.job(), second.job(), third.job(), last.job()]);
             }
+        }
+    }
+
+    /// [`Backward::parameters`] of factors rounded to bfloat16.
+    unsafe fn paired_parameters(
+        &self,
+        [d1, d2, d3]: [Map; 3],
+        [w1, b1, w2, b2, w3, b3, w4, b4]: [Shared; 8],
+    ) {
+        let gradient = |first, second, kernel, slope, weights, bias| {
+            let grid = match kernel {
+                1 => self.shape.plain(),
+                _ => self.shape.bordered(),
+            };
+            let source = Pixels {
+                first,
+                second,
+                gelu: true,
+            };
+            PairedGradient::new(source, slope, (kernel, grid), weights, bias)
+        };
+        let ([h1, h2, h3], kernel) = (self.hidden, self.shape.kernel);
+        let mut gradients = [
+            gradient(self.x.0, self.x.1, 1, d1, w1, b1),
+            gradient(h1, None, kernel, d2, w2, b2),
+            gradient(h2, None, kernel, d3, w3, b3),
+            gradient(h3, None, 1, self.dy, w4, b4),
+        ];
+        // SAFETY: promised by the caller.
+        unsafe {
+            for_jobs(gradients.each_mut().map(|g| g.lay_out()).as_flattened());
+            for_jobs(&gradients.each_ref().map(|g| g.job()));
         }
     }
 }

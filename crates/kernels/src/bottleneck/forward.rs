@@ -5,9 +5,10 @@ use crate::blank::Blank;
 use crate::grid::Map;
 use crate::layer::{Finish, Layer, Source};
 use crate::pack::Weights as Packed;
-use crate::parallel::{Shared, enter};
+use crate::parallel::{Shared, enter, for_items};
 use crate::precision::Precision;
 use crate::scratch::Scratch;
+use std::ops::Range;
 
 /// Computes the block's output `y` `[batch, height, width, c_out]`; keeps in `hidden` what
 /// [`super::backward()`] needs, if asked.
@@ -71,95 +72,125 @@ unsafe fn run(
     y: Shared,
     save: Option<[Shared; 3]>,
 ) {
-    if shape.pixels() > 0 {
-        // SAFETY: promised by the caller.
-        enter(shape.operations(), || unsafe {
-            layers(shape, x, act, weights, y, save);
-        });
+    let pixels = shape.pixels();
+    if pixels == 0 {
+        return;
     }
+    let hidden = Map {
+        at: y,
+        grid: shape.plain(),
+        channels: shape.mid,
+        precision: shape.precision,
+    };
+    let (x, act) = shape.inputs(x, act);
+    enter(shape.operations(), || {
+        let forward = Forward {
+            shape,
+            x,
+            act,
+            weights: forward_weights(shape, weights),
+            biases: [weights.b1, weights.b2, weights.b3, weights.b4],
+            y: Map {
+                at: y,
+                channels: shape.c_out,
+                ..x
+            },
+            save: save
+                .map(|save| save.map(|at| Some(Map { at, ..hidden })))
+                .unwrap_or_default(),
+        };
+        for_items(
+            shape.batch,
+            shape.images_together(),
+            shape.operations(),
+            // SAFETY: promised by the caller; ranges of images are disjoint.
+            |images| unsafe { forward.layers(&images) },
+        );
+    });
 }
 
-/// The four layers, one after the other.
-///
-/// # Safety
-/// As for [`run`].
-unsafe fn layers(
-    shape: &Bottleneck,
-    x: &[f32],
-    act: Option<&[f32]>,
-    weights: &Weights,
-    y: Shared,
-    save: Option<[Shared; 3]>,
-) {
-    let (plain, bordered, mid) = (shape.plain(), shape.bordered(), shape.mid);
-    let precision = shape.precision;
-    let size = bordered.places() * precision.elements(mid);
-    let (mut g1, mut g2) = (Scratch::take(size), Scratch::take(size));
-    let [g1, g2] = [&mut g1, &mut g2].map(|g| Map::new(g, bordered, mid, precision));
-    let g3 = Map { grid: plain, ..g1 };
-    let save = save
-        .map(|save| save.map(|at| Some(Map { at, ..g3 })))
-        .unwrap_or_default();
-    let (x, act) = shape.inputs(x, act);
-    let y = Map {
-        at: y,
-        channels: shape.c_out,
-        ..x
-    };
-    let inner = |from: Map, w, b, to: Map, save| Inner {
-        from,
-        kernel: shape.kernel,
-        weights: forward_weights(shape, w, &vec![mid; shape.kernel * shape.kernel], mid),
-        bias: Some(b),
-        finish: Finish::Gelu { to, save },
-    };
-    let source = Source::Gelu(x, act);
-    let pixels = shape.pixels();
-    // SAFETY: all buffers are distinct and live until the end of this function; borders are
-    // cleared before they are read.
-    unsafe {
-        g1.clear_border();
-        Layer {
+/// A forward pass.
+struct Forward<'a> {
+    shape: &'a Bottleneck,
+    x: Map,
+    act: Option<Map>,
+    weights: [Packed<'a>; 4],
+    biases: [&'a [f32]; 4],
+    y: Map,
+    save: [Option<Map>; 3],
+}
+
+impl Forward<'_> {
+    /// The four layers of some images, one after the other.
+    ///
+    /// # Safety
+    /// As for [`run`]; nobody else may use the same images of what is written.
+    unsafe fn layers(&self, images: &Range<usize>) {
+        let shape = Bottleneck {
+            batch: images.len(),
+            ..*self.shape
+        };
+        let (plain, bordered, mid) = (shape.plain(), shape.bordered(), shape.mid);
+        let precision = shape.precision;
+        let size = bordered.places() * precision.elements(mid);
+        let (mut g1, mut g2) = (Scratch::take(size), Scratch::take(size));
+        let [g1, g2] = [&mut g1, &mut g2].map(|g| Map::new(g, bordered, mid, precision));
+        let g3 = Map { grid: plain, ..g1 };
+        let save = self.save.map(|save| save.map(|map| map.images(images)));
+        let [w1, w2, w3, w4] = &self.weights;
+        let [b1, b2, b3, b4] = self.biases;
+        let x = self.x.images(images);
+        let source = Source::Gelu(x, self.act.map(|act| act.images(images)));
+        let inner = |from, weights, bias, to, save| Inner {
+            from,
+            kernel: shape.kernel,
+            weights,
+            bias: Some(bias),
+            finish: Finish::Gelu { to, save },
+        };
+        let outer = |source: Source, weights, bias, outputs, finish| Layer {
             source,
             segments: plain.segments(1, source.elements(precision)),
             precision,
-            weights: forward_weights(shape, weights.w1, &[shape.c_x, shape.c_act], mid),
-            bias: Some(weights.b1),
-            outputs: mid,
-            finish: Finish::Gelu {
-                to: g1,
-                save: save[0],
-            },
+            weights,
+            bias: Some(bias),
+            outputs,
+            finish,
+        };
+        let first = Finish::Gelu {
+            to: g1,
+            save: save[0],
+        };
+        let last = Finish::Store {
+            to: self.y.images(images),
+            add: shape.residual.then_some(x),
+        };
+        // SAFETY: all buffers are distinct and live until the end of this function; borders are
+        // cleared before they are read.
+        unsafe {
+            g1.clear_border();
+            outer(source, w1, b1, mid, first).run(shape.pixels());
+            g2.clear_border();
+            inner(g1, w2, b2, g2, save[1]).run();
+            inner(g2, w3, b3, g3, save[2]).run();
+            outer(Source::Map(g3), w4, b4, shape.c_out, last).run(shape.pixels());
         }
-        .run(pixels);
-        g2.clear_border();
-        inner(g1, weights.w2, weights.b2, g2, save[1]).run();
-        inner(g2, weights.w3, weights.b3, g3, save[2]).run();
-        Layer {
-            source: Source::Map(g3),
-            segments: plain.segments(1, g3.elements()),
-            precision,
-            weights: forward_weights(shape, weights.w4, &[mid], shape.c_out),
-            bias: Some(weights.b4),
-            outputs: shape.c_out,
-            finish: Finish::Store {
-                to: y,
-                add: shape.residual.then_some(x),
-            },
-        }
-        .run(pixels);
     }
 }
 
-/// Weights of `groups` of inputs (see [`Packed::paired`]) in the block's precision.
-fn forward_weights<'a>(
-    shape: &Bottleneck,
-    weights: &'a [f32],
-    groups: &[usize],
-    c_out: usize,
-) -> Packed<'a> {
-    match shape.precision {
+/// The weights as the layers want them.
+fn forward_weights<'a>(shape: &Bottleneck, weights: &Weights<'a>) -> [Packed<'a>; 4] {
+    // Groups of inputs as in `Packed::paired`.
+    let packed = |weights: &'a [f32], groups: &[usize], c_out| match shape.precision {
         Precision::Fp32 => Packed::forward(weights, groups.iter().sum(), c_out, shape.pixels()),
         Precision::Bf16 => Packed::paired(weights, groups, c_out),
-    }
+    };
+    let mid = shape.mid;
+    let taps = vec![mid; shape.kernel * shape.kernel];
+    [
+        packed(weights.w1, &[shape.c_x, shape.c_act], mid),
+        shape.inner_weights(packed(weights.w2, &taps, mid)),
+        shape.inner_weights(packed(weights.w3, &taps, mid)),
+        packed(weights.w4, &[mid], shape.c_out),
+    ]
 }

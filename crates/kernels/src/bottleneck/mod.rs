@@ -181,6 +181,27 @@ impl Bottleneck {
         [w1, mid, w2, mid, w3, mid, w4, self.c_out]
     }
 
+    /// Images that are worth reading all weights for.
+    fn images_together(&self) -> usize {
+        /// Pixels below which a thread would mostly read weights.
+        const PIXELS: usize = 256;
+        PIXELS.div_ceil((self.height * self.width).max(1))
+    }
+
+    /// Parts of the batch whose gradients of parameters are summed one by one, and then together.
+    /// The shape alone decides, so that the order of additions is always the same.
+    fn groups(&self) -> usize {
+        /// Bytes that the caches of a few threads can hold for each.
+        const CACHE: usize = 6 << 20;
+        /// Most groups: each has gradients of its own.
+        const MOST: usize = 8;
+        // A gradient for each number of the inputs and outputs; for hidden ones also their gelu.
+        let numbers = 2 * (self.c_x + self.c_act + self.c_out) + 9 * self.mid;
+        let image = 4 * numbers * self.height * self.width;
+        let images = (CACHE / image.max(1)).max(1);
+        self.batch.div_ceil(images).min(MOST)
+    }
+
     /// Elements of each of the hidden activations.
     fn hidden_length(&self) -> usize {
         product(&[self.pixels(), self.precision.elements(self.mid)])
@@ -263,9 +284,21 @@ pub(crate) fn check_length(name: &str, found: usize, expected: usize) {
 struct Inner<'a> {
     from: Map,
     kernel: usize,
-    weights: Packed<'a>,
+    /// As [`Bottleneck::inner_weights`] makes them.
+    weights: &'a Packed<'a>,
     bias: Option<&'a [f32]>,
     finish: Finish,
+}
+
+impl Bottleneck {
+    /// Weights of an inner convolution for the way that these images are convolved.
+    fn inner_weights<'a>(&self, weights: Packed<'a>) -> Packed<'a> {
+        if self.precision == Precision::Fp32 && winograd::suits(self.bordered()) {
+            weights.winograd(self.mid, self.mid)
+        } else {
+            weights
+        }
+    }
 }
 
 impl Inner<'_> {
@@ -292,7 +325,7 @@ impl Inner<'_> {
             if precision == Precision::Fp32 && winograd::suits(grid) {
                 Winograd {
                     from,
-                    weights: weights.winograd(channels, channels),
+                    weights,
                     bias,
                     outputs: channels,
                     finish,

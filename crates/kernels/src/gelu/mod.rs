@@ -73,16 +73,21 @@ fn sigmoid<S: Simd, const N: usize>(s: S, x: S::F, limit: f32, p: &[f32; N], q: 
     s.add(odd, s.splat(0.5))
 }
 
-/// The polynomial of the interval that `|x|` is in.
+/// Where `|x|` lies: its interval, in the lowest four bits, and the polynomial's variable.
 #[inline(always)]
-fn piecewise<S: Simd>(s: S, x: S::F, table: &[[f32; 16]; 6]) -> S::F {
+fn interval<S: Simd>(s: S, x: S::F) -> (S::I, S::F) {
     // Adding 1.5 * 2^23 rounds to an integer, which then stands in the lowest bits.
     const ROUND: f32 = 12_582_912.0;
     let per_width = s.splat(1.0 / WIDTH);
     let a = s.min(s.splat(15.0 * WIDTH), s.abs(x));
     let rounded = s.fma(a, per_width, s.splat(ROUND));
-    let interval = s.to_bits(rounded);
     let t = s.fms(a, per_width, s.sub(rounded, s.splat(ROUND)));
+    (s.to_bits(rounded), t)
+}
+
+/// The polynomial of an interval.
+#[inline(always)]
+fn piecewise<S: Simd>(s: S, (interval, t): (S::I, S::F), table: &[[f32; 16]; 6]) -> S::F {
     let mut sum = s.lookup(&table[5], interval);
     for coefficients in table[..5].iter().rev() {
         sum = s.fma(sum, t, s.lookup(coefficients, interval));
@@ -90,11 +95,25 @@ fn piecewise<S: Simd>(s: S, x: S::F, table: &[[f32; 16]; 6]) -> S::F {
     sum
 }
 
+/// gelu(x), where lookups are fast and its [`interval`] is known.
+#[inline(always)]
+fn gelu_there<S: Simd>(s: S, x: S::F, place: (S::I, S::F)) -> S::F {
+    s.add(s.max(s.splat(0.0), x), piecewise(s, place, &GELU))
+}
+
+/// The derivative likewise.
+#[inline(always)]
+fn slope_there<S: Simd>(s: S, x: S::F, place: (S::I, S::F)) -> S::F {
+    let negative = piecewise(s, place, &SLOPE);
+    let positive = s.sub(s.splat(1.0), negative);
+    s.select(s.lt(x, s.splat(0.0)), negative, positive)
+}
+
 /// gelu(x), within 2e-7 * max(1, |x|).
 #[inline(always)]
 pub fn gelu<S: Simd>(s: S, x: S::F) -> S::F {
     if S::FAST_LOOKUP {
-        s.add(s.max(s.splat(0.0), x), piecewise(s, x, &GELU))
+        gelu_there(s, x, interval(s, x))
     } else {
         s.mul(x, sigmoid(s, x, PHI_LIMIT, &PHI_P, &PHI_Q))
     }
@@ -104,10 +123,19 @@ pub fn gelu<S: Simd>(s: S, x: S::F) -> S::F {
 #[inline(always)]
 pub fn slope<S: Simd>(s: S, x: S::F) -> S::F {
     if S::FAST_LOOKUP {
-        let negative = piecewise(s, x, &SLOPE);
-        let positive = s.sub(s.splat(1.0), negative);
-        s.select(s.lt(x, s.splat(0.0)), negative, positive)
+        slope_there(s, x, interval(s, x))
     } else {
         sigmoid(s, x, SLOPE_LIMIT, &SLOPE_P, &SLOPE_Q)
+    }
+}
+
+/// Both, the same bits as one by one.
+#[inline(always)]
+pub fn gelu_and_slope<S: Simd>(s: S, x: S::F) -> (S::F, S::F) {
+    if S::FAST_LOOKUP {
+        let place = interval(s, x);
+        (gelu_there(s, x, place), slope_there(s, x, place))
+    } else {
+        (gelu(s, x), slope(s, x))
     }
 }

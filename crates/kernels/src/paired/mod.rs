@@ -12,7 +12,7 @@ use steps::Steps;
 
 use crate::detect::{Kernel, dispatch};
 use crate::grid::{Grid, Map};
-use crate::parallel::{Shared, for_ranges};
+use crate::parallel::{Job, Shared};
 use crate::precision::Pairs;
 use crate::scratch::Scratch;
 use crate::simd::Simd;
@@ -25,47 +25,77 @@ const ONES: u32 = 0x3f80_3f80;
 /// The gradient of one convolution's weights and bias.
 pub(crate) struct PairedGradient {
     /// What was convolved, without border.
-    pub source: Pixels,
+    source: Pixels,
     /// The gradient with respect to the convolution's outputs.
-    pub slope: Map,
-    /// The pixels, with the border that the convolution needs.
-    pub grid: Grid,
-    /// Size of the convolution.
-    pub kernel: usize,
+    slope: Map,
     /// Receives the gradient of the weights, taps times channels rows of outputs.
-    pub weights: Shared,
+    weights: Shared,
     /// Receives the gradient of the bias.
-    pub bias: Shared,
+    bias: Shared,
+    steps: Steps,
+    taps: Vec<Tap>,
+    /// Inputs and slopes, laid out in steps.
+    inputs: Scratch,
+    slopes: Scratch,
 }
 
 impl PairedGradient {
+    /// The gradient for a convolution of a size that read `source`; `grid` are its pixels, with the
+    /// border that the convolution needs.
+    pub fn new(
+        source: Pixels,
+        slope: Map,
+        (kernel, grid): (usize, Grid),
+        weights: Shared,
+        bias: Shared,
+    ) -> Self {
+        let steps = Steps::of(grid);
+        let channels = source.channels();
+        Self {
+            source,
+            slope,
+            weights,
+            bias,
+            steps,
+            taps: steps.taps(kernel, channels),
+            inputs: Scratch::take(steps.input_places() * steps.copies() * channels),
+            slopes: Scratch::take(steps.count() * slope.channels),
+        }
+    }
+
+    /// Lays out inputs and slopes.
+    ///
+    /// # Safety
+    /// All buffers must be alive until the jobs are done.
+    pub unsafe fn lay_out(&mut self) -> [Job<'_>; 2] {
+        let slope = Pixels::as_they_are(self.slope);
+        // SAFETY: promised by the caller.
+        unsafe {
+            [
+                self.steps.write_inputs(self.source, &mut self.inputs),
+                self.steps.write(slope, &mut self.slopes),
+            ]
+        }
+    }
+
     /// Computes both gradients.
     ///
     /// # Safety
-    /// All buffers must be alive; those written must be used by nobody else.
-    pub unsafe fn run(&self) {
-        let steps = Steps::of(self.grid);
-        let (channels, outputs) = (self.source.channels(), self.slope.channels);
-        let mut input = Scratch::take(steps.input_places() * steps.copies() * channels);
-        let mut slope = Scratch::take(steps.count() * outputs);
-        // SAFETY: promised by the caller.
-        unsafe {
-            steps.write_inputs(self.source, &mut input);
-            steps.write(Pixels::as_they_are(self.slope), &mut slope);
+    /// What is written must be alive until the job is done, and used by nobody else; the jobs of
+    /// [`PairedGradient::lay_out`] must be done.
+    pub unsafe fn job(&self) -> Job<'_> {
+        let rows = self.taps.len() * self.source.channels();
+        Job {
+            count: rows,
+            granule: granule(rows),
+            operations: 4 * self.steps.count() * rows * self.slope.channels,
+            body: Box::new(move |rows| {
+                dispatch(Part {
+                    gradient: self,
+                    rows,
+                });
+            }),
         }
-        let taps = steps.taps(self.kernel, channels);
-        let rows = taps.len() * channels;
-        let operations = 4 * steps.count() * rows * outputs;
-        for_ranges(rows, granule(rows), operations, |rows| {
-            dispatch(Part {
-                gradient: self,
-                steps,
-                input: &input,
-                slope: &slope,
-                taps: &taps,
-                rows,
-            });
-        });
     }
 }
 
@@ -80,10 +110,6 @@ struct Tap {
 /// Some rows of a gradient.
 struct Part<'a> {
     gradient: &'a PairedGradient,
-    steps: Steps,
-    input: &'a [f32],
-    slope: &'a [f32],
-    taps: &'a [Tap],
     /// Counted over the taps in use.
     rows: Range<usize>,
 }
@@ -96,16 +122,16 @@ impl Kernel for Part<'_> {
         let outputs = self.gradient.slope.channels;
         let ones = f32::from_bits(ONES);
         let mut first = 0;
-        while first < self.steps.count() {
-            let count = CHUNK.min(self.steps.count() - first);
-            // SAFETY: `PairedGradient::run` made inputs and slopes for all steps and taps, and
+        while first < self.gradient.steps.count() {
+            let count = CHUNK.min(self.gradient.steps.count() - first);
+            // SAFETY: `PairedGradient::lay_out` made inputs and slopes for all steps and taps, and
             // the rows of the gradient are disjoint.
             unsafe {
                 self.add_rows(s, first, count);
                 if self.rows.start == 0 {
                     let run = Run {
                         input: &raw const ones,
-                        slope: self.slope.as_ptr().add(first * outputs),
+                        slope: self.gradient.slopes.as_ptr().add(first * outputs),
                         count,
                     };
                     let block = Block {
@@ -133,7 +159,7 @@ impl Part<'_> {
             self.gradient.source.channels(),
             self.gradient.slope.channels,
         );
-        let stride = self.steps.copies() * channels;
+        let stride = self.gradient.steps.copies() * channels;
         let nowhere = Run {
             input: std::ptr::null(),
             slope: std::ptr::null(),
@@ -142,13 +168,14 @@ impl Part<'_> {
         let mut runs = [nowhere; CHUNK];
         let (mut used, mut step) = (0, first);
         while step < first + count {
-            let length = self.steps.run(step, first + count - step);
+            let length = self.gradient.steps.run(step, first + count - step);
             runs[used] = Run {
                 input: self
-                    .input
+                    .gradient
+                    .inputs
                     .as_ptr()
-                    .wrapping_add(self.steps.place(step) * stride),
-                slope: self.slope.as_ptr().wrapping_add(step * outputs),
+                    .wrapping_add(self.gradient.steps.place(step) * stride),
+                slope: self.gradient.slopes.as_ptr().wrapping_add(step * outputs),
                 count: length,
             };
             used += 1;
@@ -156,7 +183,7 @@ impl Part<'_> {
         }
         let mut row = self.rows.start;
         while row < self.rows.end {
-            let (tap, channel) = (&self.taps[row / channels], row % channels);
+            let (tap, channel) = (&self.gradient.taps[row / channels], row % channels);
             let rows = (channels - channel).min(self.rows.end - row);
             let block = Block {
                 runs: &runs[..used],

@@ -4,7 +4,7 @@ use super::Tap;
 use crate::detect::{Kernel, dispatch};
 use crate::gelu::gelu;
 use crate::grid::{Grid, Map};
-use crate::parallel::{Shared, for_ranges};
+use crate::parallel::{Job, Shared};
 use crate::precision::Precision;
 use crate::rows::{load, store};
 use crate::simd::Simd;
@@ -108,39 +108,49 @@ impl Steps {
     ///
     /// # Safety
     /// The buffers must be alive and of the pixels that the steps were made for.
-    pub unsafe fn write(self, from: Pixels, to: &mut [f32]) {
+    pub unsafe fn write(self, from: Pixels, to: &mut [f32]) -> Job<'_> {
         let channels = from.channels();
         assert!(to.len() >= self.count() * channels);
         let to = Shared(to.as_mut_ptr());
-        for_ranges(self.count(), 8, self.operations(from), |range| {
-            dispatch(Write {
-                steps: self,
-                from,
-                to,
-                range,
-            });
-        });
+        Job {
+            count: self.count(),
+            granule: 8,
+            operations: self.operations(from),
+            body: Box::new(move |range| {
+                dispatch(Write {
+                    steps: self,
+                    from,
+                    to,
+                    range,
+                });
+            }),
+        }
     }
 
     /// Lays pixels out as inputs, `[places, copies, channels]`.
     ///
     /// # Safety
     /// As for [`Steps::write`].
-    pub unsafe fn write_inputs(self, from: Pixels, to: &mut [f32]) {
+    pub unsafe fn write_inputs(self, from: Pixels, to: &mut [f32]) -> Job<'_> {
         if self.border == 0 {
             // SAFETY: promised by the caller.
             return unsafe { self.write(from, to) };
         }
         assert!(to.len() >= self.input_places() * 2 * from.channels());
         let to = Shared(to.as_mut_ptr());
-        for_ranges(self.lines(), 1, 2 * self.operations(from), |range| {
-            dispatch(WriteLines {
-                steps: self,
-                from,
-                to,
-                range,
-            });
-        });
+        Job {
+            count: self.lines(),
+            granule: 1,
+            operations: 2 * self.operations(from),
+            body: Box::new(move |range| {
+                dispatch(WriteLines {
+                    steps: self,
+                    from,
+                    to,
+                    range,
+                });
+            }),
+        }
     }
 
     /// What laying pixels out is worth in multiplications and additions.

@@ -8,7 +8,7 @@ use super::transform::{transform_patch_row, transform_slope_row, weight_gradient
 use super::{POSITIONS, Tiles, position_rows};
 use crate::detect::{Kernel, dispatch};
 use crate::grid::Map;
-use crate::parallel::{Shared, for_ranges};
+use crate::parallel::{Job, Shared};
 use crate::precision::Single;
 use crate::scratch::Scratch;
 use crate::simd::Simd;
@@ -17,59 +17,93 @@ use std::ops::Range;
 
 /// Tiles summed before their sum is added to the gradient.
 const CHUNK: usize = 64;
+/// Lines of positions in a transformed tile.
+const LINES: usize = 4;
 /// Rows that are worth a task of their own.
 const GRANULE: usize = 16;
 
 /// The gradient of one convolution's weights and bias.
 pub(crate) struct WinogradGradient {
     /// What the convolution read: bordered, the border clear.
-    pub source: Map,
+    source: Map,
     /// The gradient with respect to the convolution's outputs.
-    pub slope: Map,
+    slope: Map,
     /// Receives the gradient of the weights.
-    pub weights: Shared,
+    weights: Shared,
     /// Receives the gradient of the bias.
-    pub bias: Shared,
+    bias: Shared,
+    sums: Shared,
+    /// What `sums` points to.
+    _room: Scratch,
 }
 
 impl WinogradGradient {
-    /// Computes both gradients.
+    /// The gradient for a convolution that read `source`, bordered, the border clear.
+    pub fn new(source: Map, slope: Map, weights: Shared, bias: Shared) -> Self {
+        let rows = POSITIONS * position_rows(source.channels);
+        let mut room = Scratch::take(rows * slope.channels);
+        Self {
+            source,
+            slope,
+            weights,
+            bias,
+            sums: Shared(room.as_mut_ptr()),
+            _room: room,
+        }
+    }
+
+    /// Computes the gradient of the bias, and the sums that [`WinogradGradient::back`] needs.
     ///
     /// # Safety
-    /// All buffers must be alive; those written must be used by nobody else.
-    pub unsafe fn run(&self) {
+    /// All buffers must be alive until the job is done; those written must be used by nobody else.
+    pub unsafe fn sum(&self) -> Job<'_> {
         let (channels, outputs) = (self.source.channels, self.slope.channels);
-        let mut sums = Scratch::take(POSITIONS * position_rows(channels) * outputs);
-        let sums = Shared(sums.as_mut_ptr());
         let tiles = Tiles::count(self.source.grid);
-        let operations = 2 * POSITIONS * tiles * channels * outputs;
         // Rows are counted by line of positions, then channel; each stands for the four
-        // positions of its line.
-        for_ranges(4 * channels, GRANULE, operations, |rows| {
-            dispatch(Part {
-                gradient: self,
-                sums,
-                rows,
-            });
-        });
-        for_ranges(channels, GRANULE, 60 * channels * outputs, |channels| {
-            dispatch(Back {
-                gradient: self,
-                sums,
-                channels,
-            });
-        });
-        dispatch(ColumnSums {
-            of: self.slope,
-            to: self.bias,
-        });
+        // positions of its line. Ranges of the same line transform the same slopes.
+        let lines_suffice = rayon::current_num_threads() <= LINES;
+        Job {
+            count: LINES * channels,
+            granule: if lines_suffice { channels } else { GRANULE },
+            operations: 2 * POSITIONS * tiles * channels * outputs,
+            body: Box::new(move |rows| {
+                if rows.start == 0 {
+                    dispatch(ColumnSums {
+                        of: self.slope,
+                        to: self.bias,
+                    });
+                }
+                dispatch(Part {
+                    gradient: self,
+                    rows,
+                });
+            }),
+        }
+    }
+
+    /// Computes the gradient of the weights from the sums.
+    ///
+    /// # Safety
+    /// As for [`WinogradGradient::sum`], whose job must be done.
+    pub unsafe fn back(&self) -> Job<'_> {
+        let (channels, outputs) = (self.source.channels, self.slope.channels);
+        Job {
+            count: channels,
+            granule: GRANULE,
+            operations: 60 * channels * outputs,
+            body: Box::new(move |channels| {
+                dispatch(Back {
+                    gradient: self,
+                    channels,
+                });
+            }),
+        }
     }
 }
 
 /// Some rows of the sums.
 struct Part<'a> {
     gradient: &'a WinogradGradient,
-    sums: Shared,
     rows: Range<usize>,
 }
 
@@ -83,7 +117,7 @@ impl Kernel for Part<'_> {
         while row < self.rows.end {
             let line = row / channels;
             let end = self.rows.end.min((line + 1) * channels);
-            // SAFETY: `WinogradGradient::run` requires valid buffers, its rows are disjoint.
+            // SAFETY: `WinogradGradient::sum` requires valid buffers, its rows are disjoint.
             unsafe { self.sum(s, line, row - line * channels..end - line * channels) };
             row = end;
         }
@@ -119,7 +153,7 @@ impl Part<'_> {
                         stride: inputs,
                         rows: inputs,
                         outputs,
-                        to: self.sums.0.add(row * outputs),
+                        to: self.gradient.sums.0.add(row * outputs),
                         first: first == 0,
                     }
                     .add::<S, Single>(s);
@@ -142,7 +176,7 @@ impl Part<'_> {
         patches: &mut [f32],
         slopes: &mut [f32],
     ) {
-        let WinogradGradient { source, slope, .. } = *self.gradient;
+        let WinogradGradient { source, slope, .. } = self.gradient;
         let (channels, outputs) = (source.channels, slope.channels);
         let inputs = range.len();
         for i in 0..count {
@@ -165,7 +199,6 @@ impl Part<'_> {
 /// Transforms the sums of some input channels back.
 struct Back<'a> {
     gradient: &'a WinogradGradient,
-    sums: Shared,
     channels: Range<usize>,
 }
 
@@ -178,7 +211,7 @@ impl Kernel for Back<'_> {
         for channel in self.channels {
             // SAFETY: rows of the sums and of the gradient, each written by one thread.
             unsafe {
-                let from = self.sums.0.add(channel * n);
+                let from = self.gradient.sums.0.add(channel * n);
                 let to = self.gradient.weights.0.add(channel * n);
                 weight_gradient(s, from, position_rows(channels) * n, n, to, channels * n);
             }

@@ -109,7 +109,7 @@ pub(crate) struct Winograd<'a> {
     /// Bordered, the border clear.
     pub from: Map,
     /// As [`Weights::winograd`] makes them.
-    pub weights: Weights<'a>,
+    pub weights: &'a Weights<'a>,
     /// One number per output, if any.
     pub bias: Option<&'a [f32]>,
     /// Output channels.
@@ -195,7 +195,7 @@ impl Winograd<'_> {
             }];
             let product = Product {
                 segments: &segments,
-                weights: &self.weights,
+                weights: self.weights,
                 bias: None,
                 outputs,
                 offset: position * (CHUNK * outputs + GAP),
@@ -217,13 +217,6 @@ impl Winograd<'_> {
     ) {
         let n = self.outputs;
         let width = self.from.grid.width;
-        let to = match self.finish {
-            Finish::Store { to, .. }
-            | Finish::StoreOnto { to, .. }
-            | Finish::Gelu { to, .. }
-            | Finish::TimesSlope { to, .. }
-            | Finish::InputGradient { to, .. } => to.grid,
-        };
         let bias = self.bias.map(<[f32]>::as_ptr);
         for i in 0..count {
             // SAFETY: the four pixels of a tile are pixels of the image.
@@ -231,10 +224,10 @@ impl Winograd<'_> {
                 let from = products.as_ptr().add(i * n);
                 let h = pixels.as_mut_ptr();
                 tile_outputs(s, from, CHUNK * n + GAP, bias, n, h);
-                let place = tiles.place(to);
+                let place = tiles.place(self.from.grid);
                 for (j, (dy, dx)) in [(0, 0), (0, 1), (1, 0), (1, 1)].into_iter().enumerate() {
                     let pixel = tiles.pixel + dy * width + dx;
-                    let place = place + dy * to.line() + dx;
+                    let place = place + dy * self.from.grid.line() + dx;
                     finish_row(s, &self.finish, h.add(j * n), n, pixel, place);
                 }
             }

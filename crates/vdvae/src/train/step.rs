@@ -2,6 +2,8 @@
 
 use burn::tensor::{Gradients, Tensor};
 
+use vdvae_kernels::parallel::awake;
+
 use super::schedule::learning_rate;
 use super::state::{TrainState, flat};
 use crate::config::{ADAM_EPS, TrainConfig};
@@ -40,6 +42,14 @@ impl StepReport {
 /// The update is taken only if no loss is NaN and the norm of the gradient before clipping is below the
 /// threshold; no threshold lets a norm pass that is no finite number. The schedule advances all the same (reference: section "training step").
 pub fn train_step<M: Model>(
+    state: TrainState<M>,
+    config: &TrainConfig,
+    micro_batches: impl ExactSizeIterator<Item = (Prepared, Keys)> + Send,
+) -> (TrainState<M>, StepReport) {
+    awake(|| step(state, config, micro_batches))
+}
+
+fn step<M: Model>(
     mut state: TrainState<M>,
     config: &TrainConfig,
     micro_batches: impl ExactSizeIterator<Item = (Prepared, Keys)>,
