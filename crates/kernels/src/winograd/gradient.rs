@@ -5,7 +5,7 @@
 //! tiles in order, so that the order of additions is fixed by the shape alone.
 
 use super::transform::{transform_patch_row, transform_slope_row, weight_gradient};
-use super::{POSITIONS, Tiles, position_rows};
+use super::{LINE, POSITIONS, Tiles, position_rows};
 use crate::detect::{Kernel, dispatch};
 use crate::grid::Map;
 use crate::parallel::{Job, Shared};
@@ -17,8 +17,6 @@ use std::ops::Range;
 
 /// Tiles summed before their sum is added to the gradient.
 const CHUNK: usize = 64;
-/// Lines of positions in a transformed tile.
-const LINES: usize = 4;
 /// Rows that are worth a task of their own.
 const GRANULE: usize = 16;
 
@@ -59,11 +57,11 @@ impl WinogradGradient {
     pub unsafe fn sum(&self) -> Job<'_> {
         let (channels, outputs) = (self.source.channels, self.slope.channels);
         let tiles = Tiles::count(self.source.grid);
-        // Rows are counted by line of positions, then channel; each stands for the four
+        // Rows are counted by line of positions, then channel; each stands for the
         // positions of its line. Ranges of the same line transform the same slopes.
-        let lines_suffice = rayon::current_num_threads() <= LINES;
+        let lines_suffice = rayon::current_num_threads() <= LINE;
         Job {
-            count: LINES * channels,
+            count: LINE * channels,
             granule: if lines_suffice { channels } else { GRANULE },
             operations: 2 * POSITIONS * tiles * channels * outputs,
             body: Box::new(move |rows| {
@@ -90,7 +88,7 @@ impl WinogradGradient {
         Job {
             count: channels,
             granule: GRANULE,
-            operations: 60 * channels * outputs,
+            operations: 150 * channels * outputs,
             body: Box::new(move |channels| {
                 dispatch(Back {
                     gradient: self,
@@ -131,8 +129,8 @@ impl Part<'_> {
         let Map { grid, channels, .. } = self.gradient.source;
         let outputs = self.gradient.slope.channels;
         let inputs = range.len();
-        let mut patches = Scratch::take(4 * CHUNK * inputs);
-        let mut slopes = Scratch::take(4 * CHUNK * outputs);
+        let mut patches = Scratch::take(LINE * CHUNK * inputs);
+        let mut slopes = Scratch::take(LINE * CHUNK * outputs);
         let mut first = 0;
         while first < Tiles::count(grid) {
             let count = CHUNK.min(Tiles::count(grid) - first);
@@ -140,13 +138,13 @@ impl Part<'_> {
             // SAFETY: rows within the scratch and the sums.
             unsafe {
                 self.transform(s, line, &range, tiles, count, &mut patches, &mut slopes);
-                for j in 0..4 {
+                for j in 0..LINE {
                     let run = Run {
                         input: patches.as_ptr().add(j * CHUNK * inputs),
                         slope: slopes.as_ptr().add(j * CHUNK * outputs),
                         count,
                     };
-                    let row = (4 * line + j) * position_rows(channels) + range.start;
+                    let row = (LINE * line + j) * position_rows(channels) + range.start;
                     Block {
                         runs: &[run],
                         offset: 0,

@@ -1,8 +1,8 @@
-//! 3x3 convolutions by Winograd's minimal filtering F(2x2, 3x3): 16 multiplications where the
-//! direct way takes 36.
+//! 3x3 convolutions by Winograd's minimal filtering F(4x4, 3x3): 36 multiplications where the
+//! direct way takes 144.
 //!
-//! A tile of 2x2 outputs needs a patch `d` of 4x4 inputs. With the transforms of
-//! [`transform`], `y = A'((G g G') * (B' d B))A`, where `*` is elementwise: for each of the 16
+//! A tile of 4x4 outputs needs a patch `d` of 6x6 inputs. With the transforms of
+//! [`transform`], `y = A'((G g G') * (B' d B))A`, where `*` is elementwise: for each of the 36
 //! positions one matrix product over tiles and channels. A. Lavin, S. Gray, "Fast Algorithms for
 //! Convolutional Neural Networks" (2016); S. Winograd, "Arithmetic Complexity of Computations"
 //! (1980).
@@ -15,7 +15,7 @@ pub(crate) use gradient::WinogradGradient;
 use crate::detect::{Kernel, dispatch};
 use crate::grid::{Grid, Map};
 use crate::layer::{Finish, finish_row};
-use crate::multiply::{CHUNK, GRANULE, Product, Rows, multiply};
+use crate::multiply::{Product, Rows, multiply};
 use crate::pack::Weights;
 use crate::parallel::for_ranges;
 use crate::precision::Single;
@@ -25,10 +25,19 @@ use crate::tile::Segment;
 use std::ops::Range;
 use transform::{tile_outputs, transform_patch};
 
+/// Outputs along each side of a tile.
+const SIDE: usize = 4;
+/// Inputs along each side of its patch, and positions along each side of a transformed tile.
+const LINE: usize = SIDE + 2;
 /// Positions in a transformed tile.
-const POSITIONS: usize = 16;
+const POSITIONS: usize = LINE * LINE;
 
-/// Numbers between positions beyond what they need: without them, sixteen positions of 128
+/// Tiles transformed at a time.
+const CHUNK: usize = 16;
+/// Tiles that may make a task of their own.
+const GRANULE: usize = 4;
+
+/// Numbers between positions beyond what they need: without them, the positions of 128
 /// channels would all fall into the same few lines of the first cache.
 const GAP: usize = 16;
 
@@ -39,9 +48,10 @@ fn position_rows(channels: usize) -> usize {
 }
 
 /// Whether 3x3 convolutions over such images go this way. The images alone decide, so that the
-/// batch changes no result.
+/// batch changes no result. An image of one tile is not worth transforming weights for.
 pub(crate) fn suits(grid: Grid) -> bool {
-    grid.border == 1 && grid.height.is_multiple_of(2) && grid.width.is_multiple_of(2)
+    let fits = |side: usize| side.is_multiple_of(SIDE) && side > SIDE;
+    grid.border == 1 && fits(grid.height) && fits(grid.width)
 }
 
 /// Goes through the tiles of a bordered grid, row by row, image by image.
@@ -50,27 +60,28 @@ struct Tiles {
     grid: Grid,
     column: usize,
     row: usize,
-    /// The first of the four output pixels.
+    /// The first of the output pixels.
     pixel: usize,
-    /// The place of the first of the sixteen input pixels.
+    /// The place of the first of the input pixels.
     corner: usize,
 }
 
 impl Tiles {
     /// How many tiles there are.
     fn count(grid: Grid) -> usize {
-        grid.pixels() / 4
+        grid.pixels() / (SIDE * SIDE)
     }
 
     /// From this tile on.
     #[inline(always)]
     fn starting_at(grid: Grid, tile: usize) -> Self {
-        let (row, column) = (tile / (grid.width / 2), tile % (grid.width / 2));
-        let pixel = 2 * (row * grid.width + column);
+        let across = grid.width / SIDE;
+        let (row, column) = (tile / across, tile % across);
+        let pixel = SIDE * (row * grid.width + column);
         Self {
             grid,
             column,
-            row: row % (grid.height / 2),
+            row: row % (grid.height / SIDE),
             pixel,
             corner: grid.place(pixel) - grid.line() - 1,
         }
@@ -78,15 +89,16 @@ impl Tiles {
 
     #[inline(always)]
     fn advance(&mut self) {
-        self.pixel += 2;
-        self.corner += 2;
+        self.pixel += SIDE;
+        self.corner += SIDE;
         self.column += 1;
-        if self.column == self.grid.width / 2 {
+        if self.column == self.grid.width / SIDE {
             self.column = 0;
             self.row += 1;
-            self.pixel += self.grid.width;
-            self.corner += 2 + self.grid.line();
-            if self.row == self.grid.height / 2 {
+            self.pixel += (SIDE - 1) * self.grid.width;
+            // Over the border, and the lines that the tiles of this row have covered.
+            self.corner += 2 + (SIDE - 1) * self.grid.line();
+            if self.row == self.grid.height / SIDE {
                 self.row = 0;
                 self.corner += 2 * self.grid.line();
             }
@@ -149,7 +161,7 @@ impl Kernel for Part<'_> {
         let layer = self.layer;
         let mut patches = Scratch::take(POSITIONS * (CHUNK * layer.from.channels + GAP));
         let mut products = Scratch::take(POSITIONS * (CHUNK * layer.outputs + GAP));
-        let mut outputs = Scratch::take(4 * layer.outputs);
+        let mut outputs = Scratch::take(SIDE * SIDE * layer.outputs);
         let mut first = self.range.start;
         while first < self.range.end {
             let count = CHUNK.min(self.range.end - first);
@@ -166,7 +178,7 @@ impl Kernel for Part<'_> {
 }
 
 impl Winograd<'_> {
-    /// Transforms the patches of a chunk: `[16, CHUNK, channels]` with gaps.
+    /// Transforms the patches of a chunk: `[36, CHUNK, channels]` with gaps.
     #[inline(always)]
     unsafe fn transform<S: Simd>(&self, s: S, mut tiles: Tiles, count: usize, to: &mut [f32]) {
         let channels = self.from.channels;
@@ -182,7 +194,7 @@ impl Winograd<'_> {
         }
     }
 
-    /// One product for each position: `[16, CHUNK, outputs]` with gaps.
+    /// One product for each position: `[36, CHUNK, outputs]` with gaps.
     #[inline(always)]
     unsafe fn multiply<S: Simd>(&self, s: S, count: usize, from: &[f32], to: &mut [f32]) {
         let (channels, outputs) = (self.from.channels, self.outputs);
@@ -205,7 +217,7 @@ impl Winograd<'_> {
         }
     }
 
-    /// Transforms the products back and passes the four pixels of each tile on.
+    /// Transforms the products back and passes the pixels of each tile on.
     #[inline(always)]
     unsafe fn finish<S: Simd>(
         &self,
@@ -219,13 +231,14 @@ impl Winograd<'_> {
         let width = self.from.grid.width;
         let bias = self.bias.map(<[f32]>::as_ptr);
         for i in 0..count {
-            // SAFETY: the four pixels of a tile are pixels of the image.
+            // SAFETY: the pixels of a tile are pixels of the image.
             unsafe {
                 let from = products.as_ptr().add(i * n);
                 let h = pixels.as_mut_ptr();
                 tile_outputs(s, from, CHUNK * n + GAP, bias, n, h);
                 let place = tiles.place(self.from.grid);
-                for (j, (dy, dx)) in [(0, 0), (0, 1), (1, 0), (1, 1)].into_iter().enumerate() {
+                for j in 0..SIDE * SIDE {
+                    let (dy, dx) = (j / SIDE, j % SIDE);
                     let pixel = tiles.pixel + dy * width + dx;
                     let place = place + dy * self.from.grid.line() + dx;
                     finish_row(s, &self.finish, h.add(j * n), n, pixel, place);
@@ -244,8 +257,8 @@ mod tests {
     fn tiles_follow_one_another() {
         let grid = Grid {
             batch: 3,
-            height: 4,
-            width: 6,
+            height: 8,
+            width: 12,
             border: 1,
         };
         let mut tiles = Tiles::starting_at(grid, 0);

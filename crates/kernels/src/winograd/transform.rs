@@ -1,68 +1,151 @@
-//! The transforms of F(2x2, 3x3), along one axis:
+//! The transforms of F(4x4, 3x3), along one axis.
+//!
+//! Filter and input are polynomials; their product is known from its values at five points and its
+//! highest coefficient ("the value at infinity"). The points are 0, +-p and +-q with `q = sqrt(2)`,
+//! `p = 1 / q`, which keep the errors of single precision small:
 //!
 //! ```text
-//! B' = 1  0 -1  0     G =  1   0   0     A' = 1  1  1  0
-//!      0  1  1  0         1/2 1/2 1/2         0  1 -1 -1
-//!      0 -1  1  0         1/2 -1/2 1/2
-//!      0  1  0 -1          0   0   1
+//! B' = 1   0  -5/2   0   1  0     G =   1     0     0     A' = 1   1   1    1   1  0
+//!      0 -2p  -2     p   1  0         -2/3 -2p/3  -1/3         0   p  -p    q  -q  0
+//!      0  2p  -2    -p   1  0         -2/3  2p/3  -1/3         0 1/2 1/2    2   2  0
+//!      0 -q/2 -1/2   q   1  0          1/6   q/6   1/3         0 p/2 -p/2  2q -2q  1
+//!      0  q/2 -1/2  -q   1  0          1/6  -q/6   1/3
+//!      0   1   0   -5/2  0  1           0     0     1
 //! ```
 
-use super::{POSITIONS, position_rows};
+use super::{LINE, POSITIONS, SIDE, position_rows};
 use crate::detect::{Kernel, dispatch};
 use crate::pack::{Weights, room, vectors};
 use crate::parallel::{Shared, for_ranges};
 use crate::rows::{load, store};
 use crate::simd::Simd;
 use crate::tile::Panel;
+use std::f32::consts::{FRAC_1_SQRT_2 as P, SQRT_2 as Q};
 use std::ops::Range;
+
+/// `even + odd` and `even - odd`, where `odd = factor * a`: the values at a point and its negative.
+#[inline(always)]
+fn at_both<S: Simd>(s: S, even: S::F, factor: f32, a: S::F) -> [S::F; 2] {
+    let factor = s.splat(factor);
+    [s.fma(factor, a, even), s.fnma(factor, a, even)]
+}
+
+/// `a - factor * b`.
+#[inline(always)]
+fn less<S: Simd>(s: S, a: S::F, factor: f32, b: S::F) -> S::F {
+    s.fnma(s.splat(factor), b, a)
+}
+
+/// `a + factor * b`.
+#[inline(always)]
+fn plus<S: Simd>(s: S, a: S::F, factor: f32, b: S::F) -> S::F {
+    s.fma(s.splat(factor), b, a)
+}
 
 /// `B' d`.
 #[inline(always)]
-fn input<S: Simd>(s: S, d: [S::F; 4]) -> [S::F; 4] {
+fn input<S: Simd>(s: S, d: [S::F; LINE]) -> [S::F; LINE] {
+    let [at_p, at_minus_p] = at_both(s, less(s, d[4], 2.0, d[2]), P, less(s, d[3], 2.0, d[1]));
+    let [at_q, at_minus_q] = at_both(s, less(s, d[4], 0.5, d[2]), Q, less(s, d[3], 0.5, d[1]));
     [
-        s.sub(d[0], d[2]),
-        s.add(d[1], d[2]),
-        s.sub(d[2], d[1]),
-        s.sub(d[1], d[3]),
+        less(s, s.add(d[0], d[4]), 2.5, d[2]),
+        at_p,
+        at_minus_p,
+        at_q,
+        at_minus_q,
+        less(s, s.add(d[1], d[5]), 2.5, d[3]),
     ]
 }
 
 /// `A' m`.
 #[inline(always)]
-fn output<S: Simd>(s: S, m: [S::F; 4]) -> [S::F; 2] {
-    let (sum, difference) = (s.add(m[1], m[2]), s.sub(m[1], m[2]));
-    [s.add(m[0], sum), s.sub(difference, m[3])]
+fn output<S: Simd>(s: S, m: [S::F; LINE]) -> [S::F; SIDE] {
+    let (even_p, odd_p) = (s.add(m[1], m[2]), s.sub(m[1], m[2]));
+    let (even_q, odd_q) = (s.add(m[3], m[4]), s.sub(m[3], m[4]));
+    [
+        s.add(m[0], s.add(even_p, even_q)),
+        plus(s, s.mul(s.splat(P), odd_p), Q, odd_q),
+        plus(s, s.mul(s.splat(0.5), even_p), 2.0, even_q),
+        plus(s, plus(s, m[5], P / 2.0, odd_p), 2.0 * Q, odd_q),
+    ]
 }
 
 /// `G g`.
 #[inline(always)]
-fn filter<S: Simd>(s: S, g: [S::F; 3]) -> [S::F; 4] {
-    let half = s.splat(0.5);
-    let ends = s.mul(half, s.add(g[0], g[2]));
-    let middle = s.mul(half, g[1]);
-    [g[0], s.add(ends, middle), s.sub(ends, middle), g[2]]
+fn filter<S: Simd>(s: S, g: [S::F; 3]) -> [S::F; LINE] {
+    let even_p = s.mul(s.splat(-2.0 / 3.0), plus(s, g[0], 0.5, g[2]));
+    let even_q = s.mul(s.splat(1.0 / 6.0), plus(s, g[0], 2.0, g[2]));
+    let [at_p, at_minus_p] = at_both(s, even_p, -2.0 / 3.0 * P, g[1]);
+    let [at_q, at_minus_q] = at_both(s, even_q, 1.0 / 6.0 * Q, g[1]);
+    [g[0], at_p, at_minus_p, at_q, at_minus_q, g[2]]
 }
 
 /// `G' u`.
 #[inline(always)]
-fn filter_gradient<S: Simd>(s: S, u: [S::F; 4]) -> [S::F; 3] {
-    let half = s.splat(0.5);
-    let sum = s.mul(half, s.add(u[1], u[2]));
-    let difference = s.mul(half, s.sub(u[1], u[2]));
-    [s.add(u[0], sum), difference, s.add(sum, u[3])]
+fn filter_gradient<S: Simd>(s: S, u: [S::F; LINE]) -> [S::F; 3] {
+    let (even_p, odd_p) = (s.add(u[1], u[2]), s.sub(u[1], u[2]));
+    let (even_q, odd_q) = (s.add(u[3], u[4]), s.sub(u[3], u[4]));
+    [
+        plus(s, less(s, u[0], 2.0 / 3.0, even_p), 1.0 / 6.0, even_q),
+        less(s, s.mul(s.splat(Q / 6.0), odd_q), 2.0 / 3.0 * P, odd_p),
+        plus(s, less(s, u[5], 1.0 / 3.0, even_p), 1.0 / 3.0, even_q),
+    ]
 }
 
-/// Row `i` of `A`, applied to two rows.
+/// `A y`.
 #[inline(always)]
-fn output_gradient<S: Simd>(s: S, y: [S::F; 2]) -> [S::F; 4] {
-    [y[0], s.add(y[0], y[1]), s.sub(y[0], y[1]), s.neg(y[1])]
+fn output_gradient<S: Simd>(s: S, y: [S::F; SIDE]) -> [S::F; LINE] {
+    let [at_p, at_minus_p] = at_both(s, plus(s, y[0], 0.5, y[2]), P, plus(s, y[1], 0.5, y[3]));
+    let [at_q, at_minus_q] = at_both(s, plus(s, y[0], 2.0, y[2]), Q, plus(s, y[1], 2.0, y[3]));
+    [y[0], at_p, at_minus_p, at_q, at_minus_q, y[3]]
+}
+
+/// Lines of `B'`: inputs and their factors, of the first 1. Where there are three, the last is taken
+/// by halves.
+const INPUT_LINES: [[(usize, f32); 4]; LINE] = [
+    [(0, 1.0), (4, 1.0), (2, -1.25), (2, -1.25)],
+    [(4, 1.0), (3, P), (2, -2.0), (1, -2.0 * P)],
+    [(4, 1.0), (3, -P), (2, -2.0), (1, 2.0 * P)],
+    [(4, 1.0), (3, Q), (2, -0.5), (1, -0.5 * Q)],
+    [(4, 1.0), (3, -Q), (2, -0.5), (1, 0.5 * Q)],
+    [(5, 1.0), (1, 1.0), (3, -1.25), (3, -1.25)],
+];
+
+/// Lines of `A` between the first and the last: outputs and their factors, of the first 1.
+const OUTPUT_LINES: [[(usize, f32); 4]; SIDE] = [
+    [(0, 1.0), (1, P), (2, 0.5), (3, 0.5 * P)],
+    [(0, 1.0), (1, -P), (2, 0.5), (3, -0.5 * P)],
+    [(0, 1.0), (1, Q), (2, 2.0), (3, 2.0 * Q)],
+    [(0, 1.0), (1, -Q), (2, 2.0), (3, -2.0 * Q)],
+];
+
+/// The sum of the terms of a line; the values lie `stride` numbers apart.
+///
+/// # Safety
+/// `from` must be readable for `n` numbers at each of the line's values.
+#[inline(always)]
+unsafe fn line_sum<S: Simd>(
+    s: S,
+    terms: &[(usize, f32); 4],
+    from: *const f32,
+    stride: usize,
+    n: usize,
+) -> S::F {
+    // SAFETY: promised by the caller.
+    unsafe {
+        let mut sum = load(s, from.add(terms[0].0 * stride), n);
+        for &(i, factor) in &terms[1..] {
+            sum = plus(s, sum, factor, load(s, from.add(i * stride), n));
+        }
+        sum
+    }
 }
 
 /// `B' d B` of a patch, for all channels; positions lie `stride` numbers apart.
 ///
 /// # Safety
-/// `from` must be the first of 4x4 pixels in lines `line` numbers apart, `to` writable for
-/// `channels` numbers at each of the 16 positions.
+/// `from` must be the first of 6x6 pixels in lines `line` numbers apart, `to` writable for
+/// `channels` numbers at each of the positions.
 #[inline(always)]
 pub(super) unsafe fn transform_patch<S: Simd>(
     s: S,
@@ -77,18 +160,22 @@ pub(super) unsafe fn transform_patch<S: Simd>(
         let n = S::LANES.min(channels - c);
         // SAFETY: promised by the caller.
         unsafe {
-            let mut half = [[s.splat(0.0); 4]; 4];
-            for j in 0..4 {
-                let mut column = [s.splat(0.0); 4];
-                for i in 0..4 {
+            let mut half = [[s.splat(0.0); LINE]; LINE];
+            for j in 0..LINE {
+                let mut column = [s.splat(0.0); LINE];
+                for i in 0..LINE {
                     column[i] = load(s, from.add(i * line + j * channels + c), n);
                 }
                 half[j] = input(s, column);
             }
-            for i in 0..4 {
-                let row = input(s, [half[0][i], half[1][i], half[2][i], half[3][i]]);
-                for j in 0..4 {
-                    store(s, to.add((4 * i + j) * stride + c), row[j], n);
+            for i in 0..LINE {
+                let mut row = [s.splat(0.0); LINE];
+                for j in 0..LINE {
+                    row[j] = half[j][i];
+                }
+                let row = input(s, row);
+                for j in 0..LINE {
+                    store(s, to.add((LINE * i + j) * stride + c), row[j], n);
                 }
             }
         }
@@ -99,8 +186,8 @@ pub(super) unsafe fn transform_patch<S: Simd>(
 /// Row `i` of `B' d B` of a patch, for `count` of its channels; positions lie `stride` apart.
 ///
 /// # Safety
-/// `from` must be the first of 4x4 pixels of `channels` numbers in lines `line` apart, readable
-/// for `count` numbers, `to` writable for `count` numbers at each of the 4 positions.
+/// `from` must be the first of 6x6 pixels of `channels` numbers in lines `line` apart, readable
+/// for `count` numbers, `to` writable for `count` numbers at each of the 6 positions.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
 pub(super) unsafe fn transform_patch_row<S: Simd>(
@@ -113,21 +200,18 @@ pub(super) unsafe fn transform_patch_row<S: Simd>(
     to: *mut f32,
     stride: usize,
 ) {
-    // Which lines are combined, and whether the second is added or taken away.
-    let (first, second, plus) = [(0, 2, false), (1, 2, true), (2, 1, false), (1, 3, false)][i];
+    let terms = INPUT_LINES[i];
     let mut c = 0;
     while c < count {
         let n = S::LANES.min(count - c);
         // SAFETY: promised by the caller.
         unsafe {
-            let mut half = [s.splat(0.0); 4];
-            for j in 0..4 {
-                let a = load(s, from.add(first * line + j * channels + c), n);
-                let b = load(s, from.add(second * line + j * channels + c), n);
-                half[j] = if plus { s.add(a, b) } else { s.sub(a, b) };
+            let mut half = [s.splat(0.0); LINE];
+            for j in 0..LINE {
+                half[j] = line_sum(s, &terms, from.add(j * channels + c), line, n);
             }
             let row = input(s, half);
-            for j in 0..4 {
+            for j in 0..LINE {
                 store(s, to.add(j * stride + c), row[j], n);
             }
         }
@@ -138,8 +222,8 @@ pub(super) unsafe fn transform_patch_row<S: Simd>(
 /// Row `i` of `A dy A'` of a tile, for all channels; positions lie `stride` numbers apart.
 ///
 /// # Safety
-/// `from` must be the first of 2x2 pixels in lines `line` numbers apart, `to` writable for
-/// `channels` numbers at each of the 4 positions.
+/// `from` must be the first of 4x4 pixels in lines `line` numbers apart, `to` writable for
+/// `channels` numbers at each of the 6 positions.
 #[inline(always)]
 pub(super) unsafe fn transform_slope_row<S: Simd>(
     s: S,
@@ -155,19 +239,17 @@ pub(super) unsafe fn transform_slope_row<S: Simd>(
         let n = S::LANES.min(channels - c);
         // SAFETY: promised by the caller.
         unsafe {
-            let mut half = [s.splat(0.0); 2];
-            for j in 0..2 {
-                let a = load(s, from.add(j * channels + c), n);
-                let b = load(s, from.add(line + j * channels + c), n);
+            let mut half = [s.splat(0.0); SIDE];
+            for j in 0..SIDE {
+                let from = from.add(j * channels + c);
                 half[j] = match i {
-                    0 => a,
-                    1 => s.add(a, b),
-                    2 => s.sub(a, b),
-                    _ => s.neg(b),
+                    0 => load(s, from, n),
+                    _ if i == LINE - 1 => load(s, from.add((SIDE - 1) * line), n),
+                    _ => line_sum(s, &OUTPUT_LINES[i - 1], from, line, n),
                 };
             }
             let row = output_gradient(s, half);
-            for j in 0..4 {
+            for j in 0..LINE {
                 store(s, to.add(j * stride + c), row[j], n);
             }
         }
@@ -175,11 +257,11 @@ pub(super) unsafe fn transform_slope_row<S: Simd>(
     }
 }
 
-/// `A' m A` of a tile plus the bias, for `n` channels: four pixels, `[4, n]`.
+/// `A' m A` of a tile plus the bias, for `n` channels: 4x4 pixels, `[16, n]`.
 ///
 /// # Safety
-/// `from` must be readable for `n` numbers at each of the 16 positions, `stride` apart; the bias
-/// for `n`, `to` writable for `4 n`.
+/// `from` must be readable for `n` numbers at each of the positions, `stride` apart; the bias
+/// for `n`, `to` writable for `16 n`.
 #[inline(always)]
 pub(super) unsafe fn tile_outputs<S: Simd>(
     s: S,
@@ -194,19 +276,23 @@ pub(super) unsafe fn tile_outputs<S: Simd>(
         let lanes = S::LANES.min(n - c);
         // SAFETY: promised by the caller.
         unsafe {
-            let mut half = [[s.splat(0.0); 2]; 4];
-            for j in 0..4 {
-                let mut column = [s.splat(0.0); 4];
-                for i in 0..4 {
-                    column[i] = load(s, from.add((4 * i + j) * stride + c), lanes);
+            let mut half = [[s.splat(0.0); SIDE]; LINE];
+            for j in 0..LINE {
+                let mut column = [s.splat(0.0); LINE];
+                for i in 0..LINE {
+                    column[i] = load(s, from.add((LINE * i + j) * stride + c), lanes);
                 }
                 half[j] = output(s, column);
             }
             let bias = bias.map_or(s.splat(0.0), |bias| load(s, bias.add(c), lanes));
-            for i in 0..2 {
-                let row = output(s, [half[0][i], half[1][i], half[2][i], half[3][i]]);
-                for j in 0..2 {
-                    store(s, to.add((2 * i + j) * n + c), s.add(row[j], bias), lanes);
+            for i in 0..SIDE {
+                let mut row = [s.splat(0.0); LINE];
+                for j in 0..LINE {
+                    row[j] = half[j][i];
+                }
+                let row = output(s, row);
+                for j in 0..SIDE {
+                    store(s, to.add((SIDE * i + j) * n + c), s.add(row[j], bias), lanes);
                 }
             }
         }
@@ -215,7 +301,7 @@ pub(super) unsafe fn tile_outputs<S: Simd>(
 }
 
 /// `G' u G`: the gradient of one input channel's weights, nine rows `tap_stride` apart, from
-/// sixteen rows `stride` apart.
+/// thirty-six rows `stride` apart.
 ///
 /// # Safety
 /// All rows must be valid for `n` numbers.
@@ -233,16 +319,20 @@ pub(super) unsafe fn weight_gradient<S: Simd>(
         let lanes = S::LANES.min(n - c);
         // SAFETY: promised by the caller.
         unsafe {
-            let mut half = [[s.splat(0.0); 3]; 4];
-            for j in 0..4 {
-                let mut column = [s.splat(0.0); 4];
-                for i in 0..4 {
-                    column[i] = load(s, from.add((4 * i + j) * stride + c), lanes);
+            let mut half = [[s.splat(0.0); 3]; LINE];
+            for j in 0..LINE {
+                let mut column = [s.splat(0.0); LINE];
+                for i in 0..LINE {
+                    column[i] = load(s, from.add((LINE * i + j) * stride + c), lanes);
                 }
                 half[j] = filter_gradient(s, column);
             }
             for i in 0..3 {
-                let row = filter_gradient(s, [half[0][i], half[1][i], half[2][i], half[3][i]]);
+                let mut row = [s.splat(0.0); LINE];
+                for j in 0..LINE {
+                    row[j] = half[j][i];
+                }
+                let row = filter_gradient(s, row);
                 for j in 0..3 {
                     store(s, to.add((3 * i + j) * tap_stride + c), row[j], lanes);
                 }
@@ -253,11 +343,11 @@ pub(super) unsafe fn weight_gradient<S: Simd>(
 }
 
 impl Weights<'_> {
-    /// Transforms 3x3 weights of nine times `channels` rows: `G g G'`, sixteen times
+    /// Transforms 3x3 weights of nine times `channels` rows: `G g G'`, thirty-six times
     /// `channels` rows with gaps.
     pub fn winograd(&self, channels: usize, outputs: usize) -> Weights<'static> {
         /// A transformed number takes about as many multiplications and additions.
-        const OPERATIONS: usize = 60;
+        const OPERATIONS: usize = 150;
         let rows = POSITIONS * position_rows(channels);
         let (mut panels, lanes) = room(rows, outputs);
         let to = Shared(panels.as_mut_ptr());
@@ -305,7 +395,7 @@ impl Kernel for TransformWeights<'_> {
             let Panel { at, stride } = self.weights.panel(start, width);
             for channel in self.range.clone() {
                 for v in (0..width).step_by(S::LANES) {
-                    // SAFETY: nine rows of the panel, and sixteen of the new one that no other
+                    // SAFETY: nine rows of the panel, and 36 of the new one that no other
                     // range has.
                     unsafe {
                         let from = at.add(channel * stride + v);
@@ -333,7 +423,7 @@ unsafe fn transform_filter<S: Simd>(
 ) {
     // SAFETY: promised by the caller.
     unsafe {
-        let mut half = [[s.splat(0.0); 4]; 3];
+        let mut half = [[s.splat(0.0); LINE]; 3];
         for j in 0..3 {
             let mut column = [s.splat(0.0); 3];
             for i in 0..3 {
@@ -341,10 +431,10 @@ unsafe fn transform_filter<S: Simd>(
             }
             half[j] = filter(s, column);
         }
-        for i in 0..4 {
+        for i in 0..LINE {
             let row = filter(s, [half[0][i], half[1][i], half[2][i]]);
-            for j in 0..4 {
-                s.store_ptr(to.add((4 * i + j) * stride), row[j]);
+            for j in 0..LINE {
+                s.store_ptr(to.add((LINE * i + j) * stride), row[j]);
             }
         }
     }
