@@ -2,6 +2,7 @@
 
 use crate::parallel::Shared;
 use crate::precision::Precision;
+use crate::rows::Row;
 use crate::tile::Segment;
 use std::ops::Range;
 
@@ -187,6 +188,15 @@ impl Map {
     #[inline(always)]
     pub fn elements(self) -> usize {
         self.precision.elements(self.channels)
+    }
+
+    /// What begins at an element, as numbers of this buffer.
+    #[inline(always)]
+    pub fn row(self, at: *mut f32) -> Row {
+        Row {
+            at,
+            precision: self.precision,
+        }
     }
 
     /// The first element of a pixel.

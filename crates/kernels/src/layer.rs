@@ -9,7 +9,7 @@ use crate::multiply::{CHUNK, GRANULE, Product, Rows, multiply};
 use crate::pack::Weights;
 use crate::parallel::for_ranges;
 use crate::precision::{Pairs, Precision, Single};
-use crate::rows::{More, add_rows, gelu_row, round_row, slope_row};
+use crate::rows::{More, Row, add_rows, gelu_row, round_row, slope_row};
 use crate::scratch::Scratch;
 use crate::simd::Simd;
 use crate::tile::Segment;
@@ -52,9 +52,9 @@ pub(crate) enum Finish {
     Store { to: Map, add: Option<Map> },
     /// Stores `h` plus two other buffers, of the second its last channels.
     StoreOnto { to: Map, x: Map, p: Map },
-    /// Stores gelu(h), and `h` itself if asked, both of the same precision.
+    /// Stores gelu(h), and `h` itself if asked.
     Gelu { to: Map, save: Option<Map> },
-    /// Stores `h * gelu'(of)`, and gelu(of) if asked, all buffers of the same precision.
+    /// Stores `h * gelu'(of)`, and gelu(of) if asked.
     TimesSlope { to: Map, of: Map, gelu: Option<Map> },
     /// Splits `h` by channels into those of two inputs: stores `h * gelu'(of)`, plus another
     /// buffer for the first if given.
@@ -203,14 +203,15 @@ impl Layer<'_> {
                 Source::Gelu(x, act) => {
                     let precision = self.precision;
                     let elements = self.source.elements(precision);
+                    let row = |at| Row { at, precision };
                     for i in 0..count {
-                        let row = input.as_mut_ptr().add(i * elements);
-                        gelu_row(s, precision, x.pixel(first + i), None, row, x.channels);
+                        let to = input.as_mut_ptr().add(i * elements);
+                        gelu_row(s, x.pixel(first + i), None, row(to), x.channels);
                         if let Some(act) = act {
-                            let row = row.add(precision.elements(x.channels));
-                            gelu_row(s, precision, act.pixel(first + i), None, row, act.channels);
+                            let to = row(to.add(precision.elements(x.channels)));
+                            gelu_row(s, act.pixel(first + i), None, to, act.channels);
                         }
-                        rows.input[i] = row;
+                        rows.input[i] = to;
                     }
                 }
             }
@@ -272,24 +273,24 @@ pub(crate) unsafe fn finish_row<S: Simd>(
                 add_rows(s, [h, x.pixel(pixel), p], to.spot(pixel, place), n);
             }
             Finish::Gelu { to, save } => {
-                let save = save.map(|map| map.pixel(pixel));
-                gelu_row(s, to.precision, h, save, to.spot(pixel, place), n);
+                let save = save.map(|map| map.row(map.pixel(pixel)));
+                gelu_row(s, h, save, to.row(to.spot(pixel, place)), n);
             }
             Finish::TimesSlope { to, of, gelu } => {
-                let of = of.pixel(pixel);
-                let gelu = gelu.map(|map| map.spot(pixel, place));
+                let of = of.row(of.pixel(pixel));
+                let gelu = gelu.map(|map| map.row(map.spot(pixel, place)));
                 let more = More { gelu, add: None };
-                slope_row(s, to.precision, h, of, more, to.spot(pixel, place), n);
+                slope_row(s, h, of, more, to.row(to.spot(pixel, place)), n);
             }
             Finish::InputGradient { to, of, add, rest } => {
                 let add = add.map(|map| map.pixel(pixel).cast_const());
-                let (of, n_to) = (of.pixel(pixel), to.channels);
+                let of = of.row(of.pixel(pixel));
                 let more = More { gelu: None, add };
-                slope_row(s, to.precision, h, of, more, to.spot(pixel, place), n_to);
+                slope_row(s, h, of, more, to.row(to.pixel(pixel)), to.channels);
                 if let Some((to, of)) = rest {
-                    let h = h.add(n - to.channels);
-                    let (of, n_to, to) = (of.pixel(pixel), to.channels, to.pixel(pixel));
-                    slope_row(s, Precision::Fp32, h, of, More::default(), to, n_to);
+                    let (h, n) = (h.add(n - to.channels), to.channels);
+                    let (to, of) = (to.row(to.pixel(pixel)), of.row(of.pixel(pixel)));
+                    slope_row(s, h, of, More::default(), to, n);
                 }
             }
         }

@@ -177,9 +177,10 @@ pub fn bottleneck_forward(
     ];
     let mut h = concat(shape, x, act);
     let mut hidden = Vec::new();
-    for (conv, (w, b)) in convolutions(shape).iter().zip(parameters) {
-        let g = operands(shape.precision, h.iter().map(|&h| gelu(h)));
-        h = conv_forward(conv, &g, &weights_in(shape.precision, w), b);
+    let layers = convolutions(shape).into_iter().zip(shape.precisions());
+    for ((conv, precision), (w, b)) in layers.zip(parameters) {
+        let g = operands(precision, h.iter().map(|&h| gelu(h)));
+        h = conv_forward(&conv, &g, &weights_in(precision, w), b);
         hidden.push(h.clone());
     }
     let y = hidden.pop().unwrap_or_default();
@@ -211,9 +212,10 @@ pub fn bottleneck_backward(
     let mut parameters = Vec::new();
     let mut d = wide(dy);
     for i in (0..4).rev() {
-        let g = operands(shape.precision, inputs[i].iter().map(|&h| gelu(h)));
-        d = operands(shape.precision, d);
-        let w = weights_in(shape.precision, all_weights[i]);
+        let precision = shape.precisions()[i];
+        let g = operands(precision, inputs[i].iter().map(|&h| gelu(h)));
+        d = operands(precision, d);
+        let w = weights_in(precision, all_weights[i]);
         let (dg, dw, db) = conv_backward(&convolutions(shape)[i], &g, &w, &d);
         d = dg
             .iter()

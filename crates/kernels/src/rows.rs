@@ -4,45 +4,78 @@ use crate::gelu::{gelu, gelu_and_slope, slope};
 use crate::precision::Precision;
 use crate::simd::Simd;
 
-/// `to = gelu(from)`, and `save = from` if asked, for `count` numbers; `to` and `save` hold
-/// elements of `precision`.
+/// The numbers of a pixel as elements of a precision.
+#[derive(Clone, Copy)]
+pub(crate) struct Row {
+    pub at: *mut f32,
+    pub precision: Precision,
+}
+
+impl Row {
+    /// Up to two vectors of numbers, the first of them number `i`, which is even.
+    ///
+    /// # Safety
+    /// `n` numbers must be readable from there on.
+    #[inline(always)]
+    unsafe fn load<S: Simd>(self, s: S, i: usize, n: usize) -> [S::F; 2] {
+        // SAFETY: promised by the caller.
+        unsafe {
+            match self.precision {
+                Precision::Fp32 => load_two(s, self.at.add(i), n),
+                Precision::Bf16 => s.widen_pairs(load(s, self.at.add(i / 2), n.div_ceil(2))),
+            }
+        }
+    }
+
+    /// Stores the first `n` numbers of two vectors.
+    ///
+    /// # Safety
+    /// They must be writable from number `i` on.
+    #[inline(always)]
+    unsafe fn store<S: Simd>(self, s: S, i: usize, [a, b]: [S::F; 2], n: usize) {
+        // SAFETY: promised by the caller.
+        unsafe {
+            match self.precision {
+                Precision::Fp32 => {
+                    store(s, self.at.add(i), a, n.min(S::LANES));
+                    if n > S::LANES {
+                        store(s, self.at.add(i + S::LANES), b, n - S::LANES);
+                    }
+                }
+                Precision::Bf16 => store_pairs(s, self.at.add(i / 2), a, b, n),
+            }
+        }
+    }
+}
+
+/// `to = gelu(from)`, and `save = from` if asked, for `count` numbers.
 ///
 /// # Safety
 /// All pointers must be valid for `count` numbers.
 #[inline(always)]
 pub(crate) unsafe fn gelu_row<S: Simd>(
     s: S,
-    precision: Precision,
     from: *const f32,
-    save: Option<*mut f32>,
-    to: *mut f32,
+    save: Option<Row>,
+    to: Row,
     count: usize,
 ) {
     let mut i = 0;
     while i < count {
+        let n = (2 * S::LANES).min(count - i);
         // SAFETY: no more numbers from `i` on than there are.
         unsafe {
-            match precision {
-                Precision::Fp32 => {
-                    let n = S::LANES.min(count - i);
-                    let h = load(s, from.add(i), n);
-                    if let Some(save) = save {
-                        store(s, save.add(i), h, n);
-                    }
-                    store(s, to.add(i), gelu(s, h), n);
-                    i += n;
-                }
-                Precision::Bf16 => {
-                    let n = (2 * S::LANES).min(count - i);
-                    let [a, b] = load_two(s, from.add(i), n);
-                    if let Some(save) = save {
-                        store_pairs(s, save.add(i / 2), a, b, n);
-                    }
-                    store_pairs(s, to.add(i / 2), gelu(s, a), gelu(s, b), n);
-                    i += n;
-                }
+            let h = load_two(s, from.add(i), n);
+            if let Some(save) = save {
+                save.store(s, i, h, n);
             }
+            let mut g = [gelu(s, h[0]), s.splat(0.0)];
+            if n > S::LANES {
+                g[1] = gelu(s, h[1]);
+            }
+            to.store(s, i, g, n);
         }
+        i += n;
     }
 }
 
@@ -50,69 +83,52 @@ pub(crate) unsafe fn gelu_row<S: Simd>(
 #[derive(Clone, Copy, Default)]
 pub(crate) struct More {
     /// Receives gelu(of).
-    pub gelu: Option<*mut f32>,
-    /// Added to the result; not to pairs.
+    pub gelu: Option<Row>,
+    /// Added to the result.
     pub add: Option<*const f32>,
 }
 
-/// `to = gradient * gelu'(of)` for `count` numbers, and more if asked; `of`, `to` and the gelu hold
-/// elements of `precision`.
+/// `to = gradient * gelu'(of)` for `count` numbers, and more if asked.
 ///
 /// # Safety
 /// All pointers must be valid for `count` numbers.
 #[inline(always)]
 pub(crate) unsafe fn slope_row<S: Simd>(
     s: S,
-    precision: Precision,
     gradient: *const f32,
-    of: *const f32,
+    of: Row,
     more: More,
-    to: *mut f32,
+    to: Row,
     count: usize,
 ) {
     let mut i = 0;
     while i < count {
+        let n = (2 * S::LANES).min(count - i);
         // SAFETY: no more numbers from `i` on than there are.
         unsafe {
-            match precision {
-                Precision::Fp32 => {
-                    let n = S::LANES.min(count - i);
-                    let of = load(s, of.add(i), n);
-                    let factor = match more.gelu {
-                        Some(to) => {
-                            let (value, factor) = gelu_and_slope(s, of);
-                            store(s, to.add(i), value, n);
-                            factor
-                        }
-                        None => slope(s, of),
-                    };
-                    let gradient = load(s, gradient.add(i), n);
-                    let value = match more.add {
-                        Some(add) => s.fma(gradient, factor, load(s, add.add(i), n)),
-                        None => s.mul(gradient, factor),
-                    };
-                    store(s, to.add(i), value, n);
-                    i += n;
-                }
-                Precision::Bf16 => {
-                    let n = (2 * S::LANES).min(count - i);
-                    let [of_a, of_b] = s.widen_pairs(load(s, of.add(i / 2), n.div_ceil(2)));
-                    let [a, b] = load_two(s, gradient.add(i), n);
-                    let (factor_a, factor_b) = match more.gelu {
-                        Some(to) => {
-                            let (gelu_a, factor_a) = gelu_and_slope(s, of_a);
-                            let (gelu_b, factor_b) = gelu_and_slope(s, of_b);
-                            store_pairs(s, to.add(i / 2), gelu_a, gelu_b, n);
-                            (factor_a, factor_b)
-                        }
-                        None => (slope(s, of_a), slope(s, of_b)),
-                    };
-                    let (a, b) = (s.mul(a, factor_a), s.mul(b, factor_b));
-                    store_pairs(s, to.add(i / 2), a, b, n);
-                    i += n;
-                }
+            let of = of.load(s, i, n);
+            let gradient = load_two(s, gradient.add(i), n);
+            let add = more.add.map(|add| load_two(s, add.add(i), n));
+            let (mut values, mut gelus) = ([s.splat(0.0); 2], [s.splat(0.0); 2]);
+            for v in 0..n.div_ceil(S::LANES) {
+                let factor = if more.gelu.is_some() {
+                    let (gelu, slope) = gelu_and_slope(s, of[v]);
+                    gelus[v] = gelu;
+                    slope
+                } else {
+                    slope(s, of[v])
+                };
+                values[v] = match add {
+                    Some(add) => s.fma(gradient[v], factor, add[v]),
+                    None => s.mul(gradient[v], factor),
+                };
             }
+            if let Some(gelu) = more.gelu {
+                gelu.store(s, i, gelus, n);
+            }
+            to.store(s, i, values, n);
         }
+        i += n;
     }
 }
 

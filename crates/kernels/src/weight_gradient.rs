@@ -10,7 +10,7 @@ use crate::layer::Source;
 use crate::pack::vectors;
 use crate::parallel::{Job, Shared};
 use crate::precision::{Arithmetic, Precision, Single};
-use crate::rows::gelu_row;
+use crate::rows::{Row, gelu_row};
 use crate::scratch::Scratch;
 use crate::simd::Simd;
 use crate::tile::{Segment, load, outer_products, store};
@@ -176,32 +176,22 @@ impl Part<'_> {
         x: Map,
         act: Option<Map>,
         pixel: usize,
-        row: *mut f32,
+        to: *mut f32,
     ) {
         let Range { start, end } = self.rows;
         let split = x.channels.clamp(start, end);
+        let row = |at| Row {
+            at,
+            precision: Precision::Fp32,
+        };
         // SAFETY: both parts are channels of their buffers.
         unsafe {
-            gelu_row(
-                s,
-                Precision::Fp32,
-                x.pixel(pixel).wrapping_add(start),
-                None,
-                row,
-                split - start,
-            );
+            let from = x.pixel(pixel).wrapping_add(start);
+            gelu_row(s, from, None, row(to), split - start);
             if let Some(act) = act {
-                let from = act
-                    .pixel(pixel)
-                    .wrapping_add(split.saturating_sub(x.channels));
-                gelu_row(
-                    s,
-                    Precision::Fp32,
-                    from,
-                    None,
-                    row.add(split - start),
-                    end - split,
-                );
+                let skipped = split.saturating_sub(x.channels);
+                let from = act.pixel(pixel).wrapping_add(skipped);
+                gelu_row(s, from, None, row(to.add(split - start)), end - split);
             }
         }
     }

@@ -1,16 +1,14 @@
 //! The backward pass.
 
+use super::parameters::{Gradient, Sums, add_up, run_all};
 use super::{Bottleneck, Gradients, Hidden, Inner, Weights, check_length};
 use crate::blank::Blank;
-use crate::grid::{Grid, Map};
+use crate::grid::Map;
 use crate::layer::{Finish, Layer, Source};
 use crate::pack::Weights as Packed;
-use crate::paired::{PairedGradient, Pixels};
-use crate::parallel::{Job, Shared, enter, for_items, for_jobs};
+use crate::parallel::{Shared, enter, for_items};
 use crate::precision::Precision;
 use crate::scratch::Scratch;
-use crate::weight_gradient::WeightGradient;
-use crate::winograd::{self, WinogradGradient};
 use std::ops::Range;
 
 /// Computes the gradients with respect to `x`, `act` (if asked), and all weights and biases,
@@ -158,123 +156,62 @@ unsafe fn run(
     });
 }
 
-/// Room for the gradients of parameters of all groups but the first, whose place is the result.
-struct Sums(Vec<[Scratch; 8]>);
-
-impl Sums {
-    fn new(shape: &Bottleneck, groups: usize) -> Self {
-        let room = || shape.gradient_lengths().map(Scratch::take);
-        Self((1..groups).map(|_| room()).collect())
-    }
-
-    /// Where each group's sums go.
-    fn at(&mut self, result: [Shared; 8]) -> Vec<[Shared; 8]> {
-        let rooms = self.0.iter_mut();
-        let rooms = rooms.map(|room| room.each_mut().map(|room| Shared(room.as_mut_ptr())));
-        std::iter::once(result).chain(rooms).collect()
-    }
-}
-
-/// Adds the sums of all groups to those of the first, one after the other.
-///
-/// # Safety
-/// All must be readable, and the first writable, for the gradients of the shape, those that pixels
-/// contribute to.
-unsafe fn add_up(shape: &Bottleneck, sums: &[[Shared; 8]]) {
-    let Some((to, others)) = sums.split_first().filter(|sums| !sums.1.is_empty()) else {
-        return;
-    };
-    let lengths = shape.gradient_lengths();
-    let jobs = std::array::from_fn::<_, 8, _>(|i| Job {
-        count: lengths[i],
-        granule: 1 << 10,
-        // An addition waits for memory about as long as these many take.
-        operations: 8 * others.len() * lengths[i],
-        body: Box::new(move |range| {
-            // SAFETY: promised by the caller; ranges are disjoint.
-            unsafe {
-                let part = |sums: &[Shared; 8]| sums[i].0.add(range.start);
-                let to = std::slice::from_raw_parts_mut(part(to), range.len());
-                for other in others {
-                    let other = std::slice::from_raw_parts(part(other), range.len());
-                    to.iter_mut()
-                        .zip(other)
-                        .for_each(|(to, other)| *to += other);
-                }
-            }
-        }),
-    });
-    for_jobs(&jobs);
-}
-
 /// What lies between the gradients of data and those of parameters.
 #[derive(Clone, Copy)]
 struct Between {
-    /// Gradients with respect to the outputs of the first three convolutions before gelu; the latter
-    /// two with the border that convolutions need.
+    /// Gradients with respect to the outputs of the first three convolutions before gelu, as the data
+    /// gradients read them; the latter two with the border that convolutions need.
     slopes: [Map; 3],
-    /// Their gelu as the convolutions after them read it; only in single precision.
-    gelu: Option<[Map; 3]>,
+    /// Their gelu as the gradients of the weights after them read it, where those are in single
+    /// precision; the first two with border.
+    gelu: [Option<Map>; 3],
 }
 
 /// Room for what lies between.
 struct Rooms {
     slopes: [Scratch; 3],
-    gelu: Option<[Scratch; 3]>,
+    gelu: [Option<Scratch>; 3],
 }
 
 impl Rooms {
     fn new(shape: &Bottleneck) -> Self {
-        let size = shape.bordered().places() * shape.precision.elements(shape.mid);
-        let three = || [(); 3].map(|()| Scratch::take(size));
+        let [first, second, third, last] = shape.precisions();
+        let places = shape.bordered().places();
+        let room = |precision: Precision| Scratch::take(places * precision.elements(shape.mid));
+        let single = |precision| (precision == Precision::Fp32).then(|| room(precision));
         Self {
-            slopes: three(),
-            gelu: (shape.precision == Precision::Fp32).then(three),
+            slopes: [first, second, third].map(room),
+            gelu: [second, third, last].map(single),
         }
     }
 
     fn maps(&mut self, shape: &Bottleneck) -> Between {
         let (plain, bordered) = (shape.plain(), shape.bordered());
-        let maps = |[a, b, c]: &mut [Scratch; 3], grids: [Grid; 3]| {
-            let map = |room, grid| Map::new(room, grid, shape.mid, shape.precision);
-            [map(a, grids[0]), map(b, grids[1]), map(c, grids[2])]
-        };
-        let gelu = self.gelu.as_mut();
+        let [first, second, third, last] = shape.precisions();
+        let map = |room, grid, precision| Map::new(room, grid, shape.mid, precision);
+        let [d1, d2, d3] = &mut self.slopes;
+        let [g1, g2, g3] = self.gelu.each_mut().map(Option::as_mut);
         Between {
-            slopes: maps(&mut self.slopes, [plain, bordered, bordered]),
-            gelu: gelu.map(|gelu| maps(gelu, [bordered, bordered, plain])),
+            slopes: [
+                map(d1, plain, first),
+                map(d2, bordered, second),
+                map(d3, bordered, third),
+            ],
+            gelu: [
+                g1.map(|room| map(room, bordered, second)),
+                g2.map(|room| map(room, bordered, third)),
+                g3.map(|room| map(room, plain, last)),
+            ],
         }
     }
 }
 
 impl Between {
     fn images(&self, range: &Range<usize>) -> Self {
-        let maps = |maps: [Map; 3]| maps.map(|map| map.images(range));
         Self {
-            slopes: maps(self.slopes),
-            gelu: self.gelu.map(maps),
+            slopes: self.slopes.map(|map| map.images(range)),
+            gelu: self.gelu.map(|map| map.map(|map| map.images(range))),
         }
-    }
-}
-
-impl Gradients {
-    /// The same room if it is right for the shape, new room otherwise; zero where [`backward`]
-    /// does not write.
-    fn fitted(mut self, shape: &Bottleneck) -> Self {
-        let fits = self.all_mut().map(|g| g.len()) == shape.gradient_lengths();
-        if fits && !shape.leaves_gradients() {
-            self
-        } else {
-            Self::new(shape)
-        }
-    }
-}
-
-impl Bottleneck {
-    /// Whether no pixel contributes to some gradients of weights: where there are no pixels, or
-    /// where 3x3 convolutions see one pixel alone.
-    fn leaves_gradients(&self) -> bool {
-        self.pixels() == 0 || (self.kernel == 3 && self.bordered().border == 0)
     }
 }
 
@@ -285,17 +222,18 @@ fn transposed_weights(
     weights: &Weights,
     want_dact: bool,
 ) -> [Packed<'static>; 4] {
-    let transposed = |weights, kernel: usize, c_in, c_out, columns| match shape.precision {
+    let transposed = |precision, weights, kernel: usize, c_in, c_out, columns| match precision {
         Precision::Fp32 => Packed::transposed(weights, kernel * kernel, c_in, c_out, columns),
         Precision::Bf16 => Packed::transposed_pairs(weights, kernel * kernel, c_in, c_out, columns),
     };
     let (mid, kernel, c_in) = (shape.mid, shape.kernel, shape.c_x + shape.c_act);
     let columns = if want_dact { c_in } else { shape.c_x };
+    let [p1, p2, p3, p4] = shape.precisions();
     [
-        transposed(weights.w1, 1, c_in, mid, columns),
-        shape.inner_weights(transposed(weights.w2, kernel, mid, mid, mid)),
-        shape.inner_weights(transposed(weights.w3, kernel, mid, mid, mid)),
-        transposed(weights.w4, 1, mid, shape.c_out, mid),
+        transposed(p1, weights.w1, 1, c_in, mid, columns),
+        shape.inner_weights(transposed(p2, weights.w2, kernel, mid, mid, mid)),
+        shape.inner_weights(transposed(p3, weights.w3, kernel, mid, mid, mid)),
+        transposed(p4, weights.w4, 1, mid, shape.c_out, mid),
     ]
 }
 
@@ -352,8 +290,7 @@ impl Backward<'_> {
         let (x, act) = (part(self.x.0), self.x.1.map(part));
         let (dy, dx) = (part(self.dy), part(self.dx));
         let Between { slopes, gelu } = between.images(images);
-        let [d1, d2, d3] = slopes;
-        let [g1, g2, g3] = gelu.map_or([None; 3], |gelu| gelu.map(Some));
+        let ([d1, d2, d3], [g1, g2, g3]) = (slopes, gelu);
         let outer = |from: Map, weights, outputs, finish| Layer {
             source: Source::Map(from),
             segments: dy.grid.segments(1, shape.precision.elements(from.channels)),
@@ -398,80 +335,27 @@ impl Backward<'_> {
     /// # Safety
     /// As for [`run`]; [`Backward::data`] must have been called for all images.
     unsafe fn parameters(&self, between: &Between, to: [Shared; 8]) {
-        // SAFETY: promised by the caller.
-        unsafe {
-            match between.gelu {
-                Some(gelu) => self.single_parameters(between.slopes, gelu, to),
-                None => self.paired_parameters(between.slopes, to),
-            }
-        }
-    }
-
-    /// [`Backward::parameters`] in single precision.
-    unsafe fn single_parameters(
-        &self,
-        [d1, d2, d3]: [Map; 3],
-        [g1, g2, g3]: [Map; 3],
-        [w1, b1, w2, b2, w3, b3, w4, b4]: [Shared; 8],
-    ) {
-        let direct = |source: Source, kernel, grid: Grid, slope, weights, bias| WeightGradient {
-            segments: grid.segments(kernel, source.channels()),
-            source,
-            slope,
-            weights,
-            bias,
-        };
-        let (plain, kernel) = (self.shape.plain(), self.shape.kernel);
+        let [w1, b1, w2, b2, w3, b3, w4, b4] = to;
+        let ([h1, h2, h3], [d1, d2, d3]) = (self.hidden, between.slopes);
+        let ([g1, g2, g3], kernel) = (between.gelu, self.shape.kernel);
+        let source = |h: Map, gelu: Option<Map>| gelu.map_or(Source::Gelu(h, None), Source::Map);
         let (x, act) = self.x;
-        let first = direct(Source::Gelu(x, act), 1, plain, d1, w1, b1);
-        let last = direct(Source::Map(g3), 1, plain, self.dy, w4, b4);
-        // SAFETY: promised by the caller.
-        unsafe {
-            if winograd::suits(g1.grid) {
-                let inner = [
-                    WinogradGradient::new(g1, d2, w2, b2),
-                    WinogradGradient::new(g2, d3, w3, b3),
-                ];
-                let [second, third] = inner.each_ref().map(|gradient| gradient.sum());
-                for_jobs(&[first.job(), second, third, last.job()]);
-                for_jobs(&inner.each_ref().map(|gradient| gradient.back()));
-            } else {
-                let second = direct(Source::Map(g1), kernel, g1.grid, d2, w2, b2);
-                let third = direct(Source::Map(g2), kernel, g2.grid, d3, w3, b3);
-                for_jobs(&[first.job(), second.job(), third.job(), last.job()]);
-            }
-        }
-    }
-
-    /// [`Backward::parameters`] of factors rounded to bfloat16.
-    unsafe fn paired_parameters(
-        &self,
-        [d1, d2, d3]: [Map; 3],
-        [w1, b1, w2, b2, w3, b3, w4, b4]: [Shared; 8],
-    ) {
-        let gradient = |first, second, kernel, slope, weights, bias| {
+        let layers = [
+            (1, Source::Gelu(x, act), d1, [w1, b1]),
+            (kernel, source(h1, g1), d2, [w2, b2]),
+            (kernel, source(h2, g2), d3, [w3, b3]),
+            (1, source(h3, g3), self.dy, [w4, b4]),
+        ];
+        let mut layers = layers.into_iter().zip(self.shape.precisions());
+        let gradients: [Gradient; 4] = std::array::from_fn(|_| {
+            let ((kernel, source, slope, to), precision) = layers.next().expect("four layers");
             let grid = match kernel {
                 1 => self.shape.plain(),
                 _ => self.shape.bordered(),
             };
-            let source = Pixels {
-                first,
-                second,
-                gelu: true,
-            };
-            PairedGradient::new(source, slope, (kernel, grid), weights, bias)
-        };
-        let ([h1, h2, h3], kernel) = (self.hidden, self.shape.kernel);
-        let mut gradients = [
-            gradient(self.x.0, self.x.1, 1, d1, w1, b1),
-            gradient(h1, None, kernel, d2, w2, b2),
-            gradient(h2, None, kernel, d3, w3, b3),
-            gradient(h3, None, 1, self.dy, w4, b4),
-        ];
+            Gradient::new((kernel, grid), precision, source, slope, to)
+        });
         // SAFETY: promised by the caller.
-        unsafe {
-            for_jobs(gradients.each_mut().map(|g| g.lay_out()).as_flattened());
-            for_jobs(&gradients.each_ref().map(|g| g.job()));
-        }
+        unsafe { run_all(gradients) };
     }
 }

@@ -131,11 +131,15 @@ impl Forward<'_> {
             ..*self.shape
         };
         let (plain, bordered, mid) = (shape.plain(), shape.bordered(), shape.mid);
-        let precision = shape.precision;
-        let size = bordered.places() * precision.elements(mid);
+        let [precision, inner_precision, ..] = shape.precisions();
+        let size = bordered.places() * inner_precision.elements(mid);
         let (mut g1, mut g2) = (Scratch::take(size), Scratch::take(size));
-        let [g1, g2] = [&mut g1, &mut g2].map(|g| Map::new(g, bordered, mid, precision));
-        let g3 = Map { grid: plain, ..g1 };
+        let [g1, g2] = [&mut g1, &mut g2].map(|g| Map::new(g, bordered, mid, inner_precision));
+        let g3 = Map {
+            grid: plain,
+            precision,
+            ..g1
+        };
         let save = self.save.map(|save| save.map(|map| map.images(images)));
         let [w1, w2, w3, w4] = &self.weights;
         let [b1, b2, b3, b4] = self.biases;
@@ -181,16 +185,17 @@ impl Forward<'_> {
 /// The weights as the layers want them.
 fn forward_weights<'a>(shape: &Bottleneck, weights: &Weights<'a>) -> [Packed<'a>; 4] {
     // Groups of inputs as in `Packed::paired`.
-    let packed = |weights: &'a [f32], groups: &[usize], c_out| match shape.precision {
+    let packed = |precision, weights: &'a [f32], groups: &[usize], c_out| match precision {
         Precision::Fp32 => Packed::forward(weights, groups.iter().sum(), c_out, shape.pixels()),
         Precision::Bf16 => Packed::paired(weights, groups, c_out),
     };
     let mid = shape.mid;
     let taps = vec![mid; shape.kernel * shape.kernel];
+    let [p1, p2, p3, p4] = shape.precisions();
     [
-        packed(weights.w1, &[shape.c_x, shape.c_act], mid),
-        shape.inner_weights(packed(weights.w2, &taps, mid)),
-        shape.inner_weights(packed(weights.w3, &taps, mid)),
-        packed(weights.w4, &[mid], shape.c_out),
+        packed(p1, weights.w1, &[shape.c_x, shape.c_act], mid),
+        shape.inner_weights(packed(p2, weights.w2, &taps, mid)),
+        shape.inner_weights(packed(p3, weights.w3, &taps, mid)),
+        packed(p4, weights.w4, &[mid], shape.c_out),
     ]
 }

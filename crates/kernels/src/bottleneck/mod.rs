@@ -6,6 +6,7 @@
 
 mod backward;
 mod forward;
+mod parameters;
 
 pub use backward::{backward, backward_new};
 pub use forward::{forward, forward_new};
@@ -35,7 +36,8 @@ pub struct Bottleneck {
     pub kernel: usize,
     /// Whether `x` is added to the output; then `c_out == c_x`.
     pub residual: bool,
-    /// What the operands of multiplications are rounded to.
+    /// What the operands of multiplications are rounded to, see [`Bottleneck::precisions`], and the
+    /// hidden activations that are kept.
     pub precision: Precision,
 }
 
@@ -161,6 +163,18 @@ impl Bottleneck {
         (2 * self.pixels()).saturating_mul(weights)
     }
 
+    /// What the operands of each of the four convolutions are rounded to. 3x3 convolutions with
+    /// Winograd's filtering stay in single precision: they take a quarter of the multiplications,
+    /// which is faster than twice as many a second, and would not bear rounding.
+    pub fn precisions(&self) -> [Precision; 4] {
+        let inner = if winograd::suits(self.bordered()) {
+            Precision::Fp32
+        } else {
+            self.precision
+        };
+        [self.precision, inner, inner, self.precision]
+    }
+
     /// Lengths of the four weights.
     ///
     /// # Panics
@@ -199,6 +213,10 @@ impl Bottleneck {
         let numbers = 2 * (self.c_x + self.c_act + self.c_out) + 9 * self.mid;
         let image = 4 * numbers * self.height * self.width;
         let images = (CACHE / image.max(1)).max(1);
+        if self.leaves_gradients() {
+            // What pixels do not contribute to would not be there to add.
+            return 1;
+        }
         self.batch.div_ceil(images).min(MOST)
     }
 
@@ -293,7 +311,7 @@ struct Inner<'a> {
 impl Bottleneck {
     /// Weights of an inner convolution for the way that these images are convolved.
     fn inner_weights<'a>(&self, weights: Packed<'a>) -> Packed<'a> {
-        if self.precision == Precision::Fp32 && winograd::suits(self.bordered()) {
+        if winograd::suits(self.bordered()) {
             weights.winograd(self.mid, self.mid)
         } else {
             weights
@@ -322,7 +340,7 @@ impl Inner<'_> {
         } = from;
         // SAFETY: promised by the caller.
         unsafe {
-            if precision == Precision::Fp32 && winograd::suits(grid) {
+            if winograd::suits(grid) {
                 Winograd {
                     from,
                     weights,

@@ -292,7 +292,12 @@ pub(super) unsafe fn tile_outputs<S: Simd>(
                 }
                 let row = output(s, row);
                 for j in 0..SIDE {
-                    store(s, to.add((SIDE * i + j) * n + c), s.add(row[j], bias), lanes);
+                    store(
+                        s,
+                        to.add((SIDE * i + j) * n + c),
+                        s.add(row[j], bias),
+                        lanes,
+                    );
                 }
             }
         }

@@ -1,0 +1,172 @@
+//! Gradients of the parameters.
+
+use super::{Bottleneck, Gradients};
+use crate::grid::{Grid, Map};
+use crate::layer::Source;
+use crate::paired::{PairedGradient, Pixels};
+use crate::parallel::{Job, Shared, for_jobs};
+use crate::precision::Precision;
+use crate::scratch::Scratch;
+use crate::weight_gradient::WeightGradient;
+use crate::winograd::{self, WinogradGradient};
+
+/// The gradient of one convolution's weights and bias, the fastest way for these images.
+pub(super) enum Gradient {
+    Direct(WeightGradient),
+    Winograd(WinogradGradient),
+    Paired(PairedGradient),
+}
+
+impl Gradient {
+    /// The gradient for a convolution of a size over a grid of pixels, with the border that it needs,
+    /// that read `source`, from the one with respect to its outputs; `to` are the places of weights
+    /// and bias.
+    ///
+    /// # Panics
+    /// If operands are rounded, and `source` is not the gelu of something.
+    pub fn new(
+        (kernel, grid): (usize, Grid),
+        precision: Precision,
+        source: Source,
+        slope: Map,
+        [weights, bias]: [Shared; 2],
+    ) -> Self {
+        match (precision, source) {
+            (Precision::Fp32, Source::Map(map)) if winograd::suits(grid) => {
+                Self::Winograd(WinogradGradient::new(map, slope, weights, bias))
+            }
+            (Precision::Fp32, _) => Self::Direct(WeightGradient {
+                source,
+                segments: grid.segments(kernel, source.channels()),
+                slope,
+                weights,
+                bias,
+            }),
+            (Precision::Bf16, Source::Gelu(first, second)) => {
+                let source = Pixels {
+                    first,
+                    second,
+                    gelu: true,
+                };
+                let size = (kernel, grid);
+                Self::Paired(PairedGradient::new(source, slope, size, weights, bias))
+            }
+            (Precision::Bf16, Source::Map(_)) => unreachable!("pairs are made from what is kept"),
+        }
+    }
+
+    /// What must be done before [`Gradient::sum`].
+    unsafe fn prepare(&mut self) -> Vec<Job<'_>> {
+        match self {
+            // SAFETY: promised by the caller.
+            Self::Paired(gradient) => unsafe { gradient.lay_out() }.into(),
+            Self::Direct(_) | Self::Winograd(_) => Vec::new(),
+        }
+    }
+
+    unsafe fn sum(&self) -> Job<'_> {
+        // SAFETY: promised by the caller.
+        unsafe {
+            match self {
+                Self::Direct(gradient) => gradient.job(),
+                Self::Winograd(gradient) => gradient.sum(),
+                Self::Paired(gradient) => gradient.job(),
+            }
+        }
+    }
+
+    /// What must be done after [`Gradient::sum`].
+    unsafe fn finish(&self) -> Option<Job<'_>> {
+        match self {
+            // SAFETY: promised by the caller.
+            Self::Winograd(gradient) => Some(unsafe { gradient.back() }),
+            Self::Direct(_) | Self::Paired(_) => None,
+        }
+    }
+}
+
+/// Computes the gradients, all together, so that threads rarely wait for one another.
+///
+/// # Safety
+/// All buffers must be alive; those written must be used by nobody else, borders of those read must
+/// be clear.
+pub(super) unsafe fn run_all(mut gradients: [Gradient; 4]) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        let prepare = gradients.iter_mut().flat_map(|gradient| gradient.prepare());
+        for_jobs(&prepare.collect::<Vec<_>>());
+        for_jobs(&gradients.each_ref().map(|gradient| gradient.sum()));
+        let finish = gradients.iter().filter_map(|gradient| gradient.finish());
+        for_jobs(&finish.collect::<Vec<_>>());
+    }
+}
+
+impl Gradients {
+    /// The same room if it is right for the shape, new room otherwise; zero where [`super::backward()`]
+    /// does not write.
+    pub(super) fn fitted(mut self, shape: &Bottleneck) -> Self {
+        let fits = self.all_mut().map(|g| g.len()) == shape.gradient_lengths();
+        if fits && !shape.leaves_gradients() {
+            self
+        } else {
+            Self::new(shape)
+        }
+    }
+}
+
+impl Bottleneck {
+    /// Whether no pixel contributes to some gradients of weights: where there are no pixels, or
+    /// where 3x3 convolutions see one pixel alone.
+    pub(super) fn leaves_gradients(&self) -> bool {
+        self.pixels() == 0 || (self.kernel == 3 && self.bordered().border == 0)
+    }
+}
+
+/// Room for the gradients of parameters of all groups but the first, whose place is the result.
+pub(super) struct Sums(Vec<[Scratch; 8]>);
+
+impl Sums {
+    pub fn new(shape: &Bottleneck, groups: usize) -> Self {
+        let room = || shape.gradient_lengths().map(Scratch::take);
+        Self((1..groups).map(|_| room()).collect())
+    }
+
+    /// Where each group's sums go.
+    pub fn at(&mut self, result: [Shared; 8]) -> Vec<[Shared; 8]> {
+        let rooms = self.0.iter_mut();
+        let rooms = rooms.map(|room| room.each_mut().map(|room| Shared(room.as_mut_ptr())));
+        std::iter::once(result).chain(rooms).collect()
+    }
+}
+
+/// Adds the sums of all groups to those of the first, one after the other.
+///
+/// # Safety
+/// All must be readable, and the first writable, for the gradients of the shape, those that pixels
+/// contribute to.
+pub(super) unsafe fn add_up(shape: &Bottleneck, sums: &[[Shared; 8]]) {
+    let Some((to, others)) = sums.split_first().filter(|sums| !sums.1.is_empty()) else {
+        return;
+    };
+    let lengths = shape.gradient_lengths();
+    let jobs = std::array::from_fn::<_, 8, _>(|i| Job {
+        count: lengths[i],
+        granule: 1 << 10,
+        // An addition waits for memory about as long as these many take.
+        operations: 8 * others.len() * lengths[i],
+        body: Box::new(move |range| {
+            // SAFETY: promised by the caller; ranges are disjoint.
+            unsafe {
+                let part = |sums: &[Shared; 8]| sums[i].0.add(range.start);
+                let to = std::slice::from_raw_parts_mut(part(to), range.len());
+                for other in others {
+                    let other = std::slice::from_raw_parts(part(other), range.len());
+                    to.iter_mut()
+                        .zip(other)
+                        .for_each(|(to, other)| *to += other);
+                }
+            }
+        }),
+    });
+    for_jobs(&jobs);
+}
