@@ -56,14 +56,39 @@ pub(crate) enum Finish {
     Gelu { to: Map, save: Option<Map> },
     /// Stores `h * gelu'(of)`, and gelu(of) if asked.
     TimesSlope { to: Map, of: Map, gelu: Option<Map> },
-    /// Splits `h` by channels into those of two inputs: stores `h * gelu'(of)`, plus another
-    /// buffer for the first if given.
+    /// Splits `h` by channels into the gradients of two inputs.
     InputGradient {
-        to: Map,
-        of: Map,
-        add: Option<Map>,
-        rest: Option<(Map, Map)>,
+        first: InputGradient,
+        rest: Option<InputGradient>,
     },
+}
+
+/// The gradient of what was read through a gelu: `h * gelu'(of)`, plus other buffers.
+#[derive(Clone, Copy)]
+pub(crate) struct InputGradient {
+    pub to: Map,
+    pub of: Map,
+    pub add: [Option<Map>; 2],
+}
+
+impl InputGradient {
+    /// Stores a pixel.
+    ///
+    /// # Safety
+    /// The pixel must be one of the buffers', and `h` readable for their channels.
+    #[inline(always)]
+    unsafe fn store<S: Simd>(self, s: S, h: *const f32, pixel: usize) {
+        // SAFETY: promised by the caller.
+        unsafe {
+            let mut more = More::default();
+            for i in 0..2 {
+                more.add[i] = self.add[i].map(|map| map.pixel(pixel).cast_const());
+            }
+            let of = self.of.row(self.of.pixel(pixel));
+            let to = self.to.row(self.to.pixel(pixel));
+            slope_row(s, h, of, more, to, self.to.channels);
+        }
+    }
 }
 
 impl Finish {
@@ -76,9 +101,8 @@ impl Finish {
                 Some(gelu) if to.grid.border == 0 => gelu.grid,
                 _ => to.grid,
             },
-            Finish::Store { to, .. }
-            | Finish::StoreOnto { to, .. }
-            | Finish::InputGradient { to, .. } => to.grid,
+            Finish::Store { to, .. } | Finish::StoreOnto { to, .. } => to.grid,
+            Finish::InputGradient { first, .. } => first.to.grid,
         }
     }
 }
@@ -279,18 +303,16 @@ pub(crate) unsafe fn finish_row<S: Simd>(
             Finish::TimesSlope { to, of, gelu } => {
                 let of = of.row(of.pixel(pixel));
                 let gelu = gelu.map(|map| map.row(map.spot(pixel, place)));
-                let more = More { gelu, add: None };
+                let more = More {
+                    gelu,
+                    add: [None; 2],
+                };
                 slope_row(s, h, of, more, to.row(to.spot(pixel, place)), n);
             }
-            Finish::InputGradient { to, of, add, rest } => {
-                let add = add.map(|map| map.pixel(pixel).cast_const());
-                let of = of.row(of.pixel(pixel));
-                let more = More { gelu: None, add };
-                slope_row(s, h, of, more, to.row(to.pixel(pixel)), to.channels);
-                if let Some((to, of)) = rest {
-                    let (h, n) = (h.add(n - to.channels), to.channels);
-                    let (to, of) = (to.row(to.pixel(pixel)), of.row(of.pixel(pixel)));
-                    slope_row(s, h, of, More::default(), to, n);
+            Finish::InputGradient { first, rest } => {
+                first.store(s, h, pixel);
+                if let Some(rest) = rest {
+                    rest.store(s, h.add(first.to.channels), pixel);
                 }
             }
         }

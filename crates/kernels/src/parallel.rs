@@ -203,6 +203,18 @@ fn share(count: usize, granule: usize, task: usize, tasks: usize) -> Range<usize
 #[derive(Clone, Copy, Debug)]
 pub struct Shared(pub *mut f32);
 
+impl Shared {
+    /// So many numbers further.
+    ///
+    /// # Safety
+    /// They must be within the memory that this points into.
+    #[inline(always)]
+    pub unsafe fn after(self, numbers: usize) -> *mut f32 {
+        // SAFETY: promised by the caller.
+        unsafe { self.0.add(numbers) }
+    }
+}
+
 // SAFETY: see the promise above; the places that read or write through it repeat it.
 unsafe impl Send for Shared {}
 // SAFETY: as above.

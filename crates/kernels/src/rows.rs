@@ -85,7 +85,7 @@ pub(crate) struct More {
     /// Receives gelu(of).
     pub gelu: Option<Row>,
     /// Added to the result.
-    pub add: Option<*const f32>,
+    pub add: [Option<*const f32>; 2],
 }
 
 /// `to = gradient * gelu'(of)` for `count` numbers, and more if asked.
@@ -108,7 +108,12 @@ pub(crate) unsafe fn slope_row<S: Simd>(
         unsafe {
             let of = of.load(s, i, n);
             let gradient = load_two(s, gradient.add(i), n);
-            let add = more.add.map(|add| load_two(s, add.add(i), n));
+            let mut add = [None; 2];
+            for j in 0..2 {
+                if let Some(from) = more.add[j] {
+                    add[j] = Some(load_two(s, from.add(i), n));
+                }
+            }
             let (mut values, mut gelus) = ([s.splat(0.0); 2], [s.splat(0.0); 2]);
             for v in 0..n.div_ceil(S::LANES) {
                 let factor = if more.gelu.is_some() {
@@ -118,10 +123,13 @@ pub(crate) unsafe fn slope_row<S: Simd>(
                 } else {
                     slope(s, of[v])
                 };
-                values[v] = match add {
+                values[v] = match add[0] {
                     Some(add) => s.fma(gradient[v], factor, add[v]),
                     None => s.mul(gradient[v], factor),
                 };
+                if let Some(add) = add[1] {
+                    values[v] = s.add(values[v], add[v]);
+                }
             }
             if let Some(gelu) = more.gelu {
                 gelu.store(s, i, gelus, n);

@@ -4,7 +4,7 @@ use super::parameters::{Gradient, Sums, add_up, run_all};
 use super::{Bottleneck, Gradients, Hidden, Inner, Weights, check_length};
 use crate::blank::Blank;
 use crate::grid::Map;
-use crate::layer::{Finish, Layer, Source};
+use crate::layer::{Finish, InputGradient, Layer, Source};
 use crate::pack::Weights as Packed;
 use crate::parallel::{Shared, enter, for_items};
 use crate::precision::Precision;
@@ -41,11 +41,12 @@ pub fn backward(
     let dact = dact.map(|dact| Shared(dact.as_mut_ptr()));
     let results = Results::new(dx, dact, gradients);
     // SAFETY: all lengths were checked, and nobody else uses what is borrowed mutably.
-    unsafe { run(shape, x, act, weights, hidden, dy, results) };
+    unsafe { run(shape, x, act, weights, hidden, dy, [None; 2], results) };
 }
 
 /// [`backward()`] into new memory, which need not be cleared: the gradients with respect to `x`,
-/// to `act` if asked, and to the parameters.
+/// to `act` if asked, and to the parameters. What others found for the gradients of `x` and `act`
+/// is added to them.
 ///
 /// # Panics
 /// If a slice does not have the length that the shape says.
@@ -57,10 +58,19 @@ pub fn backward_new(
     hidden: &Hidden,
     dy: &[f32],
     want_dact: bool,
+    others: [Option<&[f32]>; 2],
 ) -> (Vec<f32>, Option<Vec<f32>>, Gradients) {
     shape.check(x, act, weights);
     shape.check_hidden(hidden);
     check_length("dy", dy.len(), shape.pixels() * shape.c_out);
+    for (name, other, channels) in [
+        ("gradient of x", others[0], shape.c_x),
+        ("gradient of act", others[1], shape.c_act),
+    ] {
+        if let Some(other) = other {
+            check_length(name, other.len(), shape.pixels() * channels);
+        }
+    }
     let mut dx = Blank::new(shape.pixels() * shape.c_x);
     let mut dact = want_dact.then(|| Blank::new(shape.pixels() * shape.c_act));
     if shape.leaves_gradients() {
@@ -68,7 +78,7 @@ pub fn backward_new(
         let results = Results::new(dx.at(), dact.as_mut().map(Blank::at), &mut gradients);
         // SAFETY: there is room for what the shape says; data gradients are all written.
         return unsafe {
-            run(shape, x, act, weights, hidden, dy, results);
+            run(shape, x, act, weights, hidden, dy, others, results);
             (dx.written(), dact.map(|dact| dact.written()), gradients)
         };
     }
@@ -80,7 +90,7 @@ pub fn backward_new(
     };
     // SAFETY: there is room for what the shape says, all of which is written.
     unsafe {
-        run(shape, x, act, weights, hidden, dy, results);
+        run(shape, x, act, weights, hidden, dy, others, results);
         let gradients = Gradients::from_all(blanks.map(|blank| blank.written()));
         (dx.written(), dact.map(|dact| dact.written()), gradients)
     }
@@ -109,6 +119,7 @@ impl Results {
 /// # Safety
 /// What is read must have been checked; what is written must have room for what the shape says
 /// and be used by nobody else. Nothing is read from it before it is written.
+#[allow(clippy::too_many_arguments)]
 unsafe fn run(
     shape: &Bottleneck,
     x: &[f32],
@@ -116,6 +127,7 @@ unsafe fn run(
     weights: &Weights,
     hidden: &Hidden,
     dy: &[f32],
+    others: [Option<&[f32]>; 2],
     results: Results,
 ) {
     let pixels = shape.pixels();
@@ -139,6 +151,10 @@ unsafe fn run(
         dy: Map::of(dy, shape.plain(), shape.c_out, Precision::Fp32),
         dx: map(results.dx, shape.c_x),
         dact: dact.map(|at| map(at, shape.c_act)),
+        others: [
+            others[0].map(|dx| Map::of(dx, shape.plain(), shape.c_x, Precision::Fp32)),
+            others[1].map(|dact| Map::of(dact, shape.plain(), shape.c_act, Precision::Fp32)),
+        ],
     };
     enter(2 * shape.operations(), || {
         let weights = transposed_weights(shape, weights, backward.dact.is_some());
@@ -245,6 +261,8 @@ struct Backward<'a> {
     dy: Map,
     dx: Map,
     dact: Option<Map>,
+    /// What is added to `dx` and `dact`.
+    others: [Option<Map>; 2],
 }
 
 impl Backward<'_> {
@@ -267,6 +285,7 @@ impl Backward<'_> {
             dy: part(self.dy),
             dx: part(self.dx),
             dact: self.dact.map(part),
+            others: self.others.map(|other| other.map(part)),
         };
         let mut rooms = Rooms::new(&shape);
         let between = rooms.maps(&shape);
@@ -308,12 +327,19 @@ impl Backward<'_> {
             finish,
         };
         let slope = |to, of, gelu| Finish::TimesSlope { to, of, gelu };
+        let others = self.others.map(|other| other.map(part));
         let rest = self.dact.map(part).zip(act);
         let input = Finish::InputGradient {
-            to: dx,
-            of: x,
-            add: shape.residual.then_some(dy),
-            rest,
+            first: InputGradient {
+                to: dx,
+                of: x,
+                add: [shape.residual.then_some(dy), others[0]],
+            },
+            rest: rest.map(|(to, of)| InputGradient {
+                to,
+                of,
+                add: [others[1], None],
+            }),
         };
         let [w1, w2, w3, w4] = weights;
         let inputs = shape.c_x + rest.map_or(0, |_| shape.c_act);

@@ -244,43 +244,22 @@ impl Kernel for Kl<'_> {
 /// # Panics
 /// If the lengths do not agree.
 pub fn kl_backward(z: usize, q: &[f32], p: &[f32], dkl: &[f32], dq: &mut [f32], dp: &mut [f32]) {
-    backward(z, (q, p), dkl, None, (dq, dp));
+    backward(z, (q, p), dkl, false, (dq, dp));
 }
 
-/// What comes back to a posterior and its prior besides the gradient of their KL.
-#[derive(Clone, Copy, Debug)]
-pub struct Returning<'a> {
-    /// The noise that the latents were drawn with, `[.., z]`.
-    pub eps: &'a [f32],
-    /// Gradient of the latents, `[.., z]`.
-    pub dlatents: &'a [f32],
-    /// Gradient of the features, which are the channels of `p` after its Gaussian.
-    pub dfeatures: &'a [f32],
-}
-
-/// [`kl_backward`], [`draw_backward`] for `q` and
-/// [`add_features_backward`](super::features::add_features_backward) for `p` in one pass: all
-/// that a stochastic layer gives back.
+/// [`kl_backward`] that adds to what `dp` holds: the channels that are not looked at are left alone.
 ///
 /// # Panics
 /// If the lengths do not agree.
-pub fn layer_backward(
+pub fn kl_backward_onto(
     z: usize,
-    (q, p): (&[f32], &[f32]),
+    q: &[f32],
+    p: &[f32],
     dkl: &[f32],
-    returning: Returning,
-    (dq, dp): (&mut [f32], &mut [f32]),
+    dq: &mut [f32],
+    dp: &mut [f32],
 ) {
-    let latents = q.len() / 2;
-    expect_len("eps", returning.eps.len(), latents);
-    expect_len("gradient of the latents", returning.dlatents.len(), latents);
-    let features = p.len().saturating_sub(q.len());
-    expect_len(
-        "gradient of the features",
-        returning.dfeatures.len(),
-        features,
-    );
-    backward(z, (q, p), dkl, Some(returning), (dq, dp));
+    backward(z, (q, p), dkl, true, (dq, dp));
 }
 
 #[track_caller]
@@ -288,7 +267,7 @@ fn backward(
     z: usize,
     (q, p): (&[f32], &[f32]),
     dkl: &[f32],
-    returning: Option<Returning>,
+    onto: bool,
     (dq, dp): (&mut [f32], &mut [f32]),
 ) {
     let pixels = positions("q", q.len(), 2 * z);
@@ -300,18 +279,13 @@ fn backward(
     let rows = rows_per_task(stride);
     for_chunk_pairs((dq, dp), (2 * z, stride), rows, |i, dq, dp| {
         let first = i * rows;
-        let returning = returning.map(|r| Returning {
-            eps: &r.eps[first * z..],
-            dlatents: &r.dlatents[first * z..],
-            dfeatures: &r.dfeatures[first * (stride - 2 * z)..],
-        });
         dispatch(Backward {
             sizes: (z, stride),
             q: &q[first * 2 * z..],
             p: &p[first * stride..],
             image: (first, per_image),
             dkl,
-            returning,
+            onto,
             dq,
             dp,
         });
@@ -327,7 +301,8 @@ struct Backward<'a> {
     image: (usize, usize),
     /// Of the whole batch.
     dkl: &'a [f32],
-    returning: Option<Returning<'a>>,
+    /// Whether `dp` is added to.
+    onto: bool,
     dq: &'a mut [f32],
     dp: &'a mut [f32],
 }
@@ -338,7 +313,6 @@ impl Kernel for Backward<'_> {
     fn run<S: Simd>(self, s: S) {
         let (z, stride) = self.sizes;
         let (first, per_image) = self.image;
-        let more = stride - 2 * z;
         let pixels = self.q.chunks_exact(2 * z).zip(self.p.chunks_exact(stride));
         let gradients = self.dq.chunks_exact_mut(2 * z);
         let gradients = gradients.zip(self.dp.chunks_exact_mut(stride));
@@ -346,25 +320,22 @@ impl Kernel for Backward<'_> {
             let scale = s.splat(self.dkl[(first + pixel) / per_image]);
             for i in (0..z).step_by(S::LANES) {
                 let r = ratios(s, q, p, z, i);
-                let mut dmean = s.mul(scale, s.mul(r.distance, r.inverse));
-                let mut dsigma = s.mul(scale, s.sub(r.variances, s.splat(1.0)));
+                let dmean = s.mul(scale, s.mul(r.distance, r.inverse));
+                let dsigma = s.mul(scale, s.sub(r.variances, s.splat(1.0)));
                 let squares = s.mul(s.mul(r.distance, r.distance), scale);
-                s.store_partial(&mut dp[i..z], s.neg(dmean));
-                s.store_partial(&mut dp[z + i..2 * z], s.neg(s.add(dsigma, squares)));
-                if let Some(r) = self.returning {
-                    let at = pixel * z + i..(pixel + 1) * z;
-                    let d = s.load_partial(&r.dlatents[at.clone()]);
-                    let noise = s.mul(d, s.load_partial(&r.eps[at]));
-                    let sigma = exp(s, s.load_partial(&q[z + i..2 * z]));
-                    dmean = s.add(dmean, d);
-                    dsigma = s.fma(noise, sigma, dsigma);
+                let mut prior = [s.neg(dmean), s.neg(s.add(dsigma, squares))];
+                for (j, gradient) in prior.iter_mut().enumerate() {
+                    let to = &mut dp[j * z + i..(j + 1) * z];
+                    if self.onto {
+                        *gradient = s.add(s.load_partial(to), *gradient);
+                    }
+                    s.store_partial(to, *gradient);
                 }
                 s.store_partial(&mut dq[i..z], dmean);
                 s.store_partial(&mut dq[z + i..], dsigma);
             }
-            match self.returning {
-                Some(r) => dp[2 * z..].copy_from_slice(&r.dfeatures[pixel * more..][..more]),
-                None => dp[2 * z..].fill(0.0),
+            if !self.onto {
+                dp[2 * z..].fill(0.0);
             }
         }
     }

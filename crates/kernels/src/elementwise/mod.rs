@@ -40,6 +40,18 @@ fn rows_per_task(row: usize) -> usize {
     (CHUNK / row.max(1)).max(1)
 }
 
+/// `to += more`.
+///
+/// # Panics
+/// If the lengths do not agree.
+pub fn add(to: &mut [f32], more: &[f32]) {
+    expect_len("what is added", more.len(), to.len());
+    for_chunks(to, CHUNK, |i, to| {
+        let more = &more[i * CHUNK..];
+        to.iter_mut().zip(more).for_each(|(to, more)| *to += more);
+    });
+}
+
 /// Calls `work(index, chunk)` for all chunks of `size` numbers of `out` (the last may be
 /// shorter), in parallel if there are enough.
 fn for_chunks(out: &mut [f32], size: usize, work: impl Fn(usize, &mut [f32]) + Sync) {

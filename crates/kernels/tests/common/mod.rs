@@ -41,13 +41,23 @@ pub fn poisoned(count: usize) -> Vec<f32> {
 
 /// Asserts that all numbers are as close as single precision allows for sums of this size.
 pub fn assert_close(what: &str, found: &[f32], expected: impl IntoIterator<Item = f64>) {
+    assert_within(3e-6, what, found, expected);
+}
+
+/// Asserts that no error is larger than this share of the largest number.
+pub fn assert_within(
+    share: f64,
+    what: &str,
+    found: &[f32],
+    expected: impl IntoIterator<Item = f64>,
+) {
     let expected: Vec<f64> = expected.into_iter().collect();
     assert_eq!(found.len(), expected.len(), "{what}: length");
     let size = expected.iter().fold(0.0_f64, |m, e| m.max(e.abs()));
     for (i, (&f, e)) in found.iter().zip(expected).enumerate() {
         let error = (f64::from(f) - e).abs();
         assert!(
-            error <= 3e-6 * size + 1e-7,
+            error <= share * size + 1e-7,
             "{what}: number {i} is {f}, expected {e} (of at most {size})"
         );
     }

@@ -1,12 +1,13 @@
 //! The bottleneck block: gelu, 1x1, gelu, 3x3, gelu, 3x3, gelu, 1x1 as one operation.
 
+use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 use vdvae_kernels::Precision;
 use vdvae_kernels::bottleneck::{
     Bottleneck, Gradients, Hidden, Weights, backward_new, forward_new,
 };
 
-use super::fused::{CpuOperation, apply, is_cpu};
+use super::fused::{CpuOperation, apply, host_slice, is_cpu};
 use crate::config::Dtype;
 
 /// The four convolutions of a bottleneck, (weight [k, k, in, out], bias `[out]`) each.
@@ -88,6 +89,10 @@ struct Block {
     checkpoint_activations: bool,
 }
 
+/// Places of the inputs other than weights.
+const X: usize = 0;
+const ACTIVATION: usize = 9;
+
 /// N = 9: x and the weights; N = 10: the encoder's activation too.
 impl<const N: usize> CpuOperation<N> for Block {
     /// Nothing with `checkpoint_activations`.
@@ -120,6 +125,7 @@ impl<const N: usize> CpuOperation<N> for Block {
         hidden: &Option<Hidden>,
         gradient: &[f32],
         _: [bool; N],
+        earlier: &mut [Option<FlexTensor>; N],
     ) -> [Option<Vec<f32>>; N] {
         let (x, activation, weights) = split(&inputs);
         let again = hidden
@@ -127,6 +133,10 @@ impl<const N: usize> CpuOperation<N> for Block {
             .then(|| forward_new(&self.shape, x, activation, &weights, true).1)
             .flatten();
         let hidden = hidden.as_ref().or(again.as_ref());
+        let others = [
+            earlier[X].take(),
+            earlier.get_mut(ACTIVATION).and_then(Option::take),
+        ];
         let (dx, dactivation, gradients) = backward_new(
             &self.shape,
             x,
@@ -135,6 +145,7 @@ impl<const N: usize> CpuOperation<N> for Block {
             hidden.expect("kept, or computed again"),
             gradient,
             activation.is_some(),
+            [others[0].as_ref(), others[1].as_ref()].map(|other| other.map(host_slice)),
         );
         let Gradients {
             w1,
@@ -169,7 +180,7 @@ fn split<'a>(inputs: &[&'a [f32]]) -> (&'a [f32], Option<&'a [f32]>, Weights<'a>
     };
     (
         x,
-        inputs.get(9).copied(),
+        inputs.get(ACTIVATION).copied(),
         Weights {
             w1,
             b1,

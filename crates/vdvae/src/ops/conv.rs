@@ -1,5 +1,6 @@
 //! Convolutions, stride 1, "same" padding, with bias.
 
+use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 use vdvae_kernels::conv::Conv;
 
@@ -59,6 +60,7 @@ impl CpuOperation<3> for Conv {
         _: &(),
         gradient: &[f32],
         wanted: [bool; 3],
+        _: &mut [Option<FlexTensor>; 3],
     ) -> [Option<Vec<f32>>; 3] {
         let mut dx = wanted[0].then(|| vec![0.0; x.len()]);
         let mut dweight = vec![0.0; weight.len()];

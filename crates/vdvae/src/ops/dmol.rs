@@ -1,5 +1,6 @@
 //! The discretized mixture of logistics (PixelCNN++, section 2.1; reference likelihood of VDVAE).
 
+use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 use vdvae_kernels::elementwise::dmol;
@@ -115,6 +116,7 @@ impl CpuOperation<2> for dmol::DmolShape {
         own: &Vec<f32>,
         gradient: &[f32],
         _: [bool; 2],
+        _: &mut [Option<FlexTensor>; 2],
     ) -> [Option<Vec<f32>>; 2] {
         let mut scaled = own.clone();
         let images = scaled.par_chunks_exact_mut(own.len() / self.batch);

@@ -16,6 +16,7 @@ use burn::backend::{
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::profile::{Work, timed};
+use super::sum::{self, GradientSum, added};
 
 type AutodiffTensor<B> = FloatTensor<Autodiff<B>>;
 
@@ -52,12 +53,16 @@ pub(crate) trait CpuOperation<const N: usize>: Clone + Debug + Send + 'static {
 
     /// Returns the gradient of every input whose `wanted` is true, given the gradient of the output.
     /// A gradient that is not wanted or passed on may be `None`; another must not.
+    ///
+    /// `earlier` is what other operations found for the same inputs. It will be added, unless this
+    /// operation does so as it goes: then it takes it, or adds to it and returns `None`.
     fn backward(
         &self,
         inputs: [&[f32]; N],
         saved: &Self::Saved,
         gradient: &[f32],
         wanted: [bool; N],
+        earlier: &mut [Option<FlexTensor>; N],
     ) -> [Option<Vec<f32>>; N];
 }
 
@@ -84,6 +89,7 @@ pub(crate) fn apply<const N: usize, const D: usize, O: CpuOperation<N>>(
     }
     let inputs = inputs.map(tracked);
     let nodes = inputs.each_ref().map(|input| input.node());
+    let sums = nodes.each_ref().map(|node| sum::of(node.id()));
     let primitives = inputs.map(|input| contiguous(input.into_primitive()));
     let prepared = OperationBackward::<O>(PhantomData)
         .prepare::<NoCheckpointing>(nodes)
@@ -96,8 +102,18 @@ pub(crate) fn apply<const N: usize, const D: usize, O: CpuOperation<N>>(
             let output = tensor(output, operation.output_shape());
             let saved = saved.expect("an operation saves what its backward pass needs");
             let shapes = primitives.each_ref().map(shape);
-            let kept = O::KEEPS_INPUTS.then_some(primitives);
-            prepared.finish((operation, shapes, kept, saved), output)
+            let state = State {
+                operation,
+                shapes,
+                kept: O::KEEPS_INPUTS.then_some(primitives),
+                saved,
+                own_sum: GradientSum::default(),
+                sums,
+            };
+            let own_sum = state.own_sum.clone();
+            let output = prepared.finish(state, output);
+            sum::remember(output.node().id(), &own_sum);
+            output
         }
         OpsKind::UnTracked(prepared) => {
             let output = forward(&operation, &primitives, None);
@@ -127,6 +143,7 @@ fn backward<const N: usize, O: CpuOperation<N>>(
     saved: &O::Saved,
     gradient: &FlexTensor,
     wanted: [bool; N],
+    earlier: &mut [Option<FlexTensor>; N],
 ) -> [Option<Vec<f32>>; N] {
     let inputs = kept.map_or([&[][..]; N], slices);
     let gradient = host_slice(gradient);
@@ -135,7 +152,9 @@ fn backward<const N: usize, O: CpuOperation<N>>(
         operations: (1 + usize::from(wanted[0])) as f64 * operation.operations() as f64,
         bytes: bytes(inputs) + bytes([gradient]) + bytes(results.iter().flatten()),
     };
-    timed(work, || operation.backward(inputs, saved, gradient, wanted))
+    timed(work, || {
+        operation.backward(inputs, saved, gradient, wanted, earlier)
+    })
 }
 
 fn bytes(slices: impl IntoIterator<Item = impl AsRef<[f32]>>) -> f64 {
@@ -146,27 +165,53 @@ fn bytes(slices: impl IntoIterator<Item = impl AsRef<[f32]>>) -> f64 {
 #[derive(Debug)]
 struct OperationBackward<O>(PhantomData<O>);
 
+/// What an operation leaves for its backward pass.
+#[derive(Clone, Debug)]
+struct State<O, S, const N: usize> {
+    operation: O,
+    /// Of the inputs.
+    shapes: [Vec<usize>; N],
+    /// The inputs, if the backward pass looks at them.
+    kept: Option<[FlexTensor; N]>,
+    saved: S,
+    /// Where the gradient of the output is added up.
+    own_sum: GradientSum,
+    /// Where those of the inputs are, of those that come from such operations.
+    sums: [Option<GradientSum>; N],
+}
+
 impl<const N: usize, O: CpuOperation<N>> Backward<Flex, N> for OperationBackward<O> {
-    /// The operation, the shapes of its inputs, their values if it keeps them, what else it left.
-    type State = (O, [Vec<usize>; N], Option<[FlexTensor; N]>, O::Saved);
+    type State = State<O, O::Saved, N>;
 
     fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let gradient = contiguous(grads.consume::<Flex>(&ops.node));
-        let (operation, shapes, kept, saved) = ops.state;
+        let state = ops.state;
+        let operation = state.operation;
+        let others = grads.consume::<Flex>(&ops.node);
+        let gradient = state.own_sum.total(others, operation.output_shape());
         let wanted = ops.parents.each_ref().map(|parent| parent.is_some());
-        let results = backward(&operation, kept.as_ref(), &saved, &gradient, wanted);
-        let shapes = shapes.into_iter().zip(operation.passes_on());
-        for ((parent, result), (shape, passed_on)) in
-            ops.parents.into_iter().zip(results).zip(shapes)
-        {
+        let sums = state.sums;
+        let mut earlier = sums
+            .each_ref()
+            .map(|sum| sum.as_ref().and_then(|sum| sum.take()));
+        let (kept, saved) = (state.kept.as_ref(), &state.saved);
+        let results = backward(&operation, kept, saved, &gradient, wanted, &mut earlier);
+        let passed_on = operation.passes_on();
+        let parents = ops.parents.into_iter().zip(sums).zip(state.shapes);
+        for (i, (((parent, sum), shape), result)) in parents.zip(results).enumerate() {
             let Some(parent) = parent else { continue };
-            let result = if passed_on {
-                gradient.clone()
-            } else {
-                let result = result.expect("a wanted gradient was not computed");
-                tensor(result, shape)
+            let result = result.map(|result| tensor(result, shape.clone()));
+            let result = result.or_else(|| passed_on[i].then(|| gradient.clone()));
+            let result = match (result, earlier[i].take()) {
+                (Some(result), Some(earlier)) => added(result, &earlier),
+                (Some(result), None) | (None, Some(result)) => result,
+                (None, None) => unreachable!("a wanted gradient was not computed"),
             };
-            grads.register::<Flex>(parent.id, result);
+            match sum {
+                Some(sum) => sum.put(result, &shape, |token| {
+                    grads.register::<Flex>(parent.id, token);
+                }),
+                None => grads.register::<Flex>(parent.id, result),
+            }
         }
     }
 }
@@ -194,7 +239,7 @@ fn tracked(tensor: DispatchTensor) -> AutodiffTensor<Flex> {
     }
 }
 
-fn contiguous(tensor: FlexTensor) -> FlexTensor {
+pub(super) fn contiguous(tensor: FlexTensor) -> FlexTensor {
     if tensor.as_slice::<f32>().is_some() {
         tensor
     } else {
@@ -202,7 +247,7 @@ fn contiguous(tensor: FlexTensor) -> FlexTensor {
     }
 }
 
-fn shape(tensor: &FlexTensor) -> Vec<usize> {
+pub(super) fn shape(tensor: &FlexTensor) -> Vec<usize> {
     tensor.layout().shape().to_vec()
 }
 
@@ -217,6 +262,6 @@ fn slices<const N: usize>(tensors: &[FlexTensor; N]) -> [&[f32]; N] {
     tensors.each_ref().map(host_slice)
 }
 
-fn tensor(values: Vec<f32>, shape: Vec<usize>) -> FlexTensor {
+pub(super) fn tensor(values: Vec<f32>, shape: Vec<usize>) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape))
 }

@@ -1,5 +1,6 @@
 //! Diagonal Gaussians: drawing latents, and what they cost.
 
+use burn::backend::flex::FlexTensor;
 use burn::tensor::{Tensor, TensorData};
 use vdvae_kernels::conv::{self, Conv};
 use vdvae_kernels::elementwise::{features, latents};
@@ -134,6 +135,7 @@ impl CpuOperation<2> for Draw {
         _: &(),
         gradient: &[f32],
         _: [bool; 2],
+        _: &mut [Option<FlexTensor>; 2],
     ) -> [Option<Vec<f32>>; 2] {
         let mut dgaussian = vec![0.0; gaussian.len()];
         latents::draw_backward(self.shape[3], gaussian, eps, gradient, &mut dgaussian);
@@ -171,8 +173,15 @@ impl CpuOperation<2> for GaussianKl {
         _: &(),
         gradient: &[f32],
         _: [bool; 2],
+        [_, earlier]: &mut [Option<FlexTensor>; 2],
     ) -> [Option<Vec<f32>>; 2] {
-        let (mut dq, mut dp) = (vec![0.0; q.len()], vec![0.0; p.len()]);
+        let mut dq = vec![0.0; q.len()];
+        if let Some(dp) = earlier {
+            // The prior's features, most of its channels, need not be touched.
+            latents::kl_backward_onto(self.zdim, q, p, gradient, &mut dq, dp.storage_mut());
+            return [Some(dq), None];
+        }
+        let mut dp = vec![0.0; p.len()];
         latents::kl_backward(self.zdim, q, p, gradient, &mut dq, &mut dp);
         [Some(dq), Some(dp)]
     }
@@ -213,14 +222,17 @@ impl CpuOperation<5> for AddLatents {
         saved: &(),
         gradient: &[f32],
         wanted: [bool; 5],
+        _: &mut [Option<FlexTensor>; 5],
     ) -> [Option<Vec<f32>>; 5] {
-        let mut dprior = vec![0.0; prior.len()];
         let channels = self.projection.c_out;
         let offset = (prior.len() - gradient.len()) / self.projection.pixels().max(1);
-        features::add_features_backward(channels, offset, gradient, &mut dprior);
+        let dprior = features::add_features_backward(channels, offset, gradient);
         let convolved = [z, weight, bias];
         let [_, _, rest @ ..] = wanted;
-        let [dz, dweight, dbias] = self.projection.backward(convolved, saved, gradient, rest);
+        let nothing = &mut [const { None }; 3];
+        let [dz, dweight, dbias] = self
+            .projection
+            .backward(convolved, saved, gradient, rest, nothing);
         [None, Some(dprior), dz, dweight, dbias]
     }
 }

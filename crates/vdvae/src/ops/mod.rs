@@ -12,6 +12,7 @@ mod latents;
 mod optimizer;
 pub mod profile;
 mod resample;
+mod sum;
 
 pub use bottleneck::{BottleneckWeights, Compute, bottleneck};
 pub use conv::conv;

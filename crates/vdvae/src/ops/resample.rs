@@ -1,5 +1,6 @@
 //! Between resolutions: average pooling on the way up, nearest upsampling on the way down.
 
+use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 use vdvae_kernels::elementwise::pool::{self, PoolShape};
 use vdvae_kernels::elementwise::upsample::{self, UpsampleShape};
@@ -76,6 +77,7 @@ impl CpuOperation<1> for PoolShape {
         _: &(),
         gradient: &[f32],
         _: [bool; 1],
+        _: &mut [Option<FlexTensor>; 1],
     ) -> [Option<Vec<f32>>; 1] {
         let mut dx = vec![0.0; self.input_len()];
         pool::avg_pool_backward(self, gradient, &mut dx);
@@ -109,6 +111,7 @@ impl CpuOperation<2> for UpsampleShape {
         &[x, lower]: &[usize; 2],
         gradient: &[f32],
         _: [bool; 2],
+        _: &mut [Option<FlexTensor>; 2],
     ) -> [Option<Vec<f32>>; 2] {
         let (mut dx, mut dlower) = (vec![0.0; x], vec![0.0; lower]);
         upsample::upsample_add_backward(self, gradient, &mut dx, &mut dlower);
