@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
+use vdvae_kernels::parallel::awake;
 
 use super::block::{Bottleneck, Conv, Initializer};
 use super::encoder::Activations;
@@ -114,6 +115,15 @@ impl Decoder {
     /// The top-down loop. `activations` are the encoder's, needed where latents are from the posterior.
     /// `latents` is usually a `&`[`Latents`](super::Latents).
     pub fn forward(
+        &self,
+        batch: usize,
+        activations: Option<&Activations>,
+        latents: impl LatentSource,
+    ) -> DecoderOutput {
+        awake(|| self.top_down(batch, activations, latents))
+    }
+
+    fn top_down(
         &self,
         batch: usize,
         activations: Option<&Activations>,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use vdvae_kernels::parallel::awake;
 
 use super::block::{Bottleneck, Conv, Initializer};
 use crate::architecture::Architecture;
@@ -64,13 +65,15 @@ impl Encoder {
 
     /// `input`: [B, S, S, image channels], normalised.
     pub fn forward(&self, input: Tensor<4>) -> Activations {
-        let mut x = self.in_conv.forward(input);
-        let mut activations = Activations::from([(x.dims()[1], x.clone())]);
-        for (block, output) in self.enc_blocks.iter().zip(&self.outputs) {
-            x = block.forward(x);
-            x = ops::average_pool(x, output.down_rate, output.channels);
-            activations.insert(x.dims()[1], x.clone());
-        }
-        activations
+        awake(|| {
+            let mut x = self.in_conv.forward(input);
+            let mut activations = Activations::from([(x.dims()[1], x.clone())]);
+            for (block, output) in self.enc_blocks.iter().zip(&self.outputs) {
+                x = block.forward(x);
+                x = ops::average_pool(x, output.down_rate, output.channels);
+                activations.insert(x.dims()[1], x.clone());
+            }
+            activations
+        })
     }
 }

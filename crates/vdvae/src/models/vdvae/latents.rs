@@ -31,7 +31,7 @@ pub struct StochasticLayer<'a> {
 /// posteriors of an image that is known later ([`Decoder::posterior`](super::Decoder::posterior)).
 ///
 /// What fails in a source has to be kept there until the loop has ended.
-pub trait LatentSource {
+pub trait LatentSource: Send {
     /// Whether the posterior of layer `layer` is to be computed, where an image was encoded. Also
     /// decides whether the loop returns the layer's KL.
     fn needs_posterior(&self, layer: usize) -> bool;
