@@ -56,6 +56,10 @@ pub trait Simd: sealed::Sealed + Copy + Send + Sync + 'static {
     /// `to` must be writable for `count` f32, `count <= LANES`.
     unsafe fn store_ptr_partial(self, to: *mut f32, a: Self::F, count: usize);
 
+    /// Asks for the cache line of numbers that will be used soon; the pointer may be any.
+    #[inline(always)]
+    fn prefetch(self, _: *const f32) {}
+
     /// `a + b`.
     fn add(self, a: Self::F, b: Self::F) -> Self::F;
     /// `a - b`.

@@ -65,6 +65,16 @@ pub(crate) unsafe fn rows_times_panel<S: Simd, A: Arithmetic, const R: usize, co
                 sum = [first; R];
             }
         }
+        if let Some(add) = add {
+            // What is added lies further away than inputs and weights: it comes while they are
+            // multiplied.
+            for r in 0..R {
+                for v in 0..V {
+                    s.prefetch(add[r].wrapping_add(v * S::LANES));
+                    s.prefetch(output[r].wrapping_add(v * S::LANES));
+                }
+            }
+        }
         for segment in segments {
             let mut w = weights.at.add(segment.row * weights.stride);
             let mut from = input;

@@ -35,6 +35,10 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     const FAST_LOOKUP: bool = true;
 
     #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+    #[inline(always)]
     fn lookup(self, table: &[f32; 16], index: Self::I) -> Self::F {
         unsafe { _mm512_permutexvar_ps(index, _mm512_loadu_ps(table.as_ptr())) }
     }
