@@ -3,6 +3,7 @@
 use crate::blank::Blank;
 use crate::bottleneck::check_length;
 use crate::grid::{Grid, Map};
+use crate::groups::Groups;
 use crate::layer::{Finish, Layer, Source};
 use crate::pack::Weights;
 use crate::parallel::{Shared, enter, for_jobs};
@@ -10,6 +11,7 @@ use crate::precision::Precision;
 use crate::scratch::Scratch;
 use crate::sizes::{check_images, product};
 use crate::weight_gradient::WeightGradient;
+use std::ops::Range;
 
 /// The shape of a convolution with zero padding and stride 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,8 +182,7 @@ pub fn backward(
     check_length("dy", dy.len(), shape.pixels() * shape.c_out);
     check_length("dweights", dweights.len(), shape.weight_length());
     check_length("dbias", dbias.len(), shape.c_out);
-    let border = Grid::border_for(shape.kernel, shape.height, shape.width);
-    if shape.pixels() == 0 || (shape.kernel == 3 && border == 0) {
+    if shape.leaves_gradients() {
         dweights.fill(0.0);
         dbias.fill(0.0);
     }
@@ -191,41 +192,104 @@ pub fn backward(
     if shape.pixels() == 0 {
         return;
     }
+    let dx = dx.map(|dx| Shared(dx.as_mut_ptr()));
+    let to = [dweights, dbias].map(|to| Shared(to.as_mut_ptr()));
     enter(2 * shape.operations(), || {
-        let mut room = None;
-        let from = shape.bordered(x, shape.c_in, &mut room);
-        let gradient = WeightGradient {
-            source: Source::Map(from),
-            segments: from.grid.segments(shape.kernel, shape.c_in),
-            slope: Map::of(dy, shape.plain(), shape.c_out, Precision::Fp32),
-            weights: Shared(dweights.as_mut_ptr()),
-            bias: Shared(dbias.as_mut_ptr()),
-        };
-        // SAFETY: all buffers were checked and are distinct, the border is clear.
-        unsafe { for_jobs(&[gradient.job()]) };
-        if let Some(dx) = dx {
-            data_gradient(shape, weights, dy, dx);
+        let taps = shape.kernel * shape.kernel;
+        let turned = Weights::transposed(weights, taps, shape.c_in, shape.c_out, shape.c_in);
+        let lengths = [shape.weight_length(), shape.c_out];
+        // SAFETY: all buffers were checked and are distinct; groups have images and sums of their own.
+        unsafe {
+            shape
+                .groups()
+                .sum(lengths, to, 2 * shape.operations(), |images, to| {
+                    let part = Conv {
+                        batch: images.len(),
+                        ..*shape
+                    };
+                    let area = shape.height * shape.width;
+                    let pixels = images.start * area..images.end * area;
+                    part.weight_gradient(
+                        rows(x, &pixels, shape.c_in),
+                        rows(dy, &pixels, shape.c_out),
+                        to,
+                    );
+                    if let Some(dx) = dx {
+                        part.data_gradient(
+                            &turned,
+                            rows(dy, &pixels, shape.c_out),
+                            Shared(dx.after(pixels.start * shape.c_in)),
+                        );
+                    }
+                });
         }
     });
 }
 
-fn data_gradient(shape: &Conv, weights: &[f32], dy: &[f32], dx: &mut [f32]) {
-    let mut room = None;
-    let from = shape.bordered(dy, shape.c_out, &mut room);
-    let taps = shape.kernel * shape.kernel;
-    let weights = Weights::transposed(weights, taps, shape.c_in, shape.c_out, shape.c_in);
-    let layer = Layer {
-        source: Source::Map(from),
-        segments: from.grid.segments(shape.kernel, shape.c_out),
-        precision: Precision::Fp32,
-        weights: &weights,
-        bias: None,
-        outputs: shape.c_in,
-        finish: Finish::Store {
-            to: Map::new(dx, shape.plain(), shape.c_in, Precision::Fp32),
-            add: None,
-        },
-    };
-    // SAFETY: all buffers were checked and are distinct, the border is clear.
-    unsafe { layer.run(shape.pixels()) };
+/// The numbers of some pixels.
+fn rows<'a>(buffer: &'a [f32], pixels: &Range<usize>, channels: usize) -> &'a [f32] {
+    &buffer[pixels.start * channels..pixels.end * channels]
+}
+
+impl Conv {
+    /// Whether no pixel contributes to some gradients of weights.
+    fn leaves_gradients(&self) -> bool {
+        let border = Grid::border_for(self.kernel, self.height, self.width);
+        self.pixels() == 0 || (self.kernel == 3 && border == 0)
+    }
+
+    /// Groups of images for the gradients of weights and bias.
+    fn groups(&self) -> Groups {
+        if self.leaves_gradients() {
+            return Groups::one(self.batch);
+        }
+        let numbers = 2 * self.c_in + self.c_out;
+        Groups::new(self.batch, 4 * numbers * self.height * self.width)
+    }
+
+    /// The gradients with respect to weights and bias.
+    ///
+    /// # Safety
+    /// There must be room for both, used by nobody else.
+    unsafe fn weight_gradient(&self, x: &[f32], dy: &[f32], [weights, bias]: [Shared; 2]) {
+        let mut room = None;
+        let from = self.bordered(x, self.c_in, &mut room);
+        let gradient = WeightGradient {
+            source: Source::Map(from),
+            segments: from.grid.segments(self.kernel, self.c_in),
+            slope: Map::of(dy, self.plain(), self.c_out, Precision::Fp32),
+            weights,
+            bias,
+        };
+        // SAFETY: promised by the caller, the border is clear.
+        unsafe { for_jobs(&[gradient.job()]) };
+    }
+
+    /// The gradient with respect to `x`; `weights` as [`Weights::transposed`] makes them.
+    ///
+    /// # Safety
+    /// There must be room for it, used by nobody else.
+    unsafe fn data_gradient(&self, weights: &Weights, dy: &[f32], dx: Shared) {
+        let mut room = None;
+        let from = self.bordered(dy, self.c_out, &mut room);
+        let layer = Layer {
+            source: Source::Map(from),
+            segments: from.grid.segments(self.kernel, self.c_out),
+            precision: Precision::Fp32,
+            weights,
+            bias: None,
+            outputs: self.c_in,
+            finish: Finish::Store {
+                to: Map {
+                    at: dx,
+                    grid: self.plain(),
+                    channels: self.c_in,
+                    precision: Precision::Fp32,
+                },
+                add: None,
+            },
+        };
+        // SAFETY: promised by the caller, the border is clear.
+        unsafe { layer.run(self.pixels()) };
+    }
 }

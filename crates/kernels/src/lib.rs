@@ -19,6 +19,7 @@ pub mod detect;
 pub mod elementwise;
 pub mod gelu;
 mod grid;
+mod groups;
 mod layer;
 pub mod math;
 mod multiply;

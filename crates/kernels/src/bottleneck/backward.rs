@@ -1,6 +1,6 @@
 //! The backward pass.
 
-use super::parameters::{Gradient, Sums, add_up, run_all};
+use super::parameters::{Gradient, run_all};
 use super::{Bottleneck, Gradients, Hidden, Inner, Weights, check_length};
 use crate::blank::Blank;
 use crate::grid::Map;
@@ -158,17 +158,15 @@ unsafe fn run(
     };
     enter(2 * shape.operations(), || {
         let weights = transposed_weights(shape, weights, backward.dact.is_some());
-        let groups = shape.groups();
-        let mut rooms = Sums::new(shape, groups);
-        let sums = rooms.at(results.parameters);
-        for_items(groups, 1, 2 * shape.operations(), |range| {
-            for group in range {
-                // SAFETY: promised by the caller; groups have images and sums of their own.
-                unsafe { backward.group(&weights, group, groups, sums[group]) };
-            }
-        });
-        // SAFETY: promised by the caller; all groups' sums were computed.
-        unsafe { add_up(shape, &sums) };
+        // SAFETY: promised by the caller; groups have images and sums of their own.
+        unsafe {
+            shape.groups().sum(
+                shape.gradient_lengths(),
+                results.parameters,
+                2 * shape.operations(),
+                |images, sums| backward.group(&weights, &images, sums),
+            );
+        }
     });
 }
 
@@ -270,14 +268,12 @@ impl Backward<'_> {
     ///
     /// # Safety
     /// As for [`run`]; nobody else may use the same images or sums.
-    unsafe fn group(&self, weights: &[Packed; 4], group: usize, groups: usize, sums: [Shared; 8]) {
-        let batch = self.shape.batch;
-        let images = batch * group / groups..batch * (group + 1) / groups;
+    unsafe fn group(&self, weights: &[Packed; 4], images: &Range<usize>, sums: [Shared; 8]) {
         let shape = Bottleneck {
             batch: images.len(),
             ..*self.shape
         };
-        let part = |map: Map| map.images(&images);
+        let part = |map: Map| map.images(images);
         let group = Backward {
             shape: &shape,
             x: (part(self.x.0), self.x.1.map(part)),

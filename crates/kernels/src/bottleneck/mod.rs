@@ -12,6 +12,7 @@ pub use backward::{backward, backward_new};
 pub use forward::{forward, forward_new};
 
 use crate::grid::{Grid, Map};
+use crate::groups::Groups;
 use crate::layer::{Finish, Layer, Source};
 use crate::pack::Weights as Packed;
 use crate::precision::Precision;
@@ -202,22 +203,15 @@ impl Bottleneck {
         PIXELS.div_ceil((self.height * self.width).max(1))
     }
 
-    /// Parts of the batch whose gradients of parameters are summed one by one, and then together.
-    /// The shape alone decides, so that the order of additions is always the same.
-    fn groups(&self) -> usize {
-        /// Bytes that the caches of a few threads can hold for each.
-        const CACHE: usize = 6 << 20;
-        /// Most groups: each has gradients of its own.
-        const MOST: usize = 8;
-        // A gradient for each number of the inputs and outputs; for hidden ones also their gelu.
-        let numbers = 2 * (self.c_x + self.c_act + self.c_out) + 9 * self.mid;
-        let image = 4 * numbers * self.height * self.width;
-        let images = (CACHE / image.max(1)).max(1);
+    /// Groups of images for the gradients of parameters.
+    fn groups(&self) -> Groups {
         if self.leaves_gradients() {
             // What pixels do not contribute to would not be there to add.
-            return 1;
+            return Groups::one(self.batch);
         }
-        self.batch.div_ceil(images).min(MOST)
+        // A gradient for each number of the inputs and outputs; for hidden ones also their gelu.
+        let numbers = 2 * (self.c_x + self.c_act + self.c_out) + 9 * self.mid;
+        Groups::new(self.batch, 4 * numbers * self.height * self.width)
     }
 
     /// Elements of each of the hidden activations.

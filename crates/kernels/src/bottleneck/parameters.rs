@@ -6,7 +6,6 @@ use crate::layer::Source;
 use crate::paired::{PairedGradient, Pixels};
 use crate::parallel::{Job, Shared, for_jobs};
 use crate::precision::Precision;
-use crate::scratch::Scratch;
 use crate::weight_gradient::WeightGradient;
 use crate::winograd::{self, WinogradGradient};
 
@@ -120,53 +119,4 @@ impl Bottleneck {
     pub(super) fn leaves_gradients(&self) -> bool {
         self.pixels() == 0 || (self.kernel == 3 && self.bordered().border == 0)
     }
-}
-
-/// Room for the gradients of parameters of all groups but the first, whose place is the result.
-pub(super) struct Sums(Vec<[Scratch; 8]>);
-
-impl Sums {
-    pub fn new(shape: &Bottleneck, groups: usize) -> Self {
-        let room = || shape.gradient_lengths().map(Scratch::take);
-        Self((1..groups).map(|_| room()).collect())
-    }
-
-    /// Where each group's sums go.
-    pub fn at(&mut self, result: [Shared; 8]) -> Vec<[Shared; 8]> {
-        let rooms = self.0.iter_mut();
-        let rooms = rooms.map(|room| room.each_mut().map(|room| Shared(room.as_mut_ptr())));
-        std::iter::once(result).chain(rooms).collect()
-    }
-}
-
-/// Adds the sums of all groups to those of the first, one after the other.
-///
-/// # Safety
-/// All must be readable, and the first writable, for the gradients of the shape, those that pixels
-/// contribute to.
-pub(super) unsafe fn add_up(shape: &Bottleneck, sums: &[[Shared; 8]]) {
-    let Some((to, others)) = sums.split_first().filter(|sums| !sums.1.is_empty()) else {
-        return;
-    };
-    let lengths = shape.gradient_lengths();
-    let jobs = std::array::from_fn::<_, 8, _>(|i| Job {
-        count: lengths[i],
-        granule: 1 << 10,
-        // An addition waits for memory about as long as these many take.
-        operations: 8 * others.len() * lengths[i],
-        body: Box::new(move |range| {
-            // SAFETY: promised by the caller; ranges are disjoint.
-            unsafe {
-                let part = |sums: &[Shared; 8]| sums[i].0.add(range.start);
-                let to = std::slice::from_raw_parts_mut(part(to), range.len());
-                for other in others {
-                    let other = std::slice::from_raw_parts(part(other), range.len());
-                    to.iter_mut()
-                        .zip(other)
-                        .for_each(|(to, other)| *to += other);
-                }
-            }
-        }),
-    });
-    for_jobs(&jobs);
 }
