@@ -232,10 +232,10 @@ fn rows<'a>(buffer: &'a [f32], pixels: &Range<usize>, channels: usize) -> &'a [f
 }
 
 impl Conv {
-    /// Whether no pixel contributes to some gradients of weights.
+    /// Whether nothing contributes to some gradients.
     fn leaves_gradients(&self) -> bool {
         let border = Grid::border_for(self.kernel, self.height, self.width);
-        self.pixels() == 0 || (self.kernel == 3 && border == 0)
+        self.c_in == 0 || self.pixels() == 0 || (self.kernel == 3 && border == 0)
     }
 
     /// Groups of images for the gradients of weights and bias.

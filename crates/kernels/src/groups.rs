@@ -47,12 +47,16 @@ impl Groups {
         body: impl Fn(Range<usize>, [Shared; N]) + Sync,
     ) {
         // The first group's place is the result itself.
-        let mut rooms: Vec<_> = (1..self.count)
-            .map(|_| lengths.map(Scratch::take))
-            .collect();
-        let others = rooms
-            .iter_mut()
-            .map(|rooms| rooms.each_mut().map(|room| Shared(room.as_mut_ptr())));
+        let total = lengths.iter().sum();
+        let mut rooms: Vec<_> = (1..self.count).map(|_| Scratch::take(total)).collect();
+        let others = rooms.iter_mut().map(|room| {
+            let mut rest = &mut room[..];
+            lengths.map(|length| {
+                let (first, others) = std::mem::take(&mut rest).split_at_mut(length);
+                rest = others;
+                Shared(first.as_mut_ptr())
+            })
+        });
         let sums: Vec<_> = std::iter::once(result).chain(others).collect();
         for_items(self.count, 1, operations, |range| {
             for group in range {

@@ -291,7 +291,7 @@ pub(crate) unsafe fn finish_row<S: Simd>(
     // SAFETY: promised by the caller.
     unsafe {
         match *finish {
-            Finish::Store { .. } => {}
+            Finish::Store { .. } => unreachable!("stored while multiplying"),
             Finish::StoreOnto { to, x, p } => {
                 let p = p.pixel(pixel).add(p.channels - n);
                 add_rows(s, [h, x.pixel(pixel), p], to.spot(pixel, place), n);

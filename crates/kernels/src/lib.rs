@@ -1,5 +1,6 @@
 //! Fast numerics for VDVAE on the CPU, on plain slices and shapes: single precision, and bottleneck
-//! blocks whose operands are rounded to bfloat16 where [`Precision`] says so.
+//! blocks whose operands are rounded to bfloat16 where
+//! [`bottleneck::Bottleneck::precisions`] says so.
 //!
 //! Activations are `[batch, height, width, channels]`, row-major (channels last). Convolution
 //! weights are `[kernel, kernel, c_in, c_out]`, biases `[c_out]`. Every result is the same bits
@@ -38,3 +39,9 @@ mod weight_gradient;
 mod winograd;
 
 pub use precision::Precision;
+
+/// Counts how often a change has moved the last bits of single-precision results. What was computed to
+/// the bit, such as an archive, can only be computed again with the same revision.
+///
+/// 1: Winograd's F(2x2, 3x3). 2: F(4x4, 3x3), and groups of images for gradients.
+pub const REVISION: u32 = 2;

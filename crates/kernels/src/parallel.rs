@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// Operations (multiplications and additions) below which a second thread costs more than it
 /// saves.
@@ -59,8 +60,8 @@ pub fn for_ranges(
     }]);
 }
 
-/// Calls `body` with ranges that cover `0..count` once, of `granule` items or, where there are
-/// fewer for each thread, not so many. As many items as the threads can share evenly are done by
+/// Calls `body` with ranges that cover `0..count` once, of at least `granule` items and fewer than
+/// twice as many or, where there are fewer for each thread, not so many. As many items as the threads can share evenly are done by
 /// one thread each: what one layer leaves for the next stays in that thread's cache. In a call for
 /// the others, the threads may share the work inside.
 pub fn for_items(
@@ -90,17 +91,20 @@ pub fn for_items(
     }
 }
 
-/// Runs `body`, during which no thread of the pool falls asleep: waking one takes longer than many
-/// an operation.
+/// Runs `body`, during which threads of the pool do not fall asleep between tasks: waking one takes
+/// longer than many an operation. One call at a time has this effect, others just run.
 pub fn awake<T: Send>(body: impl FnOnce() -> T + Send) -> T {
+    /// Two that watch for each other's end would never see it.
+    static ACTIVE: AtomicBool = AtomicBool::new(false);
     /// Ends the watch, also after a panic.
     struct End<'a>(&'a AtomicBool);
     impl Drop for End<'_> {
         fn drop(&mut self) {
             self.0.store(true, Ordering::Release);
+            ACTIVE.store(false, Ordering::Release);
         }
     }
-    if rayon::current_num_threads() == 1 {
+    if rayon::current_num_threads() == 1 || ACTIVE.swap(true, Ordering::AcqRel) {
         return body();
     }
     let done = AtomicBool::new(false);
@@ -119,19 +123,24 @@ pub fn awake<T: Send>(body: impl FnOnce() -> T + Send) -> T {
     })
 }
 
-/// Does the pool's tasks until `done`.
+/// Does the pool's tasks until `done`, or until there have been none for a while: a thread may have
+/// begun to watch while it waits inside a task that `done` itself waits for.
 fn watch(done: &AtomicBool) {
     /// Looks without success, about 10 microseconds, after which other programs may run.
     const PATIENCE: u32 = 200;
-    let mut looks = 0;
+    /// The longest wait.
+    const LONGEST: Duration = Duration::from_millis(50);
+    let (mut looks, mut since) = (0, Instant::now());
     while !done.load(Ordering::Acquire) {
         if rayon::yield_now() == Some(rayon::Yield::Executed) {
-            looks = 0;
+            (looks, since) = (0, Instant::now());
         } else if looks < PATIENCE {
             looks += 1;
             std::hint::spin_loop();
-        } else {
+        } else if since.elapsed() < LONGEST {
             std::thread::yield_now();
+        } else {
+            return;
         }
     }
 }
@@ -223,6 +232,71 @@ unsafe impl Sync for Shared {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn with_threads<T: Send>(threads: usize, body: impl FnOnce() -> T + Send) -> T {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        pool.build().unwrap().install(body)
+    }
+
+    /// How often each item is in a range.
+    fn covered(count: usize, share: impl Fn(&(dyn Fn(Range<usize>) + Sync))) -> Vec<u32> {
+        let seen = std::sync::Mutex::new(vec![0; count]);
+        share(&|range| {
+            for item in range {
+                seen.lock().unwrap()[item] += 1;
+            }
+        });
+        seen.into_inner().unwrap()
+    }
+
+    #[test]
+    fn every_item_is_done_once() {
+        const MUCH: usize = 100 * WORTH_A_THREAD;
+        for threads in [1, 2, 3, 8] {
+            for (count, granule) in [(0, 1), (1, 1), (5, 1), (7, 4), (16, 3), (17, 100)] {
+                for operations in [0, MUCH] {
+                    let once = with_threads(threads, || {
+                        covered(count, |body| for_items(count, granule, operations, body))
+                    });
+                    assert_eq!(once, vec![1; count], "{threads} {count} {granule}");
+                    // Ranges inside are not shared again, and cover everything too.
+                    let nested = with_threads(threads, || {
+                        covered(count, |body| {
+                            for_items(count, granule, MUCH, |range| {
+                                for_ranges(range.len(), 1, MUCH, |inside| {
+                                    body(range.start + inside.start..range.start + inside.end);
+                                });
+                            });
+                        })
+                    });
+                    assert_eq!(nested, vec![1; count], "{threads} {count} {granule}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn awake_gives_back_what_its_body_does() {
+        let sum = || -> usize {
+            let sum = std::sync::atomic::AtomicUsize::new(0);
+            for_ranges(1000, 1, 100 * WORTH_A_THREAD, |range| {
+                sum.fetch_add(range.sum(), Ordering::Relaxed);
+            });
+            sum.into_inner()
+        };
+        assert_eq!(awake(sum), 499_500, "outside of a pool");
+        for threads in [1, 2, 5] {
+            with_threads(threads, || {
+                assert_eq!(awake(|| awake(sum) + sum()), 999_000, "{threads} threads");
+                let panics = std::panic::catch_unwind(|| awake(|| panic!("as it should")));
+                assert!(panics.is_err());
+                assert_eq!(awake(sum), 499_500, "after a panic");
+                // Two at once in one pool.
+                let (a, b) = rayon::join(|| awake(sum), || awake(sum));
+                assert_eq!((a, b), (499_500, 499_500));
+            });
+        }
+    }
 
     #[test]
     fn ranges_cover_everything_once() {

@@ -14,8 +14,8 @@ pub enum Precision {
     /// Single precision.
     #[default]
     Fp32,
-    /// Operands of convolutions are rounded to bfloat16 (to nearest, ties to even), and so are the
-    /// hidden activations kept for the backward pass. Processors with dot products of bfloat16
+    /// Operands of convolutions are rounded to bfloat16 (to nearest, ties to even), except where
+    /// [`crate::bottleneck::Bottleneck::precisions`] says otherwise, and so are the hidden activations kept for the backward pass. Processors with dot products of bfloat16
     /// take denormal operands and sums for 0.
     Bf16,
 }

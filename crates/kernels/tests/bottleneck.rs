@@ -358,6 +358,9 @@ fn threads_change_no_bit() {
         block((700, 1, 1), (64, 64, 32, 64), 1, false),
         rounded(block((3, 20, 23), (40, 24, 33, 40), 3, true)),
         rounded(block((16, 4, 4), (64, 0, 16, 64), 3, true)),
+        // In several groups of images, filtered and direct.
+        rounded(block((5, 32, 32), (96, 40, 12, 96), 3, true)),
+        rounded(block((5, 31, 33), (96, 40, 12, 96), 3, true)),
         rounded(block((700, 1, 1), (64, 64, 32, 64), 1, false)),
     ] {
         let case = Case::new(shape);
@@ -379,6 +382,7 @@ fn the_batch_changes_no_bit_of_an_image() {
         (block((4, 16, 16), (96, 0, 96, 130), 3, false), 2..3),
         (block((300, 1, 1), (64, 0, 128, 64), 1, true), 299..300),
         (rounded(block((5, 7, 9), (36, 12, 20, 36), 3, true)), 3..4),
+        (rounded(block((4, 16, 8), (40, 8, 20, 36), 3, false)), 1..2),
         (rounded(block((16, 4, 4), (64, 0, 17, 64), 3, true)), 7..10),
         (
             rounded(block((300, 1, 1), (64, 0, 96, 64), 1, true)),
@@ -493,6 +497,27 @@ fn what_others_found_is_added() {
                 assert_close(&format!("{path} dact"), &dact, sum(&all.dact, &others[1]));
                 assert!(gradients == all.gradients, "{path}");
             });
+        }
+    }
+}
+
+#[test]
+fn no_inputs_give_gradients_of_zero() {
+    for shape in [
+        block((2, 3, 3), (0, 0, 4, 5), 1, false),
+        block((2, 3, 3), (4, 2, 0, 5), 3, false),
+    ] {
+        for shape in [shape, rounded(shape)] {
+            let case = Case::new(shape);
+            let (_, hidden) =
+                forward_new(&shape, &case.x, case.act.as_deref(), &case.weights(), true);
+            let (dx, _, gradients) = case.backward_new(&hidden.unwrap(), [None; 2]);
+            assert!(dx.iter().all(|&d| d == 0.0));
+            let all = named(&gradients);
+            assert!(
+                all.iter().all(|(_, g)| g.iter().all(|g| g.is_finite())),
+                "{shape:?}"
+            );
         }
     }
 }

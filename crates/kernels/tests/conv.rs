@@ -47,6 +47,8 @@ fn shapes() -> Vec<Conv> {
             shapes.push(conv(2, 3, 7, c_in, 40, kernel));
         }
         shapes.push(conv(1, 16, 16, 4, 100, kernel));
+        // More than one group of images whose gradients of weights are added up.
+        shapes.push(conv(9, 40, 36, 64, 8, kernel));
     }
     shapes
 }
@@ -100,7 +102,12 @@ fn a_convolution_is_added_to_the_state_and_the_features() {
 
 #[test]
 fn threads_change_no_bit() {
-    let shape = conv(3, 24, 19, 33, 70, 3);
+    for shape in [conv(3, 24, 19, 33, 70, 3), conv(9, 40, 36, 64, 8, 1)] {
+        threads_change_no_bit_of(shape);
+    }
+}
+
+fn threads_change_no_bit_of(shape: Conv) {
     let x = numbers(shape.pixels() * shape.c_in, 1, 1.0);
     let w = numbers(shape.weight_length(), 2, 0.5);
     let b = numbers(shape.c_out, 3, 0.5);

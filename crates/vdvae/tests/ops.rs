@@ -358,3 +358,65 @@ fn the_log_ratio_of_draws_is_the_kl_divergence_on_average() {
     let kl = mean(host(ops::gaussian_kl(posterior, prior)));
     assert!((ratio - kl).abs() < 0.05 * kl, "{ratio} and {kl}");
 }
+
+/// Operations either fused or composed.
+struct Operations {
+    conv: fn(Tensor<4>, Tensor<4>, Tensor<1>) -> Tensor<4>,
+    draw: fn(Tensor<4>, f32, Tensor<4>) -> Tensor<4>,
+    kl: fn(Tensor<4>, Tensor<4>) -> Tensor<1>,
+    add_latents: fn(Tensor<4>, Tensor<4>, Tensor<4>, (Tensor<4>, Tensor<1>)) -> Tensor<4>,
+}
+
+impl Operations {
+    /// A stochastic layer whose state, prior and posterior are each read by several operations, some of
+    /// them Burn's, and one whose result is not used.
+    fn layer(&self, [x, state, q, p, z]: [Tensor<4>; 5]) -> Tensor<1> {
+        let zeros = |channels| Tensor::<1>::zeros([channels], &x.device());
+        let (channels, zdim) = (state.dims()[3], z.dims()[2]);
+        let state = (self.conv)(x.clone(), state, zeros(channels));
+        let prior = (self.conv)(state.clone(), p, zeros(2 * zdim + channels));
+        let posterior = (self.conv)(state.clone(), q.clone(), zeros(2 * zdim));
+        let _unused = (self.conv)(state.clone(), q, zeros(2 * zdim));
+        let eps = posterior.clone().narrow(3, 0, zdim).detach();
+        let latents = (self.draw)(posterior.clone(), 1.0, eps);
+        let kl = (self.kl)(posterior, prior.clone());
+        let z = (z, zeros(channels));
+        let next = (self.add_latents)(state.clone(), prior.clone(), latents.clone(), z.clone());
+        // One that reads a tensor twice.
+        let next = (self.add_latents)(next.clone(), next, latents, z);
+        let burn = state.sum() + (prior.clone() * prior).sum() * 0.1;
+        kl + burn + (next.clone() * next).sum()
+    }
+}
+
+#[test]
+fn gradients_of_a_tensor_that_many_read_are_added_once_each() {
+    let fused = Operations {
+        conv: ops::conv,
+        draw: ops::draw,
+        kl: ops::gaussian_kl,
+        add_latents: ops::add_latents,
+    };
+    let composed = Operations {
+        conv: composed::conv,
+        draw: composed::draw,
+        kl: composed::gaussian_kl,
+        add_latents: composed::add_latents,
+    };
+    for (side, channels, zdim) in [(4, 5, 3), (1, 1, 1), (3, 16, 2)] {
+        let mut inputs = Inputs::new();
+        let inputs = [
+            inputs.tensor([2, side, side, channels]),
+            inputs.tensor([1, 1, channels, channels]),
+            inputs.tensor([1, 1, channels, 2 * zdim]),
+            inputs.tensor([1, 1, channels, 2 * zdim + channels]),
+            inputs.tensor([1, 1, zdim, channels]),
+        ];
+        compare(
+            &format!("layer of {side}x{side}, {channels} channels"),
+            inputs,
+            |inputs| fused.layer(inputs),
+            |inputs| composed.layer(inputs),
+        );
+    }
+}

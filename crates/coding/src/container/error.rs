@@ -95,6 +95,18 @@ pub enum ContainerError {
         /// Kernel path in use.
         found: String,
     },
+    /// The kernel path is the same, but computes differently in this version of the program.
+    #[error(
+        "the archive was made with revision {expected} of the arithmetic, this program computes with \
+         revision {found}, whose last bits differ. Decompress it with the version of the program that \
+         made it"
+    )]
+    Revision {
+        /// Revision in the archive.
+        expected: String,
+        /// Revision in use.
+        found: String,
+    },
     /// Writing failed.
     #[error("cannot write the archive: {0}. Check the space and permissions of its folder")]
     Io(#[from] std::io::Error),

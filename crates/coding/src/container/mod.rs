@@ -39,7 +39,8 @@ const PREFIX: usize = 20;
 pub struct ModelId {
     /// Hash of the weights.
     pub hash: [u8; 32],
-    /// Name of the kernel path (instruction set) that computed the parameters, at most 255 bytes.
+    /// Name of the kernel path (instruction set) that computed the parameters, and after `@` the
+    /// revision of its arithmetic (1 where there is none), together at most 255 bytes.
     pub kernel_path: String,
     /// Side of the model's images in pixels.
     pub side: u32,
@@ -49,6 +50,15 @@ pub struct ModelId {
     pub bits: u8,
     /// 2 to this power is the number of cells of a latent.
     pub latent_bits: u8,
+}
+
+impl ModelId {
+    /// Kernel path and revision.
+    fn arithmetic(&self) -> (&str, &str) {
+        self.kernel_path
+            .split_once('@')
+            .unwrap_or((&self.kernel_path, "1"))
+    }
 }
 
 /// One image of an archive.
@@ -180,10 +190,18 @@ impl Archive {
                 found: hex(&own.hash),
             });
         }
-        if made_with.kernel_path != own.kernel_path {
+        let [(path, revision), (own_path, own_revision)] =
+            [made_with, own].map(ModelId::arithmetic);
+        if path != own_path {
             return Err(ContainerError::KernelPath {
-                expected: made_with.kernel_path.clone(),
-                found: own.kernel_path.clone(),
+                expected: path.to_owned(),
+                found: own_path.to_owned(),
+            });
+        }
+        if revision != own_revision {
+            return Err(ContainerError::Revision {
+                expected: revision.to_owned(),
+                found: own_revision.to_owned(),
             });
         }
         let sizes = |id: &ModelId| {

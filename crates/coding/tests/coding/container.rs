@@ -241,6 +241,15 @@ fn another_model_or_path_is_named() {
     let error = archive.check_model(&other).unwrap_err().to_string();
     assert!(error.contains("--kernel-path avx512"), "{error}");
     let other = ModelId {
+        kernel_path: "avx512@2".into(),
+        ..archive.model.clone()
+    };
+    let error = archive.check_model(&other).unwrap_err().to_string();
+    assert!(
+        error.contains("revision 1 of") && error.contains("revision 2,"),
+        "{error}"
+    );
+    let other = ModelId {
         latent_bits: 12,
         ..archive.model.clone()
     };

@@ -63,6 +63,10 @@ pub fn backward_new(
     shape.check(x, act, weights);
     shape.check_hidden(hidden);
     check_length("dy", dy.len(), shape.pixels() * shape.c_out);
+    assert!(
+        want_dact || others[1].is_none(),
+        "act's gradient is not asked for"
+    );
     for (name, other, channels) in [
         ("gradient of x", others[0], shape.c_x),
         ("gradient of act", others[1], shape.c_act),

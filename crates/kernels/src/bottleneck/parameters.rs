@@ -114,9 +114,10 @@ impl Gradients {
 }
 
 impl Bottleneck {
-    /// Whether no pixel contributes to some gradients of weights: where there are no pixels, or
+    /// Whether nothing contributes to some gradients: where there are no pixels or inputs, or
     /// where 3x3 convolutions see one pixel alone.
     pub(super) fn leaves_gradients(&self) -> bool {
-        self.pixels() == 0 || (self.kernel == 3 && self.bordered().border == 0)
+        let no_inputs = self.c_x + self.c_act == 0 || self.mid == 0;
+        no_inputs || self.pixels() == 0 || (self.kernel == 3 && self.bordered().border == 0)
     }
 }

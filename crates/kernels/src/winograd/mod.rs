@@ -34,6 +34,10 @@ const POSITIONS: usize = LINE * LINE;
 
 /// Tiles transformed at a time.
 const CHUNK: usize = 16;
+const _: () = assert!(
+    CHUNK <= crate::multiply::CHUNK,
+    "a product has room for so many rows"
+);
 /// Tiles that may make a task of their own.
 const GRANULE: usize = 4;
 

@@ -11,7 +11,8 @@ use crate::parameters::fingerprint;
 use crate::run_dir::TrainedModel;
 
 /// Identifies the model and the arithmetic of this process: a hash of everything that the parameters of
-/// the distributions are a function of (weights, architecture, normalisation), and the kernel path.
+/// the distributions are a function of (weights, architecture, normalisation), the kernel path and its
+/// revision.
 ///
 /// # Errors
 /// If the model has a size that archives do not know.
@@ -23,7 +24,7 @@ pub fn model_id(model: &TrainedModel, latent_bits: u32) -> Result<ModelId> {
     };
     Ok(ModelId {
         hash: model_hash(model),
-        kernel_path: arithmetic().to_owned(),
+        kernel_path: arithmetic(),
         side: number("model.image_size", config.image_size)?,
         colours: config.image_channels as u8,
         bits: config.bits as u8,
@@ -31,9 +32,11 @@ pub fn model_id(model: &TrainedModel, latent_bits: u32) -> Result<ModelId> {
     })
 }
 
-/// The name of the fp32 arithmetic in use. Kernel paths that differ in bf16 alone share it.
-pub fn arithmetic() -> &'static str {
-    detect::name().trim_end_matches("_bf16")
+/// The fp32 arithmetic in use: the kernel path, where those that differ in bf16 alone share a name, and
+/// its revision.
+fn arithmetic() -> String {
+    let path = detect::name().trim_end_matches("_bf16");
+    format!("{path}@{}", vdvae_kernels::REVISION)
 }
 
 /// SHA-256 of the weights, the architecture and the normalisation.

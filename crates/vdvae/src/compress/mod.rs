@@ -49,7 +49,7 @@ use burn::tensor::Tensor;
 
 pub use decode::Cost;
 pub use encode::{Compressed, Image, Images};
-pub use identity::{arithmetic, model_hash, model_id};
+pub use identity::{model_hash, model_id};
 pub use plan::{Place, Plan};
 pub use vdvae_coding::container::{Archive, Chain, ContainerError, ImageEntry, ModelId};
 

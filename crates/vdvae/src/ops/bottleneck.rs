@@ -13,10 +13,11 @@ use crate::config::Dtype;
 /// The four convolutions of a bottleneck, (weight [k, k, in, out], bias `[out]`) each.
 pub type BottleneckWeights = [(Tensor<4>, Tensor<1>); 4];
 
-/// How a bottleneck is computed; no choice changes what it computes.
+/// How a bottleneck is computed; no choice changes what it computes but for rounding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Compute {
-    /// What the factors of its products are rounded to.
+    /// What the factors of its products are rounded to; on the CPU those of 3x3 convolutions only where
+    /// that is faster (see [`Bottleneck::precisions`]).
     pub dtype: Dtype,
     /// Keep only the inputs for the backward pass, and compute what lies between once more.
     pub checkpoint_activations: bool,
@@ -201,7 +202,7 @@ pub(super) mod composed {
 
     use crate::ops::composed::conv;
 
-    /// [`super::bottleneck`] of Burn's operations.
+    /// [`super::bottleneck`] of Burn's operations; all factors are rounded to `dtype`.
     pub fn bottleneck(
         x: Tensor<4>,
         activation: Option<Tensor<4>>,

@@ -6,6 +6,7 @@ use vdvae_kernels::conv::{self, Conv};
 use vdvae_kernels::elementwise::{features, latents};
 
 use super::fused::{CpuOperation, apply, is_cpu};
+use super::sum::whole;
 use crate::likelihood::values;
 
 /// z = mean + temperature * exp(log sigma) * eps, where the first Z channels of `gaussian`
@@ -176,8 +177,9 @@ impl CpuOperation<2> for GaussianKl {
         [_, earlier]: &mut [Option<FlexTensor>; 2],
     ) -> [Option<Vec<f32>>; 2] {
         let mut dq = vec![0.0; q.len()];
-        if let Some(dp) = earlier {
+        if let Some(sum) = earlier.take() {
             // The prior's features, most of its channels, need not be touched.
+            let dp = earlier.insert(whole(sum));
             latents::kl_backward_onto(self.zdim, q, p, gradient, &mut dq, dp.storage_mut());
             return [Some(dq), None];
         }

@@ -4,6 +4,8 @@
 //! device it is a composition of Burn's operations. The compositions (`composed`) are also the oracle
 //! of the tests.
 
+use burn::tensor::Device;
+
 mod bottleneck;
 mod conv;
 mod dmol;
@@ -21,6 +23,15 @@ pub use latents::{add_latents, draw, gaussian_kl, gaussian_kl_per_element, gauss
 
 pub use optimizer::{AdamW, Moments, adamw, sum_of_squares};
 pub use resample::{average_pool, upsample_add};
+
+/// Runs `body`, which computes on `device`; on the CPU with all threads awake.
+pub fn awake<T: Send>(device: &Device, body: impl FnOnce() -> T + Send) -> T {
+    if fused::is_cpu(device) {
+        vdvae_kernels::parallel::awake(body)
+    } else {
+        body()
+    }
+}
 
 /// The same operations composed of Burn's own, on any device.
 pub mod composed {

@@ -28,8 +28,13 @@ impl GradientSum {
         self.lock().take()
     }
 
-    /// Puts the sum of everything back; Burn is told once, by a token to be registered.
+    /// Puts the sum of everything back, added to what came meanwhile (where an operation reads a tensor
+    /// twice); Burn is told by a token to be registered.
     pub fn put(&self, sum: FlexTensor, shape: &[usize], register: impl FnOnce(FlexTensor)) {
+        let sum = match self.take() {
+            Some(before) => added(sum, &before),
+            None => sum,
+        };
         *self.lock() = Some(sum);
         register(tensor(vec![0.0], vec![1; shape.len()]));
     }
@@ -39,16 +44,29 @@ impl GradientSum {
     pub fn total(&self, registered: FlexTensor, expected: Vec<usize>) -> FlexTensor {
         match self.take() {
             None => contiguous(registered),
-            Some(sum) if shape(&registered) != expected => sum,
+            Some(sum) if shape(&registered) != expected => {
+                let found = shape(&registered);
+                assert!(
+                    found.iter().all(|&side| side == 1),
+                    "a gradient of shape {found:?}"
+                );
+                sum
+            }
             Some(sum) => added(sum, &contiguous(registered)),
         }
     }
 }
 
 /// `a + b`, in place where nobody else holds `a`.
-pub(super) fn added(mut a: FlexTensor, b: &FlexTensor) -> FlexTensor {
+pub(super) fn added(a: FlexTensor, b: &FlexTensor) -> FlexTensor {
+    let mut a = whole(a);
     elementwise::add(a.storage_mut(), host_slice(b));
     a
+}
+
+/// A tensor whose storage holds its own elements and no others: a copy of a part of another's.
+pub(super) fn whole(tensor: FlexTensor) -> FlexTensor {
+    tensor.to_contiguous()
 }
 
 type Sums = HashMap<NodeId, Weak<Mutex<Option<FlexTensor>>>>;

@@ -2,8 +2,6 @@
 
 use burn::tensor::{Gradients, Tensor};
 
-use vdvae_kernels::parallel::awake;
-
 use super::schedule::learning_rate;
 use super::state::{TrainState, flat};
 use crate::config::{ADAM_EPS, TrainConfig};
@@ -46,7 +44,11 @@ pub fn train_step<M: Model>(
     config: &TrainConfig,
     micro_batches: impl ExactSizeIterator<Item = (Prepared, Keys)> + Send,
 ) -> (TrainState<M>, StepReport) {
-    awake(|| step(state, config, micro_batches))
+    let device = state.moments.first().map(|moments| moments.first.device());
+    match device {
+        Some(device) => ops::awake(&device, || step(state, config, micro_batches)),
+        None => step(state, config, micro_batches),
+    }
 }
 
 fn step<M: Model>(

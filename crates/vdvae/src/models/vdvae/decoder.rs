@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use vdvae_kernels::parallel::awake;
 
 use super::block::{Bottleneck, Conv, Initializer};
 use super::encoder::Activations;
@@ -120,7 +119,8 @@ impl Decoder {
         activations: Option<&Activations>,
         latents: impl LatentSource,
     ) -> DecoderOutput {
-        awake(|| self.top_down(batch, activations, latents))
+        let device = self.gain.val().device();
+        ops::awake(&device, || self.top_down(batch, activations, latents))
     }
 
     fn top_down(

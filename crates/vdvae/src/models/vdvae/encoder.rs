@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use vdvae_kernels::parallel::awake;
 
 use super::block::{Bottleneck, Conv, Initializer};
 use crate::architecture::Architecture;
@@ -65,7 +64,8 @@ impl Encoder {
 
     /// `input`: [B, S, S, image channels], normalised.
     pub fn forward(&self, input: Tensor<4>) -> Activations {
-        awake(|| {
+        let device = input.device();
+        ops::awake(&device, || {
             let mut x = self.in_conv.forward(input);
             let mut activations = Activations::from([(x.dims()[1], x.clone())]);
             for (block, output) in self.enc_blocks.iter().zip(&self.outputs) {
