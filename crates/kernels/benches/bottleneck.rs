@@ -76,7 +76,7 @@ fn measure(group: &mut BenchmarkGroup<WallTime>, shape: Bottleneck) {
         bencher.iter(|| {
             let (y, hidden) = forward_new(&shape, &x, None, &weights, true);
             let hidden = hidden.expect("kept as asked");
-            backward_new(&shape, &x, None, &weights, &hidden, &y, false, [None; 2])
+            backward_new(&shape, &x, None, &weights, &hidden, &y, [None; 2])
         });
     });
 }

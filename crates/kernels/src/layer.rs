@@ -46,6 +46,8 @@ impl Source {
 }
 
 /// What becomes of the outputs `h`.
+// Made once a layer, and copied never where it matters.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Copy)]
 pub(crate) enum Finish {
     /// Stores `h`, plus another buffer if given.

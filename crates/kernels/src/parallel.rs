@@ -94,6 +94,8 @@ pub fn for_items(
 /// Runs `body`, during which threads of the pool do not fall asleep between tasks: waking one takes
 /// longer than many an operation. One call at a time has this effect, others just run.
 pub fn awake<T: Send>(body: impl FnOnce() -> T + Send) -> T {
+    /// Threads that watch at most: many would mostly look at the same few tasks.
+    const WATCHERS: usize = 16;
     /// Two that watch for each other's end would never see it.
     static ACTIVE: AtomicBool = AtomicBool::new(false);
     /// Ends the watch, also after a panic.
@@ -113,7 +115,7 @@ pub fn awake<T: Send>(body: impl FnOnce() -> T + Send) -> T {
         let own = rayon::current_thread_index();
         let done = &done;
         scope.spawn_broadcast(move |_, context| {
-            if Some(context.index()) != own {
+            if Some(context.index()) != own && context.index() < WATCHERS {
                 watch(done);
             }
         });

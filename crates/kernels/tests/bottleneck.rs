@@ -114,7 +114,6 @@ impl Case {
             &self.weights(),
             hidden,
             &self.dy,
-            act.is_some(),
             others,
         )
     }

@@ -36,8 +36,9 @@ fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 }
 
 /// 1e-5 of the norm. Where factors are rounded to bf16 6e-2, since the fused backward pass rounds the
-/// gradients too, and sums of a few random numbers cancel; whole models: `golden.rs`. Where the composition subtracts nearly equal sigmoids, it is itself no better than
-/// 1e-4.
+/// gradients too, the composition also those of 3x3 convolutions that the fused pass filters, and sums
+/// of a few random numbers cancel; whole models: `golden.rs`. Where the composition subtracts nearly
+/// equal sigmoids, it is itself no better than 1e-4.
 fn assert_close(what: &str, fused: &[f32], composed: &[f32]) {
     assert_eq!(fused.len(), composed.len(), "{what}");
     let norm = |values: &mut dyn Iterator<Item = f32>| {

@@ -45,7 +45,7 @@ pub fn backward(
 }
 
 /// [`backward()`] into new memory, which need not be cleared: the gradients with respect to `x`,
-/// to `act` if asked, and to the parameters. What others found for the gradients of `x` and `act`
+/// to `act` if there is one, and to the parameters. What others found for the gradients of `x` and `act`
 /// is added to them.
 ///
 /// # Panics
@@ -57,16 +57,13 @@ pub fn backward_new(
     weights: &Weights,
     hidden: &Hidden,
     dy: &[f32],
-    want_dact: bool,
     others: [Option<&[f32]>; 2],
 ) -> (Vec<f32>, Option<Vec<f32>>, Gradients) {
     shape.check(x, act, weights);
     shape.check_hidden(hidden);
     check_length("dy", dy.len(), shape.pixels() * shape.c_out);
-    assert!(
-        want_dact || others[1].is_none(),
-        "act's gradient is not asked for"
-    );
+    let want_dact = act.is_some();
+    assert!(want_dact || others[1].is_none(), "there is no act");
     for (name, other, channels) in [
         ("gradient of x", others[0], shape.c_x),
         ("gradient of act", others[1], shape.c_act),

@@ -145,7 +145,6 @@ impl<const N: usize> CpuOperation<N> for Block {
             &weights,
             hidden.expect("kept, or computed again"),
             gradient,
-            activation.is_some(),
             [others[0].as_ref(), others[1].as_ref()].map(|other| other.map(host_slice)),
         );
         let Gradients {
