@@ -61,9 +61,9 @@ pub fn for_ranges(
 }
 
 /// Calls `body` with ranges that cover `0..count` once, of at least `granule` items and fewer than
-/// twice as many or, where there are fewer for each thread, not so many. As many items as the threads can share evenly are done by
-/// one thread each: what one layer leaves for the next stays in that thread's cache. In a call for
-/// the others, the threads may share the work inside.
+/// twice as many or, where there are fewer for each thread, not so many. As many items as the threads
+/// can share evenly are done by one thread each: what one layer leaves for the next stays in that
+/// thread's cache. In a call for the others, the threads may share the work inside.
 pub fn for_items(
     count: usize,
     granule: usize,

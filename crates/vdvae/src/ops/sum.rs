@@ -39,7 +39,7 @@ impl GradientSum {
         register(tensor(vec![0.0], vec![1; shape.len()]));
     }
 
-    /// The gradient of a tensor of `shape`, given what Burn has: the tokens, or a gradient from
+    /// The gradient of a tensor of the `expected` shape, given what Burn has: the tokens, or a gradient from
     /// operations that are not ours, with or without tokens added to it.
     pub fn total(&self, registered: FlexTensor, expected: Vec<usize>) -> FlexTensor {
         match self.take() {
