@@ -1,7 +1,7 @@
 //! Weight gradients of 3x3 convolutions in the transformed domain:
 //! `dg = G'(sum over tiles of (A dy A') * (B' d B))G`.
 //!
-//! A thread owns some rows (position and input channel) of the sixteen sums and goes over all
+//! A thread owns some rows (position and input channel) of the 36 sums and goes over all
 //! tiles in order, so that the order of additions is fixed by the shape alone.
 
 use super::transform::{transform_patch_row, transform_slope_row, weight_gradient};
