@@ -1,7 +1,7 @@
 //! The one place that decides which instruction set is used.
 //!
 //! The best one that the processor has, or the one that the environment variable
-//! `VDVAE_KERNELS` (`avx512_bf16`, `avx512`, `avx2` or `portable`) names, read once. A name that
+//! `VDVAE_KERNELS` (`avx512_bf16`, `avx512`, `avx2`, `neon` or `portable`) names, read once. A name that
 //! this processor cannot run, or an unknown one, falls back to the best.
 
 use crate::arch::portable::Portable;
@@ -21,11 +21,19 @@ pub enum Path {
     /// AVX-512 F and BW with dot products of bfloat16. Single-precision results are those of
     /// [`Path::Avx512`].
     Avx512Bf16 = 4,
+    /// NEON.
+    Neon = 5,
 }
 
 impl Path {
     /// All instruction sets, the slowest first.
-    pub const ALL: [Path; 4] = [Path::Portable, Path::Avx2, Path::Avx512, Path::Avx512Bf16];
+    pub const ALL: [Path; 5] = [
+        Path::Portable,
+        Path::Avx2,
+        Path::Avx512,
+        Path::Avx512Bf16,
+        Path::Neon,
+    ];
 
     /// The name that `VDVAE_KERNELS` knows it by.
     pub fn name(self) -> &'static str {
@@ -34,6 +42,7 @@ impl Path {
             Path::Avx2 => "avx2",
             Path::Avx512 => "avx512",
             Path::Avx512Bf16 => "avx512_bf16",
+            Path::Neon => "neon",
         }
     }
 
@@ -53,6 +62,7 @@ impl Path {
             }
             #[cfg(not(target_arch = "x86_64"))]
             Path::Avx2 | Path::Avx512 | Path::Avx512Bf16 => false,
+            Path::Neon => cfg!(target_arch = "aarch64"),
         }
     }
 }
@@ -64,6 +74,7 @@ static IN_USE: AtomicU8 = AtomicU8::new(0);
 #[inline]
 pub fn path() -> Path {
     match IN_USE.load(Ordering::Relaxed) {
+        5 => Path::Neon,
         4 => Path::Avx512Bf16,
         3 => Path::Avx512,
         2 => Path::Avx2,
@@ -120,6 +131,8 @@ pub fn dispatch<K: Kernel>(kernel: K) -> K::Output {
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Path::Avx2 => unsafe { run_avx2(kernel) },
+        #[cfg(target_arch = "aarch64")]
+        Path::Neon => kernel.run(crate::arch::neon::Neon),
         _ => kernel.run(Portable),
     }
 }

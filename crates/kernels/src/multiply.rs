@@ -80,8 +80,7 @@ pub(crate) unsafe fn multiply<S: Simd, A: Arithmetic>(s: S, product: &Product, r
                 (32, 1) => panel::<S, A, 8, 1>(s, product, rows, start),
                 (32, 2) => panel::<S, A, 8, 2>(s, product, rows, start),
                 (32, 3) => panel::<S, A, 8, 3>(s, product, rows, start),
-                (32, 4) => panel::<S, A, 6, 4>(s, product, rows, start),
-                (32, _) => panel::<S, A, 4, 6>(s, product, rows, start),
+                (32, _) => panel::<S, A, 6, 4>(s, product, rows, start),
                 (16, 1) => panel::<S, A, 8, 1>(s, product, rows, start),
                 (16, 2) => panel::<S, A, 6, 2>(s, product, rows, start),
                 (16, _) => panel::<S, A, 4, 3>(s, product, rows, start),
@@ -144,6 +143,7 @@ unsafe fn tile<S: Simd, A: Arithmetic, const R: usize, const V: usize>(
             bias,
             std::array::from_fn(|i| rows.output[row + i].add(to)),
             rows.add
+                .as_ref()
                 .map(|add| std::array::from_fn(|i| add[row + i].add(to))),
             last,
         );

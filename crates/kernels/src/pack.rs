@@ -15,9 +15,8 @@ pub(crate) fn vectors<S: Simd>(left: usize) -> usize {
     match S::REGISTERS {
         32 => match left {
             0..=4 => left,
-            5 => 3,
             7 | 8 => 4,
-            _ => 6,
+            _ => 3,
         },
         16 => match left {
             0..=2 => left,

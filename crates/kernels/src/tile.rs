@@ -35,6 +35,9 @@ pub(crate) struct Panel {
     pub stride: usize,
 }
 
+/// Rows of weights that are asked for before they are needed: they come from the second cache.
+const AHEAD: usize = 8;
+
 /// `output[r][j] = start[j] + sum over k of input[r][k] * weights[k][j] (+ add[r][j])` for
 /// `R` rows and `V` vectors of outputs, of which the last has `last` lanes in use.
 ///
@@ -85,6 +88,7 @@ pub(crate) unsafe fn rows_times_panel<S: Simd, A: Arithmetic, const R: usize, co
                 let mut row = [s.splat(0.0); V];
                 for v in 0..V {
                     row[v] = s.load_ptr(w.add(v * S::LANES));
+                    s.prefetch(w.wrapping_add(AHEAD * weights.stride + v * S::LANES));
                 }
                 for r in 0..R {
                     let a = s.splat(*from[r].add(k));

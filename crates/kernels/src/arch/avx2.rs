@@ -30,6 +30,10 @@ impl Simd for Avx2 {
     const REGISTERS: usize = 16;
 
     #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+    #[inline(always)]
     fn interleave(self, a: Self::F, b: Self::F) -> [Self::F; 2] {
         unsafe {
             // These interleave within halves.
