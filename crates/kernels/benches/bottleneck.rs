@@ -61,6 +61,7 @@ fn measure(group: &mut BenchmarkGroup<WallTime>, shape: Bottleneck) {
         b3: &b[..shape.mid],
         w4: &w4,
         b4: &b,
+        laid_out: None,
     };
     let name = format!(
         "B{} {}x{} {} {:?}",

@@ -51,6 +51,7 @@ fn measure(name: &str, precision: Precision, batch: usize, size: usize, channels
         b3: &b[..shape.mid],
         w4: &w4,
         b4: &b,
+        laid_out: None,
     };
     let mut hidden = Hidden::new(&shape);
     let mut gradients = Gradients::new(&shape);

@@ -28,6 +28,7 @@ pub(crate) fn vectors<S: Simd>(left: usize) -> usize {
 }
 
 /// A weight matrix of `rows` inputs (taps times channels) by `columns` outputs.
+#[derive(Debug)]
 pub(crate) enum Weights<'a> {
     /// As stored; `columns` is a multiple of the lanes.
     Stored { weights: &'a [f32], columns: usize },
@@ -99,12 +100,36 @@ impl<'a> Weights<'a> {
 
     /// Weights for a forward pass over `pixels` pixels: packed where that pays or must be.
     pub fn forward(weights: &'a [f32], rows: usize, columns: usize, pixels: usize) -> Self {
-        dispatch(Forward {
+        let (lanes, one_tile) = dispatch(Widths { columns });
+        if columns.is_multiple_of(lanes) && (one_tile || pixels < WORTH_PACKING) {
+            return Weights::Stored { weights, columns };
+        }
+        Self::packed(weights, rows, columns)
+    }
+
+    /// Weights for a forward pass.
+    pub fn packed(weights: &[f32], rows: usize, columns: usize) -> Weights<'static> {
+        dispatch(Pack {
             weights,
             rows,
             columns,
-            pixels,
         })
+    }
+
+    /// The same in memory of their own, which may be kept.
+    pub fn to_own(&self) -> Weights<'static> {
+        match self {
+            Weights::Stored { .. } => unreachable!("only what is packed is worth keeping"),
+            Weights::Packed {
+                panels,
+                rows,
+                lanes,
+            } => Weights::Packed {
+                panels: panels.to_own(),
+                rows: *rows,
+                lanes: *lanes,
+            },
+        }
     }
 
     /// Weights `[taps, c_in, c_out]` for a data gradient: `[taps reversed, c_out, c_in]`, of
@@ -171,29 +196,38 @@ impl<'a> Weights<'a> {
 /// Pixels from which on panels make up for copying.
 const WORTH_PACKING: usize = 192;
 
-struct Forward<'a> {
+/// The lanes, and whether one tile is as wide as all columns.
+struct Widths {
+    columns: usize,
+}
+
+impl Kernel for Widths {
+    type Output = (usize, bool);
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> (usize, bool) {
+        let vector_count = self.columns.div_ceil(S::LANES);
+        (S::LANES, vectors::<S>(vector_count) == vector_count)
+    }
+}
+
+struct Pack<'a> {
     weights: &'a [f32],
     rows: usize,
     columns: usize,
-    pixels: usize,
 }
 
-impl<'a> Kernel for Forward<'a> {
-    type Output = Weights<'a>;
+impl Kernel for Pack<'_> {
+    type Output = Weights<'static>;
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> Weights<'a> {
+    fn run<S: Simd>(self, _: S) -> Weights<'static> {
         let Self {
             weights,
             rows,
             columns,
-            pixels,
         } = self;
         let vector_count = columns.div_ceil(S::LANES);
-        let one_tile = vectors::<S>(vector_count) == vector_count;
-        if columns % S::LANES == 0 && (one_tile || pixels < WORTH_PACKING) {
-            return Weights::Stored { weights, columns };
-        }
         let mut panels = Scratch::take(rows * vector_count * S::LANES);
         let mut start = 0;
         while start < columns {

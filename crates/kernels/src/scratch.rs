@@ -13,10 +13,13 @@ thread_local! {
 }
 
 /// A buffer on loan from the current thread, with whatever the last user left in it.
+#[derive(Debug)]
 pub struct Scratch {
     /// At least `len` long.
     buffer: Vec<f32>,
     len: usize,
+    /// Whether it is to be kept for the next user.
+    on_loan: bool,
 }
 
 impl Scratch {
@@ -28,12 +31,28 @@ impl Scratch {
             best.map(|(i, _)| free.swap_remove(i))
         });
         let buffer = buffer.unwrap_or_else(|| vec![0.0; len]);
-        Self { buffer, len }
+        Self {
+            buffer,
+            len,
+            on_loan: true,
+        }
+    }
+
+    /// The same numbers in memory of their own, no more than they need.
+    pub fn to_own(&self) -> Self {
+        Self {
+            buffer: self.to_vec(),
+            len: self.len,
+            on_loan: false,
+        }
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
+        if !self.on_loan {
+            return;
+        }
         let buffer = std::mem::take(&mut self.buffer);
         // At the end of a thread the list may be gone: then the buffer is simply freed.
         let _ = FREE.try_with(|free| {

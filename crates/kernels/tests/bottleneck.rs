@@ -7,7 +7,7 @@ use common::{
 };
 use vdvae_kernels::Precision;
 use vdvae_kernels::bottleneck::{
-    Bottleneck, Gradients, Hidden, Weights, backward, backward_new, forward, forward_new,
+    Bottleneck, Gradients, Hidden, LaidOut, Weights, backward, backward_new, forward, forward_new,
 };
 use vdvae_kernels::naive;
 
@@ -61,6 +61,7 @@ impl Case {
             b3,
             w4,
             b4,
+            laid_out: None,
         }
     }
 
@@ -466,6 +467,45 @@ fn new_memory_holds_the_same() {
             });
         }
     }
+}
+
+#[test]
+fn laid_out_weights_change_nothing() {
+    for shape in [
+        block((2, 5, 6), (20, 28, 15, 20), 3, true),
+        block((2, 8, 8), (33, 5, 16, 12), 3, false),
+        block((3, 1, 1), (160, 0, 64, 160), 1, true),
+    ] {
+        for shape in [shape, rounded(shape)] {
+            let case = Case::new(shape);
+            let (act, weights) = (case.act.as_deref(), case.weights());
+            on_every_path(|path| {
+                let (y, _) = forward_new(&shape, &case.x, act, &weights, false);
+                // Of another batch: the weights are the same.
+                let laid_out = LaidOut::new(&Bottleneck { batch: 9, ..shape }, &weights);
+                let weights = Weights {
+                    laid_out: Some(&laid_out),
+                    ..weights
+                };
+                let (found, _) = forward_new(&shape, &case.x, act, &weights, false);
+                assert!(bits(&found) == bits(&y), "{path} {shape:?}");
+            });
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "another shape")]
+fn weights_laid_out_for_another_shape_are_refused() {
+    let shape = block((1, 8, 8), (8, 0, 4, 8), 3, true);
+    let case = Case::new(shape);
+    let weights = case.weights();
+    let laid_out = LaidOut::new(&Bottleneck { width: 7, ..shape }, &weights);
+    let weights = Weights {
+        laid_out: Some(&laid_out),
+        ..weights
+    };
+    forward_new(&shape, &case.x, None, &weights, false);
 }
 
 #[test]

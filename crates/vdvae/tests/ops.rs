@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use vdvae::config::Dtype;
-use vdvae::ops::{self, Compute, DmolShape, composed};
+use vdvae::ops::{self, BottleneckWeights, Compute, DmolShape, KeptWeights, composed};
 use vdvae::random::{Purpose, generator};
 
 /// Makes tracked inputs that are the same for both ways.
@@ -163,19 +163,64 @@ fn bottlenecks_with_and_without_activation_and_residual() {
             let compute = Compute {
                 dtype,
                 checkpoint_activations,
+                keep_laid_out: true,
             };
             compare(
                 &format!("bottleneck of {side}x{side}, {c}+{c_act} to {c_out}, {compute:?}"),
                 [&x, &activation, &w1, &b1, &w2, &b2, &w3, &b3, &w4, &b4].map(Tensor::clone),
                 |inputs| {
                     let (x, activation, weights) = split(inputs);
-                    ops::bottleneck(x, activation, weights, residual, compute)
+                    let kept = KeptWeights::default();
+                    ops::bottleneck(x, activation, weights, residual, compute, &kept)
                 },
                 |inputs| {
                     let (x, activation, weights) = split(inputs);
                     composed::bottleneck(x, activation, weights, residual, dtype)
                 },
             );
+        }
+    }
+}
+
+/// Kept weights change no bit, and are those of the last call's tensors.
+#[test]
+fn kept_weights() {
+    let mut inputs = Inputs::new();
+    let mut plain = |shape| inputs.tensor(shape).detach().inner();
+    let x = plain([2, 8, 8, 12]);
+    let mut weights = || -> BottleneckWeights {
+        let conv = |[kernel, c_in, c_out]: [usize; 3]| {
+            let bias = plain([1, 1, 1, c_out]).reshape([c_out]);
+            (plain([kernel, kernel, c_in, c_out]), bias)
+        };
+        [[1, 12, 4], [3, 4, 4], [3, 4, 4], [1, 4, 12]].map(conv)
+    };
+    let kept = KeptWeights::default();
+    for weights in [weights(), weights()] {
+        for dtype in [Dtype::Fp32, Dtype::Bf16] {
+            for batch in [1, 2] {
+                let block = |keep_laid_out| {
+                    let compute = Compute {
+                        dtype,
+                        keep_laid_out,
+                        ..Compute::default()
+                    };
+                    let x = x.clone().narrow(0, 0, batch);
+                    let y = ops::bottleneck(x, None, weights.clone(), true, compute, &kept);
+                    y.into_data()
+                };
+                let expected = block(false);
+                assert_eq!(
+                    block(true),
+                    expected,
+                    "{dtype:?}, {batch} images, laid out now"
+                );
+                assert_eq!(
+                    block(true),
+                    expected,
+                    "{dtype:?}, {batch} images, laid out before"
+                );
+            }
         }
     }
 }

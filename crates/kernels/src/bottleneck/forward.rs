@@ -6,7 +6,6 @@ use crate::grid::Map;
 use crate::layer::{Finish, Layer, Source};
 use crate::pack::Weights as Packed;
 use crate::parallel::{Shared, enter, for_items};
-use crate::precision::Precision;
 use crate::scratch::Scratch;
 use std::ops::Range;
 
@@ -84,11 +83,19 @@ unsafe fn run(
     };
     let (x, act) = shape.inputs(x, act);
     enter(shape.operations(), || {
+        let for_this_pass;
+        let laid_out = if let Some(laid_out) = weights.laid_out {
+            &laid_out.weights
+        } else {
+            let plain = |weights, rows, columns| Packed::forward(weights, rows, columns, pixels);
+            for_this_pass = shape.laid_out(weights, plain);
+            &for_this_pass
+        };
         let forward = Forward {
             shape,
             x,
             act,
-            weights: forward_weights(shape, weights),
+            weights: laid_out,
             biases: [weights.b1, weights.b2, weights.b3, weights.b4],
             y: Map {
                 at: y,
@@ -114,7 +121,7 @@ struct Forward<'a> {
     shape: &'a Bottleneck,
     x: Map,
     act: Option<Map>,
-    weights: [Packed<'a>; 4],
+    weights: &'a [Packed<'a>; 4],
     biases: [&'a [f32]; 4],
     y: Map,
     save: [Option<Map>; 3],
@@ -141,7 +148,7 @@ impl Forward<'_> {
             ..g1
         };
         let save = self.save.map(|save| save.map(|map| map.images(images)));
-        let [w1, w2, w3, w4] = &self.weights;
+        let [w1, w2, w3, w4] = self.weights;
         let [b1, b2, b3, b4] = self.biases;
         let x = self.x.images(images);
         let source = Source::Gelu(x, self.act.map(|act| act.images(images)));
@@ -180,22 +187,4 @@ impl Forward<'_> {
             outer(Source::Map(g3), w4, b4, shape.c_out, last).run(shape.pixels());
         }
     }
-}
-
-/// The weights as the layers want them.
-fn forward_weights<'a>(shape: &Bottleneck, weights: &Weights<'a>) -> [Packed<'a>; 4] {
-    // Groups of inputs as in `Packed::paired`.
-    let packed = |precision, weights: &'a [f32], groups: &[usize], c_out| match precision {
-        Precision::Fp32 => Packed::forward(weights, groups.iter().sum(), c_out, shape.pixels()),
-        Precision::Bf16 => Packed::paired(weights, groups, c_out),
-    };
-    let mid = shape.mid;
-    let taps = vec![mid; shape.kernel * shape.kernel];
-    let [p1, p2, p3, p4] = shape.precisions();
-    [
-        packed(p1, weights.w1, &[shape.c_x, shape.c_act], mid),
-        shape.inner_weights(packed(p2, weights.w2, &taps, mid)),
-        shape.inner_weights(packed(p3, weights.w3, &taps, mid)),
-        packed(p4, weights.w4, &[mid], shape.c_out),
-    ]
 }

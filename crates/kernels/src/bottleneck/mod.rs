@@ -6,10 +6,12 @@
 
 mod backward;
 mod forward;
+mod laid_out;
 mod parameters;
 
 pub use backward::{backward, backward_new};
 pub use forward::{forward, forward_new};
+pub use laid_out::LaidOut;
 
 use crate::grid::{Grid, Map};
 use crate::groups::Groups;
@@ -54,6 +56,8 @@ pub struct Weights<'a> {
     pub b3: &'a [f32],
     pub w4: &'a [f32],
     pub b4: &'a [f32],
+    /// What [`LaidOut::new`] made of these weights, for forward passes.
+    pub laid_out: Option<&'a LaidOut>,
 }
 
 /// Outputs of the first three convolutions before gelu, `[batch, height, width, mid]` each, in
@@ -255,6 +259,13 @@ impl Bottleneck {
         check_length("x", x.len(), self.pixels() * self.c_x);
         let act = act.map_or(0, <[f32]>::len);
         check_length("act", act, self.pixels() * self.c_act);
+        self.check_weights(weights);
+        if let Some(laid_out) = weights.laid_out {
+            assert!(laid_out.suits(self), "weights laid out for another shape");
+        }
+    }
+
+    fn check_weights(&self, weights: &Weights) {
         let [w1, w2, w3, w4] = self.weight_lengths();
         check_length("w1", weights.w1.len(), w1);
         check_length("w2", weights.w2.len(), w2);

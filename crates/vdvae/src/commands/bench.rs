@@ -73,6 +73,7 @@ pub fn run(arguments: &BenchArgs) -> Result<()> {
         compute: Compute {
             dtype: arguments.machine.dtype.unwrap_or(config.train.dtype),
             checkpoint_activations: arguments.checkpoint_activations,
+            keep_laid_out: arguments.what != Task::Train,
         },
         device: &device,
     };

@@ -89,7 +89,8 @@ fn load(trained: &Trained) -> Result<(RunDir, TrainedModel)> {
     let mut model = TrainedModel::load(&run, trained.checkpoint.as_deref(), device)?;
     model.model = model.model.computing(Compute {
         dtype: trained.machine.dtype.unwrap_or_default(),
-        checkpoint_activations: false,
+        keep_laid_out: true,
+        ..Compute::default()
     });
     Ok((run, model))
 }

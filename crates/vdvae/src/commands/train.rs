@@ -84,6 +84,7 @@ pub(super) fn train(
     let model = build(&config, config.train.seed, &device)?.computing(Compute {
         dtype: config.train.dtype,
         checkpoint_activations: arguments.checkpoint_activations,
+        keep_laid_out: false,
     });
     let (state, progress) = state(arguments, run, &config, model)?;
     if progress.step > config.train.steps {

@@ -1,13 +1,15 @@
 //! The bottleneck block: gelu, 1x1, gelu, 3x3, gelu, 3x3, gelu, 1x1 as one operation.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 use vdvae_kernels::Precision;
 use vdvae_kernels::bottleneck::{
-    Bottleneck, Gradients, Hidden, Weights, backward_new, forward_new,
+    Bottleneck, Gradients, Hidden, LaidOut, Weights, backward_new, forward_new,
 };
 
-use super::fused::{CpuOperation, apply, host_slice, is_cpu};
+use super::fused::{CpuOperation, apply, contiguous, host_slice, is_autodiff, is_cpu, plain};
 use crate::config::Dtype;
 
 /// The four convolutions of a bottleneck, (weight [k, k, in, out], bias `[out]`) each.
@@ -21,6 +23,48 @@ pub struct Compute {
     pub dtype: Dtype,
     /// Keep only the inputs for the backward pass, and compute what lies between once more.
     pub checkpoint_activations: bool,
+    /// Keep weights in the layout that the kernels want, from call to call: for weights that do not
+    /// change, where no gradients are wanted. Takes up to four times the memory of the weights.
+    pub keep_laid_out: bool,
+}
+
+/// Where a bottleneck keeps its weights in the kernels' layout, see [`Compute::keep_laid_out`].
+#[derive(Clone, Debug, Default)]
+pub struct KeptWeights(Arc<Mutex<Option<Kept>>>);
+
+#[derive(Debug)]
+struct Kept {
+    /// What was laid out. Holding these tensors keeps others from changing or freeing their numbers, so
+    /// that a weight at the same place is the same weight.
+    weights: [FlexTensor; 8],
+    laid_out: Arc<LaidOut>,
+}
+
+impl Kept {
+    fn is_of(&self, shape: &Bottleneck, weights: &[FlexTensor; 8]) -> bool {
+        let places = |weights: &[FlexTensor; 8]| weights.each_ref().map(|w| host_slice(w).as_ptr());
+        places(&self.weights) == places(weights) && self.laid_out.suits(shape)
+    }
+}
+
+impl KeptWeights {
+    /// The weights of a block, laid out now or before; `None` where that does not pay.
+    fn laid_out(&self, shape: &Bottleneck, weights: &[FlexTensor; 8]) -> Option<Arc<LaidOut>> {
+        /// Pixels from which on the time to lay out weights is below a hundredth of all.
+        const MANY_PIXELS: usize = 1 << 14;
+        if shape.pixels() >= MANY_PIXELS {
+            return None;
+        }
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.as_ref().is_none_or(|kept| !kept.is_of(shape, weights)) {
+            let slices = weights.each_ref().map(host_slice);
+            *kept = Some(Kept {
+                weights: weights.clone(),
+                laid_out: Arc::new(LaidOut::new(shape, &parameters(slices, None))),
+            });
+        }
+        kept.as_ref().map(|kept| Arc::clone(&kept.laid_out))
+    }
 }
 
 impl From<Dtype> for Precision {
@@ -42,6 +86,7 @@ pub fn bottleneck(
     weights: BottleneckWeights,
     residual: bool,
     compute: Compute,
+    kept: &KeptWeights,
 ) -> Tensor<4> {
     if !is_cpu(&x.device()) {
         return composed::bottleneck(x, activation, weights, residual, compute.dtype);
@@ -63,17 +108,21 @@ pub fn bottleneck(
         precision: compute.dtype.into(),
     };
     let [(w1, b1), (w2, b2), (w3, b3), (w4, b4)] = weights;
-    let [x, w1, b1, w2] = [
-        x.into_dispatch(),
-        w1.into_dispatch(),
-        b1.into_dispatch(),
-        w2.into_dispatch(),
-    ];
-    let [b2, w3, b3] = [b2.into_dispatch(), w3.into_dispatch(), b3.into_dispatch()];
-    let [w4, b4] = [w4.into_dispatch(), b4.into_dispatch()];
+    let [w1, w2, w3, w4] = [w1, w2, w3, w4].map(Tensor::into_dispatch);
+    let [b1, b2, b3, b4] = [b1, b2, b3, b4].map(Tensor::into_dispatch);
+    let x = x.into_dispatch();
+    let weights = [w1, b1, w2, b2, w3, b3, w4, b4];
+    let laid_out = if compute.keep_laid_out && !weights.iter().any(is_autodiff) {
+        let weights = weights.clone().map(|weight| contiguous(plain(weight)));
+        kept.laid_out(&shape, &weights)
+    } else {
+        None
+    };
+    let [w1, b1, w2, b2, w3, b3, w4, b4] = weights;
     let operation = Block {
         shape,
         checkpoint_activations: compute.checkpoint_activations,
+        laid_out,
     };
     match activation {
         None => apply(operation, [x, w1, b1, w2, b2, w3, b3, w4, b4]),
@@ -88,6 +137,7 @@ pub fn bottleneck(
 struct Block {
     shape: Bottleneck,
     checkpoint_activations: bool,
+    laid_out: Option<Arc<LaidOut>>,
 }
 
 /// Places of the inputs other than weights.
@@ -114,7 +164,7 @@ impl<const N: usize> CpuOperation<N> for Block {
 
     fn forward(&self, inputs: [&[f32]; N], saved: Option<&mut Option<Option<Hidden>>>) -> Vec<f32> {
         let keep = saved.is_some() && !self.checkpoint_activations;
-        let (x, activation, weights) = split(&inputs);
+        let (x, activation, weights) = split(&inputs, self.laid_out.as_deref());
         let (y, hidden) = forward_new(&self.shape, x, activation, &weights, keep);
         saved.map(|saved| saved.insert(hidden));
         y
@@ -128,7 +178,7 @@ impl<const N: usize> CpuOperation<N> for Block {
         _: [bool; N],
         earlier: &mut [Option<FlexTensor>; N],
     ) -> [Option<Vec<f32>>; N] {
-        let (x, activation, weights) = split(&inputs);
+        let (x, activation, weights) = split(&inputs, None);
         let again = hidden
             .is_none()
             .then(|| forward_new(&self.shape, x, activation, &weights, true).1)
@@ -174,24 +224,35 @@ impl<const N: usize> CpuOperation<N> for Block {
     }
 }
 
-fn split<'a>(inputs: &[&'a [f32]]) -> (&'a [f32], Option<&'a [f32]>, Weights<'a>) {
+fn split<'a>(
+    inputs: &[&'a [f32]],
+    laid_out: Option<&'a LaidOut>,
+) -> (&'a [f32], Option<&'a [f32]>, Weights<'a>) {
     let &[x, w1, b1, w2, b2, w3, b3, w4, b4, ..] = inputs else {
         unreachable!("a bottleneck has nine or ten inputs")
     };
     (
         x,
         inputs.get(ACTIVATION).copied(),
-        Weights {
-            w1,
-            b1,
-            w2,
-            b2,
-            w3,
-            b3,
-            w4,
-            b4,
-        },
+        parameters([w1, b1, w2, b2, w3, b3, w4, b4], laid_out),
     )
+}
+
+fn parameters<'a>(
+    [w1, b1, w2, b2, w3, b3, w4, b4]: [&'a [f32]; 8],
+    laid_out: Option<&'a LaidOut>,
+) -> Weights<'a> {
+    Weights {
+        w1,
+        b1,
+        w2,
+        b2,
+        w3,
+        b3,
+        w4,
+        b4,
+        laid_out,
+    }
 }
 
 pub(super) mod composed {

@@ -216,12 +216,12 @@ impl<const N: usize, O: CpuOperation<N>> Backward<Flex, N> for OperationBackward
     }
 }
 
-fn is_autodiff(tensor: &DispatchTensor) -> bool {
+pub(super) fn is_autodiff(tensor: &DispatchTensor) -> bool {
     tensor.autodiff != DispatchAutodiffContext::Disabled
 }
 
 /// A tensor without autodiff, as the CPU backend holds it.
-fn plain(tensor: DispatchTensor) -> FlexTensor {
+pub(super) fn plain(tensor: DispatchTensor) -> FlexTensor {
     match <DispatchTensor as DispatchKindConversion<Flex>>::try_into_backend(tensor) {
         Ok(tensor) => tensor.float(),
         Err(reason) => unreachable!("callers ask `is_cpu` first: {reason}"),

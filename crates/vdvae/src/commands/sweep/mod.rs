@@ -161,7 +161,8 @@ fn test(arguments: &SweepArgs, run: &Planned) -> Result<Evaluation> {
     let mut model = TrainedModel::load(&run.folder, None, device)?;
     model.model = model.model.computing(Compute {
         dtype: arguments.machine.dtype.unwrap_or_default(),
-        checkpoint_activations: false,
+        keep_laid_out: true,
+        ..Compute::default()
     });
     let (_, _, dataset) = open_data(&model.config, None, None, arguments.skip_bad_images)?;
     let options = EvaluateOptions {

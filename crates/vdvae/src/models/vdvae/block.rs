@@ -86,6 +86,8 @@ pub struct Bottleneck {
     residual: bool,
     #[module(skip)]
     compute: ops::Compute,
+    #[module(skip)]
+    kept: ops::KeptWeights,
 }
 
 impl Bottleneck {
@@ -104,6 +106,7 @@ impl Bottleneck {
             c4: Conv::new(init, c4, last_scale),
             residual,
             compute: ops::Compute::default(),
+            kept: ops::KeptWeights::default(),
         }
     }
 
@@ -114,13 +117,24 @@ impl Bottleneck {
 
     /// [B, R, R, C_in] to [B, R, R, C_out].
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        ops::bottleneck(x, None, self.weights(), self.residual, self.compute)
+        self.apply(x, None)
     }
 
     /// The same on the channels of x followed by those of the encoder's `activation`.
     pub fn forward_with(&self, x: Tensor<4>, activation: Tensor<4>) -> Tensor<4> {
-        let activation = Some(activation);
-        ops::bottleneck(x, activation, self.weights(), self.residual, self.compute)
+        self.apply(x, Some(activation))
+    }
+
+    fn apply(&self, x: Tensor<4>, activation: Option<Tensor<4>>) -> Tensor<4> {
+        let weights = self.weights();
+        ops::bottleneck(
+            x,
+            activation,
+            weights,
+            self.residual,
+            self.compute,
+            &self.kept,
+        )
     }
 
     fn weights(&self) -> ops::BottleneckWeights {
