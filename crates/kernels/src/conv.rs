@@ -56,6 +56,15 @@ impl Conv {
         }
     }
 
+    /// The state and the prior's features, see [`forward_onto`].
+    fn state_and_features(&self, x: &[f32], p: &[f32]) -> (Map, Map) {
+        check_length("x", x.len(), self.pixels() * self.c_out);
+        let channels = p.len().checked_div(self.pixels()).unwrap_or(self.c_out);
+        check_length("p", p.len(), self.pixels() * channels.max(self.c_out));
+        let map = |buffer, channels| Map::of(buffer, self.plain(), channels, Precision::Fp32);
+        (map(x, self.c_out), map(p, channels))
+    }
+
     fn check(&self, x: usize, weights: usize) {
         let kernel = self.kernel;
         assert!(kernel == 1 || kernel == 3, "kernel is 1 or 3, not {kernel}");
@@ -118,24 +127,50 @@ pub fn forward_onto(
     bias: &[f32],
     (x, p): (&[f32], &[f32]),
 ) -> Vec<f32> {
+    let mut y = Blank::new(x.len());
+    let (x, p) = shape.state_and_features(x, p);
+    // SAFETY: every pixel of `y` is written.
+    unsafe {
+        run_onto(shape, z, weights, bias, Map { at: y.at(), ..x }, (x, p));
+        y.written()
+    }
+}
+
+/// [`forward_onto`] in the place of `x`.
+///
+/// # Panics
+/// If a slice does not have the length that the shape says, or `p` has too few channels.
+pub fn forward_onto_in_place(
+    shape: &Conv,
+    z: &[f32],
+    weights: &[f32],
+    bias: &[f32],
+    (x, p): (&mut [f32], &[f32]),
+) {
+    let at = Shared(x.as_mut_ptr());
+    let (x, p) = shape.state_and_features(x, p);
+    let x = Map { at, ..x };
+    // SAFETY: nobody else uses `x`, of which only the numbers are read in whose place is written.
+    unsafe { run_onto(shape, z, weights, bias, x, (x, p)) };
+}
+
+/// Checks the other inputs and computes all pixels.
+///
+/// # Safety
+/// The buffers must be alive, `to` used by nobody else, but that it may be `x`.
+unsafe fn run_onto(
+    shape: &Conv,
+    z: &[f32],
+    weights: &[f32],
+    bias: &[f32],
+    to: Map,
+    (x, p): (Map, Map),
+) {
     shape.check(z.len(), weights.len());
     check_length("bias", bias.len(), shape.c_out);
-    check_length("x", x.len(), shape.pixels() * shape.c_out);
-    let channels = p.len().checked_div(shape.pixels()).unwrap_or(shape.c_out);
-    check_length("p", p.len(), shape.pixels() * channels.max(shape.c_out));
-    let mut y = Blank::new(x.len());
-    let x = Map::of(x, shape.plain(), shape.c_out, Precision::Fp32);
-    let finish = Finish::StoreOnto {
-        to: Map { at: y.at(), ..x },
-        x,
-        p: Map::of(p, shape.plain(), channels, Precision::Fp32),
-    };
-    // SAFETY: all lengths were checked; every pixel of `y` is written.
-    unsafe {
-        if shape.pixels() > 0 {
-            run(shape, z, weights, bias, finish);
-        }
-        y.written()
+    if shape.pixels() > 0 {
+        // SAFETY: promised by the caller, the rest was checked.
+        unsafe { run(shape, z, weights, bias, Finish::StoreOnto { to, x, p }) };
     }
 }
 

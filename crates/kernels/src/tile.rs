@@ -44,7 +44,7 @@ const AHEAD: usize = 8;
 /// # Safety
 /// Inputs must be readable at all segments, weights at all their rows, `V * LANES` numbers
 /// wide; bias, output and `add` must be valid for `(V - 1) * LANES + last` numbers; `output`
-/// rows must be written by nobody else.
+/// rows must be written by nobody else. A row of `add` may be that of `output`.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
 pub(crate) unsafe fn rows_times_panel<S: Simd, A: Arithmetic, const R: usize, const V: usize>(
@@ -99,13 +99,16 @@ pub(crate) unsafe fn rows_times_panel<S: Simd, A: Arithmetic, const R: usize, co
                 w = w.add(weights.stride);
             }
         }
-        for r in 0..R {
-            if let Some(add) = add {
+        if let Some(add) = add {
+            // All of it before anything is stored: it may be where a row goes that comes twice.
+            for r in 0..R {
                 let more = load::<S, V>(s, add[r], last, full);
                 for v in 0..V {
                     sum[r][v] = s.add(sum[r][v], more[v]);
                 }
             }
+        }
+        for r in 0..R {
             store::<S, V>(s, output[r], sum[r], last, full);
         }
     }

@@ -7,7 +7,8 @@ use common::{
 };
 use vdvae_kernels::Precision;
 use vdvae_kernels::bottleneck::{
-    Bottleneck, Gradients, Hidden, LaidOut, Weights, backward, backward_new, forward, forward_new,
+    Bottleneck, Gradients, Hidden, LaidOut, Weights, backward, backward_new, forward,
+    forward_in_place, forward_new,
 };
 use vdvae_kernels::naive;
 
@@ -467,6 +468,36 @@ fn new_memory_holds_the_same() {
             });
         }
     }
+}
+
+#[test]
+fn a_residual_block_may_replace_its_input() {
+    for shape in [
+        block((2, 5, 6), (20, 28, 15, 20), 3, true),
+        // Whole images on threads, and the last rows of tiles repeated.
+        block((3, 8, 12), (33, 0, 16, 33), 3, true),
+        block((1, 1, 1), (5, 0, 4, 5), 3, true),
+        block((5, 1, 3), (100, 0, 4, 100), 1, true),
+    ] {
+        for shape in [shape, rounded(shape)] {
+            let case = Case::new(shape);
+            let (act, weights) = (case.act.as_deref(), case.weights());
+            on_every_path(|path| {
+                let (y, _) = forward_new(&shape, &case.x, act, &weights, false);
+                let mut found = case.x.clone();
+                forward_in_place(&shape, &mut found, act, &weights);
+                assert!(bits(&found) == bits(&y), "{path} {shape:?}");
+            });
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "only a residual block")]
+fn another_block_cannot_replace_its_input() {
+    let shape = block((1, 2, 2), (8, 0, 4, 8), 3, false);
+    let case = Case::new(shape);
+    forward_in_place(&shape, &mut case.x.clone(), None, &case.weights());
 }
 
 #[test]

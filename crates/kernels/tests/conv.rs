@@ -3,7 +3,7 @@
 mod common;
 
 use common::{assert_close, bits, numbers, on_every_path, poisoned, with_threads};
-use vdvae_kernels::conv::{Conv, backward, forward, forward_onto};
+use vdvae_kernels::conv::{Conv, backward, forward, forward_onto, forward_onto_in_place};
 use vdvae_kernels::naive;
 
 fn wide(numbers: &[f32]) -> Vec<f64> {
@@ -95,6 +95,9 @@ fn a_convolution_is_added_to_the_state_and_the_features() {
             on_every_path(|path| {
                 let y = forward_onto(&shape, &z, &w, &b, (&x, &p));
                 assert_close(&format!("{path} {shape:?} {offset}"), &y, expected.clone());
+                let mut found = x.clone();
+                forward_onto_in_place(&shape, &z, &w, &b, (&mut found, &p));
+                assert!(bits(&found) == bits(&y), "{path} {shape:?} in place");
             });
         }
     }

@@ -225,6 +225,39 @@ fn kept_weights() {
     }
 }
 
+/// An operation overwrites its input only where nobody else holds it.
+#[test]
+fn in_place() {
+    let mut inputs = Inputs::new();
+    let mut plain = |shape| inputs.tensor(shape).detach().inner();
+    let (x, prior, z) = (
+        plain([3, 4, 4, 7]),
+        plain([2, 4, 4, 17]),
+        plain([2, 4, 4, 5]),
+    );
+    let (weight, bias) = (plain([1, 1, 5, 7]), plain([1, 1, 1, 7]).reshape([7]));
+    let conv = |[kernel, c_in, c_out]: [usize; 3]| {
+        let bias = plain([1, 1, 1, c_out]).reshape([c_out]);
+        (plain([kernel, kernel, c_in, c_out]), bias)
+    };
+    let block = [[1, 7, 4], [3, 4, 4], [3, 4, 4], [1, 4, 7]].map(conv);
+    let compute = |x: Tensor<4>| {
+        let parameters = (weight.clone(), bias.clone());
+        let x = ops::add_latents(x, prior.clone(), z.clone(), parameters);
+        let kept = KeptWeights::default();
+        ops::bottleneck(x, None, block.clone(), true, Compute::default(), &kept).into_data()
+    };
+    let before = x.to_data();
+    let some = || x.clone().narrow(0, 1, 2);
+    let shared = some();
+    let expected = compute(shared.clone());
+    assert_eq!(x.to_data(), before, "what others hold stays");
+    let own = Tensor::from_data(shared.to_data(), &Device::flex());
+    assert_eq!(compute(own), expected, "a tensor of its own");
+    let part = Tensor::<4>::from_data(x.to_data(), &Device::flex()).narrow(0, 1, 2);
+    assert_eq!(compute(part), expected, "a part of one that nobody holds");
+}
+
 #[test]
 fn latents() {
     let mut inputs = Inputs::new();

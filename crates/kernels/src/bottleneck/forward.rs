@@ -28,8 +28,26 @@ pub fn forward(
         shape.check_hidden(hidden);
     }
     let save = hidden.map(|h| h.maps.each_mut().map(|map| Shared(map.as_mut_ptr())));
+    let inputs = shape.inputs(x, act);
     // SAFETY: all lengths were checked, and nobody else uses what is borrowed mutably.
-    unsafe { run(shape, x, act, weights, Shared(y.as_mut_ptr()), save) };
+    unsafe { run(shape, inputs, weights, Shared(y.as_mut_ptr()), save) };
+}
+
+/// [`forward()`] of a residual block in the place of its input `x`.
+///
+/// # Panics
+/// If a slice does not have the length that the shape says, or the block is not residual.
+pub fn forward_in_place(shape: &Bottleneck, x: &mut [f32], act: Option<&[f32]>, weights: &Weights) {
+    assert!(
+        shape.residual,
+        "only a residual block's output may replace its input"
+    );
+    shape.check(x, act, weights);
+    let y = Shared(x.as_mut_ptr());
+    let (x, act) = shape.inputs(x, act);
+    // SAFETY: all lengths were checked. The first layer has read an image before the last one writes
+    // it, and that one reads of `x` only the numbers in whose place it writes.
+    unsafe { run(shape, (Map { at: y, ..x }, act), weights, y, None) };
 }
 
 /// [`forward()`] into new memory, which need not be cleared: the output, and what
@@ -48,9 +66,10 @@ pub fn forward_new(
     let mut y = Blank::new(shape.pixels() * shape.c_out);
     let mut maps = keep.then(|| [(); 3].map(|()| Blank::new(shape.hidden_length())));
     let save = maps.as_mut().map(|maps| maps.each_mut().map(Blank::at));
+    let inputs = shape.inputs(x, act);
     // SAFETY: there is room for what the shape says, all of which is written.
     unsafe {
-        run(shape, x, act, weights, y.at(), save);
+        run(shape, inputs, weights, y.at(), save);
         let hidden = maps.map(|maps| Hidden {
             maps: maps.map(|map| map.written()),
         });
@@ -62,11 +81,10 @@ pub fn forward_new(
 ///
 /// # Safety
 /// What is read must have been checked; what is written must have room for what the shape says
-/// and be used by nobody else. Nothing is read from it.
+/// and be used by nobody else. Nothing is read from it, but that `y` may be the `x` of a residual block.
 unsafe fn run(
     shape: &Bottleneck,
-    x: &[f32],
-    act: Option<&[f32]>,
+    (x, act): (Map, Option<Map>),
     weights: &Weights,
     y: Shared,
     save: Option<[Shared; 3]>,
@@ -81,7 +99,6 @@ unsafe fn run(
         channels: shape.mid,
         precision: shape.precision,
     };
-    let (x, act) = shape.inputs(x, act);
     enter(shape.operations(), || {
         let for_this_pass;
         let laid_out = if let Some(laid_out) = weights.laid_out {

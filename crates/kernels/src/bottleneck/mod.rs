@@ -10,7 +10,7 @@ mod laid_out;
 mod parameters;
 
 pub use backward::{backward, backward_new};
-pub use forward::{forward, forward_new};
+pub use forward::{forward, forward_in_place, forward_new};
 pub use laid_out::LaidOut;
 
 use crate::grid::{Grid, Map};

@@ -6,7 +6,7 @@ use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 use vdvae_kernels::Precision;
 use vdvae_kernels::bottleneck::{
-    Bottleneck, Gradients, Hidden, LaidOut, Weights, backward_new, forward_new,
+    Bottleneck, Gradients, Hidden, LaidOut, Weights, backward_new, forward_in_place, forward_new,
 };
 
 use super::fused::{CpuOperation, apply, contiguous, host_slice, is_autodiff, is_cpu, plain};
@@ -168,6 +168,15 @@ impl<const N: usize> CpuOperation<N> for Block {
         let (y, hidden) = forward_new(&self.shape, x, activation, &weights, keep);
         saved.map(|saved| saved.insert(hidden));
         y
+    }
+
+    fn works_in_place(&self) -> bool {
+        self.shape.residual
+    }
+
+    fn forward_in_place(&self, x: &mut [f32], inputs: [&[f32]; N]) {
+        let (_, activation, weights) = split(&inputs, self.laid_out.as_deref());
+        forward_in_place(&self.shape, x, activation, &weights);
     }
 
     fn backward(

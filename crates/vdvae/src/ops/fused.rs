@@ -16,7 +16,7 @@ use burn::backend::{
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::profile::{Work, timed};
-use super::sum::{self, GradientSum, added};
+use super::sum::{self, GradientSum, added, whole};
 
 type AutodiffTensor<B> = FloatTensor<Autodiff<B>>;
 
@@ -42,6 +42,16 @@ pub(crate) trait CpuOperation<const N: usize>: Clone + Debug + Send + 'static {
 
     /// Returns the output. `saved` is `Some` place to fill when a backward pass may follow.
     fn forward(&self, inputs: [&[f32]; N], saved: Option<&mut Option<Self::Saved>>) -> Vec<f32>;
+
+    /// Whether there is a `forward_in_place`.
+    fn works_in_place(&self) -> bool {
+        false
+    }
+
+    /// Computes the output in the place of the first input; in `_inputs` that one is empty.
+    fn forward_in_place(&self, _first: &mut [f32], _inputs: [&[f32]; N]) {
+        unreachable!("{} does not work in place", self.name())
+    }
 
     /// The shape of the output of `forward`.
     fn output_shape(&self) -> Vec<usize>;
@@ -83,7 +93,10 @@ pub(crate) fn apply<const N: usize, const D: usize, O: CpuOperation<N>>(
 ) -> Tensor<D> {
     let autodiff = inputs.iter().any(is_autodiff);
     if !autodiff {
-        let inputs = inputs.map(|input| contiguous(plain(input)));
+        let mut inputs = inputs.map(|input| contiguous(plain(input)));
+        if let Some(output) = forward_in_place(&operation, &mut inputs) {
+            return Tensor::from_primitive::<Flex>(output);
+        }
         let output = forward(&operation, &inputs, None);
         return Tensor::from_primitive::<Flex>(tensor(output, operation.output_shape()));
     }
@@ -135,6 +148,33 @@ fn forward<const N: usize, O: CpuOperation<N>>(
         bytes: bytes(inputs) + bytes([output]),
     };
     timed(work, || operation.forward(inputs, saved))
+}
+
+/// The output in the memory of the first input, where nobody else holds that and the operation can: it
+/// is more likely in a cache than new memory is.
+fn forward_in_place<const N: usize, O: CpuOperation<N>>(
+    operation: &O,
+    inputs: &mut [FlexTensor; N],
+) -> Option<FlexTensor> {
+    if !operation.works_in_place() || !inputs[0].is_unique() {
+        return None;
+    }
+    let mut first = whole(std::mem::replace(
+        &mut inputs[0],
+        tensor(Vec::new(), vec![0]),
+    ));
+    let elements = host_slice(&first);
+    let others = slices(inputs);
+    let work = Work {
+        name: operation.name(),
+        operations: operation.operations() as f64,
+        bytes: bytes([elements, elements]) + bytes(others),
+    };
+    timed(
+        |()| work,
+        || operation.forward_in_place(first.storage_mut(), others),
+    );
+    Some(first)
 }
 
 fn backward<const N: usize, O: CpuOperation<N>>(

@@ -218,6 +218,14 @@ impl CpuOperation<5> for AddLatents {
         conv::forward_onto(&self.projection, z, weight, bias, (x, prior))
     }
 
+    fn works_in_place(&self) -> bool {
+        true
+    }
+
+    fn forward_in_place(&self, x: &mut [f32], [_, prior, z, weight, bias]: [&[f32]; 5]) {
+        conv::forward_onto_in_place(&self.projection, z, weight, bias, (x, prior));
+    }
+
     fn backward(
         &self,
         [_, prior, z, weight, bias]: [&[f32]; 5],
