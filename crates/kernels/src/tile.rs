@@ -37,6 +37,8 @@ pub(crate) struct Panel {
 
 /// Rows of weights that are asked for before they are needed: they come from the second cache.
 const AHEAD: usize = 8;
+/// Vectors of a tile from which on there is time to ask: in narrower ones loading is what takes the time.
+const WIDE: usize = 3;
 
 /// `output[r][j] = start[j] + sum over k of input[r][k] * weights[k][j] (+ add[r][j])` for
 /// `R` rows and `V` vectors of outputs, of which the last has `last` lanes in use.
@@ -88,7 +90,9 @@ pub(crate) unsafe fn rows_times_panel<S: Simd, A: Arithmetic, const R: usize, co
                 let mut row = [s.splat(0.0); V];
                 for v in 0..V {
                     row[v] = s.load_ptr(w.add(v * S::LANES));
-                    s.prefetch(w.wrapping_add(AHEAD * weights.stride + v * S::LANES));
+                    if V >= WIDE {
+                        s.prefetch(w.wrapping_add(AHEAD * weights.stride + v * S::LANES));
+                    }
                 }
                 for r in 0..R {
                     let a = s.splat(*from[r].add(k));
