@@ -178,7 +178,7 @@ unsafe fn run_onto(
 ///
 /// # Safety
 /// Lengths must have been checked; the buffers of `finish` must be alive and of the same pixels,
-/// the one that is written used by nobody else.
+/// the one that is written used by nobody else, but that it may be what is added to it.
 unsafe fn run(shape: &Conv, x: &[f32], weights: &[f32], bias: &[f32], finish: Finish) {
     enter(shape.operations(), || {
         let mut room = None;

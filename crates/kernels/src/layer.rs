@@ -129,7 +129,7 @@ impl Layer<'_> {
     ///
     /// # Safety
     /// All buffers must be alive and of the same pixels; those written must be used by nobody
-    /// else, borders of those read must be clear where segments reach them.
+    /// else, but that what is stored may take the place of what is added to it; borders of those read must be clear where segments reach them.
     pub unsafe fn run(&self, pixels: usize) {
         let rows: usize = self.segments.iter().map(|s| s.rows).sum();
         if let Some(bias) = self.bias {

@@ -28,7 +28,6 @@ pub(crate) fn vectors<S: Simd>(left: usize) -> usize {
 }
 
 /// A weight matrix of `rows` inputs (taps times channels) by `columns` outputs.
-#[derive(Debug)]
 pub(crate) enum Weights<'a> {
     /// As stored; `columns` is a multiple of the lanes.
     Stored { weights: &'a [f32], columns: usize },

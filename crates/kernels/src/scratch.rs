@@ -13,7 +13,6 @@ thread_local! {
 }
 
 /// A buffer on loan from the current thread, with whatever the last user left in it.
-#[derive(Debug)]
 pub struct Scratch {
     /// At least `len` long.
     buffer: Vec<f32>,

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::error::usage;
 use crate::likelihood::Likelihood;
 use crate::models::vdvae::Vdvae;
+use crate::ops::Compute;
 use crate::preprocess::Preprocess;
 
 /// The places in a run's directory.
@@ -154,6 +155,10 @@ impl TrainedModel {
         let path = checkpoint.map_or_else(|| run.default_checkpoint(), Path::to_owned);
         let model = build(&config, config.train.seed, &device)?;
         let (model, progress) = checkpoint::load_average(&path, &config, model)?;
+        let model = model.computing(Compute {
+            keep_laid_out: true,
+            ..Compute::default()
+        });
         let preprocess = preprocess(&config).with_context(|| run.config().display().to_string())?;
         Ok(Self {
             model,

@@ -1,5 +1,5 @@
-//! Arrays of eight numbers in plain Rust; the compiler turns them into what the target has
-//! (NEON on aarch64, SSE2 on x86-64).
+//! Arrays of eight numbers in plain Rust; the compiler turns them into what the target has.
+//! Multiply-adds are never fused, so that results are the same on every processor.
 
 use crate::simd::{Simd, sealed::Sealed};
 
@@ -8,16 +8,6 @@ use crate::simd::{Simd, sealed::Sealed};
 pub struct Portable;
 
 const LANES: usize = 8;
-
-/// `a * b + c`: fused only where that is an instruction and not a library call.
-#[inline(always)]
-fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
-    if cfg!(any(target_arch = "aarch64", target_feature = "fma")) {
-        a.mul_add(b, c)
-    } else {
-        a * b + c
-    }
-}
 
 macro_rules! lanewise {
     ($i:ident => $value:expr) => {{
@@ -36,7 +26,7 @@ impl Simd for Portable {
     type I = [i32; LANES];
     type M = [bool; LANES];
     const LANES: usize = LANES;
-    const REGISTERS: usize = if cfg!(target_arch = "aarch64") { 16 } else { 8 };
+    const REGISTERS: usize = 8;
 
     #[inline(always)]
     fn interleave(self, a: Self::F, b: Self::F) -> [Self::F; 2] {
@@ -101,11 +91,11 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
-        lanewise!(i => multiply_add(a[i], b[i], c[i]))
+        lanewise!(i => a[i] * b[i] + c[i])
     }
     #[inline(always)]
     fn fnma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
-        lanewise!(i => multiply_add(-a[i], b[i], c[i]))
+        lanewise!(i => c[i] - a[i] * b[i])
     }
     #[inline(always)]
     fn max(self, a: Self::F, b: Self::F) -> Self::F {

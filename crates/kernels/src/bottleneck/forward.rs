@@ -193,8 +193,8 @@ impl Forward<'_> {
             to: self.y.images(images),
             add: shape.residual.then_some(x),
         };
-        // SAFETY: all buffers are distinct and live until the end of this function; borders are
-        // cleared before they are read.
+        // SAFETY: all buffers live until the end of this function and are distinct, but that `y` may be
+        // the `x` that is added to it; borders are cleared before they are read.
         unsafe {
             g1.clear_border();
             outer(source, w1, b1, mid, first).run(shape.pixels());

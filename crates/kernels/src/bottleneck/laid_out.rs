@@ -1,16 +1,18 @@
 //! Weights as a forward pass wants them: packed, rounded, transformed.
 
 use super::{Bottleneck, Weights};
+use crate::detect::{Path, path};
 use crate::pack::Weights as Packed;
 use crate::precision::Precision;
+use std::fmt;
 
 /// The weights of a block as its forward pass wants them, for many passes with the same weights: laying
 /// them out takes as long as some tens of pixels. Transformed 3x3 weights take four times the memory.
 ///
 /// They are for the instruction set in use when they were made.
-#[derive(Debug)]
 pub struct LaidOut {
     shape: Bottleneck,
+    path: Path,
     pub(super) weights: [Packed<'static>; 4],
 }
 
@@ -24,14 +26,25 @@ impl LaidOut {
         let packed = |weights: &[f32], rows, columns| Packed::packed(weights, rows, columns);
         Self {
             shape: *shape,
+            path: path(),
             weights: shape.laid_out(weights, packed).map(|w| w.to_own()),
         }
     }
 
-    /// Whether they are for blocks of this shape.
+    /// Whether they are for blocks of this shape, and for the instruction set in use.
     pub fn suits(&self, shape: &Bottleneck) -> bool {
         let batch = self.shape.batch;
-        Bottleneck { batch, ..*shape } == self.shape
+        Bottleneck { batch, ..*shape } == self.shape && self.path == path()
+    }
+}
+
+impl fmt::Debug for LaidOut {
+    /// Without the numbers.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LaidOut")
+            .field("shape", &self.shape)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 

@@ -261,7 +261,10 @@ impl Bottleneck {
         check_length("act", act, self.pixels() * self.c_act);
         self.check_weights(weights);
         if let Some(laid_out) = weights.laid_out {
-            assert!(laid_out.suits(self), "weights laid out for another shape");
+            assert!(
+                laid_out.suits(self),
+                "weights laid out for another shape or instruction set"
+            );
         }
     }
 

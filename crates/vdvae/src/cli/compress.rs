@@ -15,6 +15,8 @@ pub enum KernelPath {
     Avx512,
     /// x86-64 processors with AVX2 and FMA.
     Avx2,
+    /// aarch64 processors.
+    Neon,
     /// Any processor: slower, the same everywhere.
     Portable,
 }
@@ -25,6 +27,7 @@ impl KernelPath {
         match self {
             Self::Avx512 => detect::Path::Avx512,
             Self::Avx2 => detect::Path::Avx2,
+            Self::Neon => detect::Path::Neon,
             Self::Portable => detect::Path::Portable,
         }
     }

@@ -1,6 +1,6 @@
 //! The bottleneck block: gelu, 1x1, gelu, 3x3, gelu, 3x3, gelu, 1x1 as one operation.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
@@ -55,15 +55,23 @@ impl KeptWeights {
         if shape.pixels() >= MANY_PIXELS {
             return None;
         }
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.as_ref().is_none_or(|kept| !kept.is_of(shape, weights)) {
-            let slices = weights.each_ref().map(host_slice);
-            *kept = Some(Kept {
-                weights: weights.clone(),
-                laid_out: Arc::new(LaidOut::new(shape, &parameters(slices, None))),
-            });
+        if let Some(kept) = &*self.lock()
+            && kept.is_of(shape, weights)
+        {
+            return Some(Arc::clone(&kept.laid_out));
         }
-        kept.as_ref().map(|kept| Arc::clone(&kept.laid_out))
+        // Without the lock: a thread that waits for others may take up work that wants it.
+        let slices = weights.each_ref().map(host_slice);
+        let laid_out = Arc::new(LaidOut::new(shape, &parameters(slices, None)));
+        *self.lock() = Some(Kept {
+            weights: weights.clone(),
+            laid_out: Arc::clone(&laid_out),
+        });
+        Some(laid_out)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Kept>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
