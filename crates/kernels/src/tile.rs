@@ -104,7 +104,8 @@ pub(crate) unsafe fn rows_times_panel<S: Simd, A: Arithmetic, const R: usize, co
             }
         }
         if let Some(add) = add {
-            // All of it before anything is stored: it may be where a row goes that comes twice.
+            // All of it before anything is stored: the last row of a chunk may come twice, and its output
+            // may take the place of what is added.
             for r in 0..R {
                 let more = load::<S, V>(s, add[r], last, full);
                 for v in 0..V {

@@ -10,7 +10,7 @@ use burn::tensor::Device;
 
 use crate::architecture::Architecture;
 use crate::checkpoint;
-use crate::config::Config;
+use crate::config::{Config, Dtype};
 use crate::error::usage;
 use crate::likelihood::Likelihood;
 use crate::models::vdvae::Vdvae;
@@ -155,10 +155,6 @@ impl TrainedModel {
         let path = checkpoint.map_or_else(|| run.default_checkpoint(), Path::to_owned);
         let model = build(&config, config.train.seed, &device)?;
         let (model, progress) = checkpoint::load_average(&path, &config, model)?;
-        let model = model.computing(Compute {
-            keep_laid_out: true,
-            ..Compute::default()
-        });
         let preprocess = preprocess(&config).with_context(|| run.config().display().to_string())?;
         Ok(Self {
             model,
@@ -166,7 +162,19 @@ impl TrainedModel {
             preprocess,
             step: progress.step,
             device,
-        })
+        }
+        .rounding_to(Dtype::default()))
+    }
+
+    /// The same model, the factors of whose products are rounded to `dtype`. Its weights do not change, so
+    /// that they are kept as they were laid out.
+    pub fn rounding_to(mut self, dtype: Dtype) -> Self {
+        self.model = self.model.computing(Compute {
+            dtype,
+            keep_laid_out: true,
+            ..Compute::default()
+        });
+        self
     }
 
     /// A model with fresh weights, a function of the configuration's seed: to try things out with.

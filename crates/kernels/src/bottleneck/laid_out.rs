@@ -7,7 +7,7 @@ use crate::precision::Precision;
 use std::fmt;
 
 /// The weights of a block as its forward pass wants them, for many passes with the same weights: laying
-/// them out takes as long as some tens of pixels. Transformed 3x3 weights take four times the memory.
+/// them out takes as long as one or two hundred pixels. Transformed 3x3 weights take four times the memory.
 ///
 /// They are for the instruction set in use when they were made.
 pub struct LaidOut {

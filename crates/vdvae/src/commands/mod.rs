@@ -32,7 +32,6 @@ use crate::cli::{Command, Trained};
 use crate::config::{Config, MAX_BATCH};
 use crate::console::{results, tell};
 use crate::error::usage;
-use crate::ops::Compute;
 use crate::run_dir::{RunDir, TrainedModel};
 use crate::{device, run_dir};
 
@@ -86,13 +85,11 @@ fn check_threads(threads: usize) -> Result<()> {
 fn load(trained: &Trained) -> Result<(RunDir, TrainedModel)> {
     let device = device::parse(&trained.machine.device)?;
     let run = RunDir::new(&trained.run);
-    let mut model = TrainedModel::load(&run, trained.checkpoint.as_deref(), device)?;
-    model.model = model.model.computing(Compute {
-        dtype: trained.machine.dtype.unwrap_or_default(),
-        keep_laid_out: true,
-        ..Compute::default()
-    });
-    Ok((run, model))
+    let model = TrainedModel::load(&run, trained.checkpoint.as_deref(), device)?;
+    Ok((
+        run,
+        model.rounding_to(trained.machine.dtype.unwrap_or_default()),
+    ))
 }
 
 /// Threads that read images ahead of their use.

@@ -50,7 +50,7 @@ impl Kept {
 impl KeptWeights {
     /// The weights of a block, laid out now or before; `None` where that does not pay.
     fn laid_out(&self, shape: &Bottleneck, weights: &[FlexTensor; 8]) -> Option<Arc<LaidOut>> {
-        /// Pixels from which on the time to lay out weights is below a hundredth of all.
+        /// Pixels from which on laying out weights takes about a hundredth of the time, or less.
         const MANY_PIXELS: usize = 1 << 14;
         if shape.pixels() >= MANY_PIXELS {
             return None;

@@ -25,7 +25,6 @@ use crate::device;
 use crate::error::message;
 use crate::evaluate::{EvaluateOptions, Evaluation, evaluate};
 use crate::files::write_atomically;
-use crate::ops::Compute;
 use crate::run_dir::TrainedModel;
 use plan::{Planned, plan};
 use table::{Failure, Row, Table};
@@ -158,12 +157,8 @@ fn one(arguments: &SweepArgs, run: &Planned, stop: &Arc<AtomicBool>) -> Result<E
 /// The run's best averaged weights on the whole test split.
 fn test(arguments: &SweepArgs, run: &Planned) -> Result<Evaluation> {
     let device = device::parse(&arguments.machine.device)?;
-    let mut model = TrainedModel::load(&run.folder, None, device)?;
-    model.model = model.model.computing(Compute {
-        dtype: arguments.machine.dtype.unwrap_or_default(),
-        keep_laid_out: true,
-        ..Compute::default()
-    });
+    let model = TrainedModel::load(&run.folder, None, device)?
+        .rounding_to(arguments.machine.dtype.unwrap_or_default());
     let (_, _, dataset) = open_data(&model.config, None, None, arguments.skip_bad_images)?;
     let options = EvaluateOptions {
         batch: model.config.train.n_batch,
