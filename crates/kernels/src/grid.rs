@@ -17,6 +17,16 @@ pub(crate) struct Grid {
 }
 
 impl Grid {
+    /// So many pixels in one line.
+    pub fn line_of(pixels: usize) -> Self {
+        Self {
+            batch: 1,
+            height: 1,
+            width: pixels,
+            border: 0,
+        }
+    }
+
     /// Pixels without the border.
     pub fn pixels(self) -> usize {
         self.batch * self.height * self.width
@@ -180,6 +190,20 @@ impl Map {
         Self {
             at: Shared(self.at.0.wrapping_add(skipped)),
             grid: self.grid.images(range.len()),
+            ..self
+        }
+    }
+
+    /// Some of the pixels, in one line.
+    ///
+    /// # Panics
+    /// If there are not so many, or they have a border.
+    pub fn pixels(self, range: &Range<usize>) -> Self {
+        assert!(range.end <= self.grid.pixels() && self.grid.border == 0);
+        let skipped = range.start * self.elements();
+        Self {
+            at: Shared(self.at.0.wrapping_add(skipped)),
+            grid: Grid::line_of(range.len()),
             ..self
         }
     }

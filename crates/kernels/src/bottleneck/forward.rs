@@ -6,6 +6,7 @@ use crate::grid::Map;
 use crate::layer::{Finish, Layer, Source};
 use crate::pack::Weights as Packed;
 use crate::parallel::{Shared, enter, for_items};
+use crate::precision::Precision;
 use crate::scratch::Scratch;
 use std::ops::Range;
 
@@ -30,7 +31,7 @@ pub fn forward(
     let save = hidden.map(|h| h.maps.each_mut().map(|map| Shared(map.as_mut_ptr())));
     let inputs = shape.inputs(x, act);
     // SAFETY: all lengths were checked, and nobody else uses what is borrowed mutably.
-    unsafe { run(shape, inputs, weights, Shared(y.as_mut_ptr()), save) };
+    unsafe { store(shape, inputs, weights, Shared(y.as_mut_ptr()), save) };
 }
 
 /// [`forward()`] of a residual block in the place of its input `x`.
@@ -47,7 +48,7 @@ pub fn forward_in_place(shape: &Bottleneck, x: &mut [f32], act: Option<&[f32]>, 
     let (x, act) = shape.inputs(x, act);
     // SAFETY: all lengths were checked. The first layer has read an image before the last one writes
     // it, and that one reads of `x` only the numbers in whose place it writes.
-    unsafe { run(shape, (Map { at: y, ..x }, act), weights, y, None) };
+    unsafe { store(shape, (Map { at: y, ..x }, act), weights, y, None) };
 }
 
 /// [`forward()`] into new memory, which need not be cleared: the output, and what
@@ -69,7 +70,7 @@ pub fn forward_new(
     let inputs = shape.inputs(x, act);
     // SAFETY: there is room for what the shape says, all of which is written.
     unsafe {
-        run(shape, inputs, weights, y.at(), save);
+        store(shape, inputs, weights, y.at(), save);
         let hidden = maps.map(|maps| Hidden {
             maps: maps.map(|map| map.written()),
         });
@@ -82,24 +83,53 @@ pub fn forward_new(
 /// # Safety
 /// What is read must have been checked; what is written must have room for what the shape says
 /// and be used by nobody else. Nothing is read from it, but that `y` may be the `x` of a residual block.
-unsafe fn run(
+unsafe fn store(
     shape: &Bottleneck,
     (x, act): (Map, Option<Map>),
     weights: &Weights,
     y: Shared,
     save: Option<[Shared; 3]>,
 ) {
+    let y = Map {
+        at: y,
+        channels: shape.c_out,
+        ..x
+    };
+    let last = |last: Last| {
+        let to = y.images(&last.images);
+        let add = shape.residual.then_some(x.images(&last.images));
+        // SAFETY: promised by the caller; ranges of images are disjoint.
+        unsafe { last.run(0..last.pixels(), Finish::Store { to, add }) };
+    };
+    // SAFETY: promised by the caller.
+    unsafe { run(shape, (x, act), weights, save, last) };
+}
+
+/// The first three layers, of some images on each thread; `last` does the rest for them.
+///
+/// # Safety
+/// What is read must have been checked; where hidden activations are kept there must be room for what the
+/// shape says, used by nobody else.
+pub(super) unsafe fn run(
+    shape: &Bottleneck,
+    (x, act): (Map, Option<Map>),
+    weights: &Weights,
+    save: Option<[Shared; 3]>,
+    last: impl Fn(Last) + Sync,
+) {
     let pixels = shape.pixels();
     if pixels == 0 {
         return;
     }
-    let hidden = Map {
-        at: y,
-        grid: shape.plain(),
-        channels: shape.mid,
-        precision: shape.precision,
-    };
-    enter(shape.operations(), || {
+    let save = save.map(|save| {
+        save.map(|at| Map {
+            at,
+            grid: shape.plain(),
+            channels: shape.mid,
+            precision: shape.precision,
+        })
+    });
+    let body = || {
         let for_this_pass;
         let laid_out = if let Some(laid_out) = weights.laid_out {
             &laid_out.weights
@@ -114,23 +144,15 @@ unsafe fn run(
             act,
             weights: laid_out,
             biases: [weights.b1, weights.b2, weights.b3, weights.b4],
-            y: Map {
-                at: y,
-                channels: shape.c_out,
-                ..x
-            },
-            save: save
-                .map(|save| save.map(|at| Some(Map { at, ..hidden })))
-                .unwrap_or_default(),
+            save,
         };
-        for_items(
-            shape.batch,
-            shape.images_together(),
-            shape.operations(),
+        let (together, operations) = (shape.images_together(), shape.operations());
+        for_items(shape.batch, together, operations, |images| {
             // SAFETY: promised by the caller; ranges of images are disjoint.
-            |images| unsafe { forward.layers(&images) },
-        );
-    });
+            unsafe { forward.layers(images, &last) };
+        });
+    };
+    enter(shape.operations(), body);
 }
 
 /// A forward pass.
@@ -140,16 +162,52 @@ struct Forward<'a> {
     act: Option<Map>,
     weights: &'a [Packed<'a>; 4],
     biases: [&'a [f32]; 4],
-    y: Map,
-    save: [Option<Map>; 3],
+    save: Option<[Map; 3]>,
+}
+
+/// The last layer of some images, whose inputs have been computed.
+pub(super) struct Last<'a> {
+    pub images: Range<usize>,
+    /// The gelu of the third layer.
+    from: Map,
+    weights: &'a Packed<'a>,
+    bias: &'a [f32],
+    outputs: usize,
+    precision: Precision,
+}
+
+impl Last<'_> {
+    /// Pixels of the images.
+    pub fn pixels(&self) -> usize {
+        self.from.grid.pixels()
+    }
+
+    /// Computes some of the pixels, which are all that the buffers of `finish` hold.
+    ///
+    /// # Safety
+    /// See [`Layer::run`].
+    pub unsafe fn run(&self, pixels: Range<usize>, finish: Finish) {
+        let from = self.from.pixels(&pixels);
+        let layer = Layer {
+            source: Source::Map(from),
+            segments: from.grid.segments(1, from.elements()),
+            precision: self.precision,
+            weights: self.weights,
+            bias: Some(self.bias),
+            outputs: self.outputs,
+            finish,
+        };
+        // SAFETY: promised by the caller.
+        unsafe { layer.run(pixels.len()) };
+    }
 }
 
 impl Forward<'_> {
-    /// The four layers of some images, one after the other.
+    /// The layers of some images, one after the other.
     ///
     /// # Safety
     /// As for [`run`]; nobody else may use the same images of what is written.
-    unsafe fn layers(&self, images: &Range<usize>) {
+    unsafe fn layers(&self, images: Range<usize>, last: impl Fn(Last)) {
         let shape = Bottleneck {
             batch: images.len(),
             ..*self.shape
@@ -164,11 +222,23 @@ impl Forward<'_> {
             precision,
             ..g1
         };
-        let save = self.save.map(|save| save.map(|map| map.images(images)));
+        let save = |layer: usize| self.save.map(|save| save[layer].images(&images));
         let [w1, w2, w3, w4] = self.weights;
         let [b1, b2, b3, b4] = self.biases;
-        let x = self.x.images(images);
-        let source = Source::Gelu(x, self.act.map(|act| act.images(images)));
+        let act = self.act.map(|act| act.images(&images));
+        let source = Source::Gelu(self.x.images(&images), act);
+        let first = Layer {
+            source,
+            segments: plain.segments(1, source.elements(precision)),
+            precision,
+            weights: w1,
+            bias: Some(b1),
+            outputs: mid,
+            finish: Finish::Gelu {
+                to: g1,
+                save: save(0),
+            },
+        };
         let inner = |from, weights, bias, to, save| Inner {
             from,
             kernel: shape.kernel,
@@ -176,32 +246,22 @@ impl Forward<'_> {
             bias: Some(bias),
             finish: Finish::Gelu { to, save },
         };
-        let outer = |source: Source, weights, bias, outputs, finish| Layer {
-            source,
-            segments: plain.segments(1, source.elements(precision)),
-            precision,
-            weights,
-            bias: Some(bias),
-            outputs,
-            finish,
-        };
-        let first = Finish::Gelu {
-            to: g1,
-            save: save[0],
-        };
-        let last = Finish::Store {
-            to: self.y.images(images),
-            add: shape.residual.then_some(x),
-        };
-        // SAFETY: all buffers live until the end of this function and are distinct, but that `y` may be
-        // the `x` that is added to it; borders are cleared before they are read.
+        // SAFETY: all buffers live until the end of this function and are distinct; borders are cleared
+        // before they are read.
         unsafe {
             g1.clear_border();
-            outer(source, w1, b1, mid, first).run(shape.pixels());
+            first.run(shape.pixels());
             g2.clear_border();
-            inner(g1, w2, b2, g2, save[1]).run();
-            inner(g2, w3, b3, g3, save[2]).run();
-            outer(Source::Map(g3), w4, b4, shape.c_out, last).run(shape.pixels());
+            inner(g1, w2, b2, g2, save(1)).run();
+            inner(g2, w3, b3, g3, save(2)).run();
         }
+        last(Last {
+            from: g3,
+            weights: w4,
+            bias: b4,
+            outputs: shape.c_out,
+            precision,
+            images,
+        });
     }
 }

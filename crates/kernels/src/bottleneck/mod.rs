@@ -5,11 +5,13 @@
 //! `[batch, height, width, channels]`.
 
 mod backward;
+mod draw;
 mod forward;
 mod laid_out;
 mod parameters;
 
 pub use backward::{backward, backward_new};
+pub use draw::{Draw, add_drawn};
 pub use forward::{forward, forward_in_place, forward_new};
 pub use laid_out::LaidOut;
 

@@ -146,13 +146,20 @@ pub fn kl(z: usize, q: &[f32], p: &[f32], kl: &mut [f32]) {
     expect_len("positions", pixels, per_image * kl.len());
     let parts = image_parts(kl.len(), per_image).collect();
     sum_per_image(parts, pixels * z >= WORTH_A_THREAD / 8, kl, |range| {
-        dispatch(Kl {
-            sizes: (z, stride),
-            q: &q[range.start * 2 * z..range.end * 2 * z],
-            p: &p[range.start * stride..range.end * stride],
-            elements: None,
-        })
+        let q = &q[range.start * 2 * z..range.end * 2 * z];
+        kl_of_part(z, q, &p[range.start * stride..range.end * stride])
     });
+}
+
+/// The same summed over all that is given, one of the [`image_parts`].
+pub(crate) fn kl_of_part(z: usize, q: &[f32], p: &[f32]) -> f64 {
+    let stride = gaussian_channels("p", p.len(), positions("q", q.len(), 2 * z), z);
+    dispatch(Kl {
+        sizes: (z, stride),
+        q,
+        p,
+        elements: None,
+    })
 }
 
 /// The same for each latent variable: `kl` is `[batch, height, width, z]`.

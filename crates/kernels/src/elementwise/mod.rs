@@ -85,7 +85,7 @@ fn for_chunk_pairs(
 
 /// The parts of a batch that are summed one by one: ranges of positions in the whole batch,
 /// cut alike in every image.
-fn image_parts(batch: usize, pixels: usize) -> impl Iterator<Item = Range<usize>> {
+pub(crate) fn image_parts(batch: usize, pixels: usize) -> impl Iterator<Item = Range<usize>> {
     (0..batch).flat_map(move |image| {
         (0..pixels).step_by(PIXELS_PER_SUM).map(move |start| {
             let end = (start + PIXELS_PER_SUM).min(pixels);
@@ -102,12 +102,17 @@ fn sum_per_image<T: Send>(
     sums: &mut [f32],
     work: impl Fn(T) -> f64 + Sync + Send,
 ) {
-    let per_image = parts.len().checked_div(sums.len()).unwrap_or(0);
     let partial: Vec<f64> = if parallel {
         parts.into_par_iter().map(work).collect()
     } else {
         parts.into_iter().map(work).collect()
     };
+    add_parts(&partial, sums);
+}
+
+/// Adds up the sums over the parts of each image, in their order.
+pub(crate) fn add_parts(partial: &[f64], sums: &mut [f32]) {
+    let per_image = partial.len().checked_div(sums.len()).unwrap_or(0);
     for (i, sum) in sums.iter_mut().enumerate() {
         *sum = partial[i * per_image..][..per_image].iter().sum::<f64>() as f32;
     }

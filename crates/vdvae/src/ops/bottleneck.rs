@@ -3,13 +3,19 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use burn::backend::flex::FlexTensor;
+use burn::backend::{DispatchTensor, Flex};
 use burn::tensor::Tensor;
 use vdvae_kernels::Precision;
 use vdvae_kernels::bottleneck::{
-    Bottleneck, Gradients, Hidden, LaidOut, Weights, backward_new, forward_in_place, forward_new,
+    Bottleneck, Draw, Gradients, Hidden, LaidOut, Weights, backward_new, forward_in_place,
+    forward_new,
 };
 
-use super::fused::{CpuOperation, apply, contiguous, host_slice, is_autodiff, is_cpu, plain};
+use super::fused::{
+    CpuOperation, apply, contiguous, host_slice, is_autodiff, is_cpu, plain, tensor,
+};
+use super::profile::{Work, timed};
+use super::sum::whole;
 use crate::config::Dtype;
 
 /// The four convolutions of a bottleneck, (weight [k, k, in, out], bias `[out]`) each.
@@ -99,34 +105,12 @@ pub fn bottleneck(
     if !is_cpu(&x.device()) {
         return composed::bottleneck(x, activation, weights, residual, compute.dtype);
     }
-    let [batch, height, width, c_x] = x.dims();
-    let [kernel, _, _, mid] = weights[1].0.dims();
-    let shape = Bottleneck {
-        batch,
-        height,
-        width,
-        c_x,
-        c_act: activation
-            .as_ref()
-            .map_or(0, |activation| activation.dims()[3]),
-        mid,
-        c_out: weights[3].1.dims()[0],
-        kernel,
-        residual,
-        precision: compute.dtype.into(),
-    };
-    let [(w1, b1), (w2, b2), (w3, b3), (w4, b4)] = weights;
-    let [w1, w2, w3, w4] = [w1, w2, w3, w4].map(Tensor::into_dispatch);
-    let [b1, b2, b3, b4] = [b1, b2, b3, b4].map(Tensor::into_dispatch);
-    let x = x.into_dispatch();
-    let weights = [w1, b1, w2, b2, w3, b3, w4, b4];
-    let laid_out = if compute.keep_laid_out && !weights.iter().any(is_autodiff) {
-        let weights = weights.clone().map(|weight| contiguous(plain(weight)));
-        kept.laid_out(&shape, &weights)
-    } else {
-        None
-    };
+    let c_act = activation.as_ref().map_or(0, |a| a.dims()[3]);
+    let shape = block_shape(x.dims(), c_act, &weights, residual, compute);
+    let weights = in_order(weights);
+    let laid_out = laid_out(&shape, &weights, compute, kept);
     let [w1, b1, w2, b2, w3, b3, w4, b4] = weights;
+    let x = x.into_dispatch();
     let operation = Block {
         shape,
         checkpoint_activations: compute.checkpoint_activations,
@@ -139,6 +123,110 @@ pub fn bottleneck(
             [x, w1, b1, w2, b2, w3, b3, w4, b4, a.into_dispatch()],
         ),
     }
+}
+
+/// The shape of a block that reads `[B, H, W, C]` and so many channels of an activation.
+fn block_shape(
+    [batch, height, width, c_x]: [usize; 4],
+    c_act: usize,
+    weights: &BottleneckWeights,
+    residual: bool,
+    compute: Compute,
+) -> Bottleneck {
+    let [kernel, _, _, mid] = weights[1].0.dims();
+    Bottleneck {
+        batch,
+        height,
+        width,
+        c_x,
+        c_act,
+        mid,
+        c_out: weights[3].1.dims()[0],
+        kernel,
+        residual,
+        precision: compute.dtype.into(),
+    }
+}
+
+/// Weight, bias, weight and so on.
+fn in_order(weights: BottleneckWeights) -> [DispatchTensor; 8] {
+    let [(w1, b1), (w2, b2), (w3, b3), (w4, b4)] = weights;
+    let [w1, w2, w3, w4] = [w1, w2, w3, w4].map(Tensor::into_dispatch);
+    let [b1, b2, b3, b4] = [b1, b2, b3, b4].map(Tensor::into_dispatch);
+    [w1, b1, w2, b2, w3, b3, w4, b4]
+}
+
+/// The weights in the kernels' layout, where they are to be kept so and no gradients are wanted.
+fn laid_out(
+    shape: &Bottleneck,
+    weights: &[DispatchTensor; 8],
+    compute: Compute,
+    kept: &KeptWeights,
+) -> Option<Arc<LaidOut>> {
+    if !compute.keep_laid_out || weights.iter().any(is_autodiff) {
+        return None;
+    }
+    let weights = weights.clone().map(|weight| contiguous(plain(weight)));
+    kept.laid_out(shape, &weights)
+}
+
+/// Whether [`add_drawn`] can be computed for this state: on the CPU, where no gradients are wanted.
+pub fn draws_in_one(state: &Tensor<4>) -> bool {
+    let device = state.device();
+    is_cpu(&device) && !device.is_autodiff()
+}
+
+/// What a stochastic layer does to the state `x` [B, H, W, C] where its latents are drawn, as one
+/// operation: `weights` are those of the prior's bottleneck, from C to 2Z + C channels; the latents are
+/// mean + exp(log sigma) * noise, with `noise` [B, H, W, Z] and the Gaussian of the `posterior`
+/// [B, H, W, 2Z], or of the prior where there is none; `projection` their 1x1 convolution to the state.
+///
+/// Returns what [`add_latents`](super::add_latents) would, and the KL divergence of the posterior from the
+/// prior in nats per image, `[B]`: the same bits as from the operations one by one.
+///
+/// # Panics
+/// If [`draws_in_one`] is false.
+pub fn add_drawn(
+    x: Tensor<4>,
+    posterior: Option<Tensor<4>>,
+    noise: Tensor<4>,
+    weights: BottleneckWeights,
+    projection: (Tensor<4>, Tensor<1>),
+    compute: Compute,
+    kept: &KeptWeights,
+) -> (Tensor<4>, Option<Tensor<1>>) {
+    let shape = block_shape(x.dims(), 0, &weights, false, compute);
+    let [batch, _, _, channels] = noise.dims();
+    let weights = in_order(weights);
+    let laid_out = laid_out(&shape, &weights, compute, kept);
+    let host = |tensor| contiguous(plain(tensor));
+    let weights = weights.map(host);
+    let (projection, bias) = projection;
+    let [noise, projection] = [noise, projection].map(|t| host(t.into_dispatch()));
+    let bias = host(bias.into_dispatch());
+    let posterior = posterior.map(|posterior| host(posterior.into_dispatch()));
+    let draw = Draw {
+        channels,
+        posterior: posterior.as_ref().map(host_slice),
+        noise: host_slice(&noise),
+        weights: host_slice(&projection),
+        bias: host_slice(&bias),
+    };
+    let weights = parameters(weights.each_ref().map(host_slice), laid_out.as_deref());
+    // Of the state's memory, which is more likely in a cache than new memory; a copy where others hold it.
+    let mut x = whole(plain(x.into_dispatch()));
+    let bytes = 2 * size_of_val(host_slice(&x)) + size_of_val(draw.noise);
+    let work = Work {
+        name: format!("prior and draw {}x{}", shape.height, shape.width),
+        operations: shape.operations_with_draw(channels) as f64,
+        bytes: bytes as f64,
+    };
+    let kl = timed(
+        |_| work,
+        || vdvae_kernels::bottleneck::add_drawn(&shape, x.storage_mut(), &weights, &draw),
+    );
+    let kl = kl.map(|kl| Tensor::from_primitive::<Flex>(tensor(kl, vec![batch])));
+    (Tensor::from_primitive::<Flex>(x), kl)
 }
 
 #[derive(Clone, Debug)]

@@ -16,7 +16,9 @@ pub mod profile;
 mod resample;
 mod sum;
 
-pub use bottleneck::{BottleneckWeights, Compute, KeptWeights, bottleneck};
+pub use bottleneck::{
+    BottleneckWeights, Compute, KeptWeights, add_drawn, bottleneck, draws_in_one,
+};
 pub use conv::conv;
 pub use dmol::{DmolShape, dmol_nll, dmol_sample};
 pub use latents::{add_latents, draw, gaussian_kl, gaussian_kl_per_element, gaussian_log_ratio};

@@ -114,6 +114,43 @@ fn encoded_and_decoded_are_the_same_output_parameters_to_the_bit() {
     }
 }
 
+/// Where nobody looks at a layer, its prior and draw are one operation: the same bits.
+#[test]
+fn watched_or_not_the_loop_computes_the_same() {
+    let (model, images) = (model(), images(3));
+    let prior = Latents::prior(&[1.0, 0.7], Noise::Keyed(keys(3, Purpose::Sample)));
+    let watched = model.model.decode(3, None, Recorder::new(&prior));
+    assert_eq!(
+        host(model.model.decode(3, None, &prior)),
+        host(watched),
+        "samples"
+    );
+    let binarization = keys(3, Purpose::Binarization);
+    let prepared = model
+        .preprocess
+        .apply(&images, &binarization, &model.device);
+    let posterior = Latents::posterior(Noise::Keyed(keys(3, Purpose::Evaluation)));
+    let elbo = |latents: &mut dyn LatentSource| {
+        let (input, target) = (prepared.input.clone(), prepared.target.clone());
+        let elbo = model.model.elbo(input, target, latents);
+        let rates = elbo.rate_per_layer.into_iter().flatten().map(host);
+        (host(elbo.distortion), rates.collect::<Vec<_>>())
+    };
+    let (distortion, rates) = elbo(&mut &posterior);
+    assert_eq!(rates.len(), DEPTH);
+    assert!(rates.iter().flatten().all(|nats| *nats > 0.0));
+    let watched = elbo(&mut Recorder::new(&posterior));
+    assert_eq!((distortion, rates), watched, "an evaluation");
+}
+
+/// Noise alone would do: it must not be taken for the prior.
+#[test]
+#[should_panic(expected = "latents from the posterior need an encoded image")]
+fn the_posterior_without_an_image_is_refused() {
+    let latents = Latents::posterior(Noise::Keyed(keys(1, Purpose::Evaluation)));
+    model().model.decode(1, None, &latents);
+}
+
 #[test]
 fn what_is_kept_of_a_layer_agrees_with_itself() {
     let (model, images) = (model(), images(2));

@@ -125,6 +125,25 @@ impl Bottleneck {
         self.apply(x, Some(activation))
     }
 
+    /// What a stochastic layer with this prior does to the state, and its KL: see [`ops::add_drawn`].
+    pub fn add_drawn(
+        &self,
+        x: Tensor<4>,
+        posterior: Option<Tensor<4>>,
+        noise: Tensor<4>,
+        projection: &Conv,
+    ) -> (Tensor<4>, Option<Tensor<1>>) {
+        ops::add_drawn(
+            x,
+            posterior,
+            noise,
+            self.weights(),
+            projection.parameters(),
+            self.compute,
+            &self.kept,
+        )
+    }
+
     fn apply(&self, x: Tensor<4>, activation: Option<Tensor<4>>) -> Tensor<4> {
         let weights = self.weights();
         ops::bottleneck(

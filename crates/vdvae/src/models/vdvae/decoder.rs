@@ -232,10 +232,44 @@ impl TopDownBlock {
         activation: Option<&Tensor<4>>,
         latents: &mut impl LatentSource,
     ) -> (Tensor<4>, Option<Tensor<1>>) {
-        let prior = self.prior.forward(x.clone()); // [B, R, R, 2Z + C]
         let posterior = activation
             .filter(|_| latents.needs_posterior(layer))
             .map(|activation| self.enc.forward_with(x.clone(), activation.clone())); // [B, R, R, 2Z]
+        let (x, kl) = match self.noise(layer, &x, posterior.is_some(), latents) {
+            Some(noise) => self.prior.add_drawn(x, posterior, noise, &self.z_proj),
+            None => self.add_latents(layer, x, posterior, latents),
+        };
+        let x = self.resnet.forward(x);
+        latents.see_state(layer, &x);
+        (x, kl)
+    }
+
+    /// What the latents are drawn with, where the state's update may be one operation.
+    fn noise(
+        &self,
+        layer: usize,
+        x: &Tensor<4>,
+        from_posterior: bool,
+        latents: &mut impl LatentSource,
+    ) -> Option<Tensor<4>> {
+        let fits = self.shape.residual && latents.needs_posterior(layer) == from_posterior;
+        if !fits || !ops::draws_in_one(x) {
+            return None;
+        }
+        let [batch, height, width, _] = x.dims();
+        let shape = [batch, height, width, self.shape.zdim];
+        latents.noise(layer, shape, &x.device())
+    }
+
+    /// The state x plus the prior's features and the projected latents, and the layer's KL.
+    fn add_latents(
+        &self,
+        layer: usize,
+        x: Tensor<4>,
+        posterior: Option<Tensor<4>>,
+        latents: &mut impl LatentSource,
+    ) -> (Tensor<4>, Option<Tensor<1>>) {
+        let prior = self.prior.forward(x.clone()); // [B, R, R, 2Z + C]
         let z = latents.latent(StochasticLayer {
             layer,
             zdim: self.shape.zdim,
@@ -250,8 +284,6 @@ impl TopDownBlock {
             x.zeros_like()
         };
         let x = ops::add_latents(state, prior, z, self.z_proj.parameters());
-        let x = self.resnet.forward(x);
-        latents.see_state(layer, &x);
         (x, kl)
     }
 }

@@ -1,7 +1,7 @@
 //! Where the latents come from: the one thing that differs between training, sampling, reconstructing,
 //! decoding and coding, which all share one top-down loop.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 
 use crate::ops;
 use crate::random::Keys;
@@ -39,6 +39,14 @@ pub trait LatentSource: Send {
     /// The latents of a layer, [B, R, R, Z].
     fn latent(&mut self, layer: StochasticLayer) -> Tensor<4>;
 
+    /// The noise, times the temperature, that the latents of layer `layer` are drawn with: from the
+    /// posterior where it [is needed](Self::needs_posterior), else from the prior. `None` where they come
+    /// from elsewhere, or the source wants to see the layer. The loop may ask this in place of
+    /// [`latent`](Self::latent), which then gives the same latents. The shape is [B, R, R, Z].
+    fn noise(&mut self, _layer: usize, _shape: [usize; 4], _device: &Device) -> Option<Tensor<4>> {
+        None
+    }
+
     /// Sees the state that layer `layer` leaves, [B, R, R, C].
     fn see_state(&mut self, _layer: usize, _state: &Tensor<4>) {}
 }
@@ -50,6 +58,10 @@ impl<S: LatentSource + ?Sized> LatentSource for &mut S {
 
     fn latent(&mut self, layer: StochasticLayer) -> Tensor<4> {
         (**self).latent(layer)
+    }
+
+    fn noise(&mut self, layer: usize, shape: [usize; 4], device: &Device) -> Option<Tensor<4>> {
+        (**self).noise(layer, shape, device)
     }
 
     fn see_state(&mut self, layer: usize, state: &Tensor<4>) {
@@ -135,11 +147,16 @@ impl Latents {
         &self.sources[layer.min(self.sources.len() - 1)]
     }
 
-    fn noise(&self, layer: usize, zdim: usize, prior: &Tensor<4>) -> Tensor<4> {
+    /// Standard normal noise [B, R, R, Z].
+    fn standard_normal(
+        &self,
+        layer: usize,
+        [_, side, _, zdim]: [usize; 4],
+        device: &Device,
+    ) -> Tensor<4> {
         match &self.noise {
             Noise::Keyed(keys) => {
-                let device = prior.device().without_autodiff();
-                keys.normal(layer, prior.dims()[1], zdim, &device)
+                keys.normal(layer, side, zdim, &device.clone().without_autodiff())
             }
             Noise::Given(noise) => noise[layer].clone(),
         }
@@ -169,13 +186,22 @@ impl LatentSource for &Latents {
                 .expect("latents from the posterior need an encoded image")
                 .clone()
         };
+        let [batch, height, width, _] = prior.dims();
+        let noise = || self.standard_normal(layer, [batch, height, width, zdim], &prior.device());
         match self.source(layer) {
-            Source::Posterior => ops::draw(posterior(), 1.0, self.noise(layer, zdim, prior)),
+            Source::Posterior => ops::draw(posterior(), 1.0, noise()),
             Source::PosteriorMean => posterior().narrow(3, 0, zdim),
-            Source::Prior { temperature } => {
-                ops::draw(prior.clone(), *temperature, self.noise(layer, zdim, prior))
-            }
+            Source::Prior { temperature } => ops::draw(prior.clone(), *temperature, noise()),
             Source::Given(z) => z.clone(),
+        }
+    }
+
+    fn noise(&mut self, layer: usize, shape: [usize; 4], device: &Device) -> Option<Tensor<4>> {
+        let noise = || self.standard_normal(layer, shape, device);
+        match self.source(layer) {
+            Source::Posterior | Source::Prior { temperature: 1.0 } => Some(noise()),
+            Source::Prior { temperature } => Some(noise() * *temperature),
+            Source::PosteriorMean | Source::Given(_) => None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What may be looked at while the top-down loop runs: each observer wraps the source of the latents.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 
 use super::latents::{LatentSource, StochasticLayer};
 use crate::ops;
@@ -96,6 +96,10 @@ impl<S: LatentSource> LatentSource for StateAfter<S> {
 
     fn latent(&mut self, layer: StochasticLayer) -> Tensor<4> {
         self.source.latent(layer)
+    }
+
+    fn noise(&mut self, layer: usize, shape: [usize; 4], device: &Device) -> Option<Tensor<4>> {
+        self.source.noise(layer, shape, device)
     }
 
     fn see_state(&mut self, layer: usize, state: &Tensor<4>) {
