@@ -2,10 +2,11 @@
 //! thread, device or batch size.
 
 use burn::tensor::{Device, Tensor, TensorData};
+use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
+use vdvae_kernels::elementwise::normal::{GROUP, normal};
 
 use crate::ops::profile::{Work, timed};
 
@@ -67,16 +68,25 @@ impl Keys {
 
     /// Standard normal noise for layer `layer`, [B, side, side, channels].
     pub fn normal(&self, layer: usize, side: usize, channels: usize, device: &Device) -> Tensor<4> {
+        /// Numbers that make a task; any would give the same.
+        const TASK: usize = 1 << 12;
         let per_image = side * side * channels;
         let mut noise = vec![0.0_f32; self.items.len() * per_image];
-        let draw = |(image, mut generator): (&mut [f32], _)| {
-            for value in image {
-                *value = StandardNormal.sample(&mut generator);
-            }
+        let task = |generator: &ChaCha8Rng, task: usize, numbers: &mut [f32]| {
+            let mut generator = generator.clone();
+            generator.set_word_pos((task * TASK) as u128);
+            let mut words = [0; TASK];
+            let words = &mut words[..numbers.len().next_multiple_of(GROUP)];
+            generator.fill(words);
+            normal(words, numbers);
+        };
+        let fill = |(image, generator): (&mut [f32], ChaCha8Rng)| {
+            let tasks = image.par_chunks_mut(TASK).enumerate();
+            tasks.for_each(|(i, numbers)| task(&generator, i, numbers));
         };
         let images = noise.par_chunks_mut(per_image).zip(self.generators(layer));
         let count = self.items.len() * per_image;
-        timed(|_| Work::moving("noise", count), || images.for_each(draw));
+        timed(|_| Work::moving("noise", count), || images.for_each(fill));
         let shape = [self.items.len(), side, side, channels];
         Tensor::from_data(TensorData::new(noise, shape), device)
     }

@@ -8,6 +8,7 @@ pub mod dmol;
 pub mod features;
 pub mod latents;
 pub mod naive;
+pub mod normal;
 pub mod optimizer;
 pub mod pool;
 pub mod upsample;
