@@ -3,7 +3,7 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use vdvae_kernels::elementwise::dmol::{self, DmolShape};
-use vdvae_kernels::elementwise::latents::{draw, kl, kl_backward_onto};
+use vdvae_kernels::elementwise::latents::{draw, draw_with_kl, draw_with_kl_backward};
 use vdvae_kernels::elementwise::optimizer::{AdamW, AdamWTensor, adamw};
 
 const BATCH: usize = 4;
@@ -35,17 +35,24 @@ fn latents(criterion: &mut Criterion) {
         );
         let (eps, dkl) = (numbers(pixels * z), vec![1.0; BATCH]);
         let mut sums = vec![0.0; BATCH];
-        group.throughput(bytes(q.len() + p.len()));
-        group.bench_function("kl", |bencher| bencher.iter(|| kl(z, &q, &p, &mut sums)));
         let mut out = eps.clone();
         group.throughput(bytes(q.len() + 2 * eps.len()));
         group.bench_function("draw", |bencher| {
-            bencher.iter(|| draw(z, &q, 0.0, &eps, &mut out));
+            bencher.iter(|| draw(z, &q, &eps, &mut out));
+        });
+        // Of the prior, only means and log sigmas count.
+        group.throughput(bytes(2 * q.len() + 2 * eps.len()));
+        group.bench_function("draw with kl", |bencher| {
+            bencher.iter(|| draw_with_kl(z, (&q, &p), &eps, &mut out, &mut sums));
         });
         let (mut dq, mut dp) = (q.clone(), p.clone());
-        group.throughput(bytes(2 * q.len() + 6 * pixels * z));
-        group.bench_function("kl backward", |bencher| {
-            bencher.iter(|| kl_backward_onto(z, &q, &p, &dkl, &mut dq, &mut dp));
+        group.throughput(bytes(5 * q.len() + 2 * eps.len()));
+        group.bench_function("draw with kl backward", |bencher| {
+            bencher.iter(|| {
+                let outputs = (&out[..], &dkl[..]);
+                let to = (&mut dq[..], &mut dp[..]);
+                draw_with_kl_backward(z, (&q, &p), &eps, outputs, true, to);
+            });
         });
     }
 }

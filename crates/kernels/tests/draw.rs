@@ -88,7 +88,7 @@ impl Case {
             &prior
         };
         let mut drawn = vec![f32::NAN; self.noise.len()];
-        latents::draw(*z, gaussian, 0.0, &self.noise, &mut drawn);
+        latents::draw(*z, gaussian, &self.noise, &mut drawn);
         let projection = Conv {
             batch: shape.batch,
             height: shape.height,

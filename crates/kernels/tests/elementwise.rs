@@ -7,7 +7,7 @@ use common::{assert_close, bits, numbers, on_every_path, poisoned, with_threads}
 use vdvae_kernels::elementwise::add;
 use vdvae_kernels::elementwise::features::add_features_backward;
 use vdvae_kernels::elementwise::latents::{
-    draw, draw_backward, kl, kl_backward, kl_backward_onto, kl_per_element,
+    draw, draw_with_kl, draw_with_kl_backward, kl, kl_per_element,
 };
 use vdvae_kernels::elementwise::naive;
 use vdvae_kernels::elementwise::optimizer::{AdamW, AdamWTensor, adamw, sum_of_squares};
@@ -55,31 +55,21 @@ const LATENTS: [(usize, usize, usize, usize); 7] = [
 ];
 
 #[test]
-fn draws_and_their_gradient() {
+fn draws() {
     on_every_path(|path| {
         for (batch, pixels, z, more) in LATENTS {
             let (n, channels) = (batch * pixels, 2 * z + more);
-            let gaussian = numbers(n * channels, 1, 2.0);
-            let (eps, dout) = (numbers(n * z, 2, 3.0), numbers(n * z, 3, 1.0));
+            let (gaussian, eps) = (numbers(n * channels, 1, 2.0), numbers(n * z, 2, 3.0));
             let mut out = poisoned(n * z);
-            draw(z, &gaussian, -0.7, &eps, &mut out);
-            let expected = naive::draw(z, &wide(&gaussian), f64::from(-0.7_f32), &wide(&eps));
+            draw(z, &gaussian, &eps, &mut out);
+            let expected = naive::draw(z, &wide(&gaussian), &wide(&eps));
             assert_close(&format!("{path} draw {z}"), &out, expected);
-
-            let mut gradient = poisoned(gaussian.len());
-            draw_backward(z, &gaussian, &eps, &dout, &mut gradient);
-            if n < 20 {
-                let loss = |g: &[f64]| weighted(&naive::draw(z, g, 0.0, &wide(&eps)), &dout);
-                let expected = slopes(&gaussian, loss);
-                assert_close(&format!("{path} draw gradient {z}"), &gradient, expected);
-            }
-            assert!(gradient.iter().all(|g| g.is_finite()));
         }
     });
 }
 
 #[test]
-fn divergence_and_its_gradient() {
+fn divergence() {
     on_every_path(|path| {
         for (batch, pixels, z, more) in LATENTS {
             let (n, stride) = (batch * pixels, 2 * z + more);
@@ -98,14 +88,36 @@ fn divergence_and_its_gradient() {
             let images = expected.chunks(pixels * z).map(|image| image.iter().sum());
             assert_close(&format!("{path} kl sums {z}"), &sums, images);
 
-            let dkl = numbers(batch, 6, 1.0);
+            // With a draw, the same of each.
+            let eps = numbers(n * z, 6, 3.0);
+            let (mut out, mut alone) = (poisoned(n * z), poisoned(n * z));
+            let mut with_draw = poisoned(batch);
+            draw_with_kl(z, (&q, &p), &eps, &mut out, &mut with_draw);
+            draw(z, &q, &eps, &mut alone);
+            assert_eq!(bits(&out), bits(&alone), "{path} draw with kl {z}");
+            assert_eq!(bits(&with_draw), bits(&sums), "{path} kl with draw {z}");
+        }
+    });
+}
+
+#[test]
+fn gradients_of_a_draw_and_its_divergence() {
+    on_every_path(|path| {
+        for (batch, pixels, z, more) in LATENTS {
+            let (n, stride) = (batch * pixels, 2 * z + more);
+            let (q, p) = (numbers(n * 2 * z, 4, 1.5), numbers(n * stride, 5, 1.5));
+            let (eps, dout) = (numbers(n * z, 2, 3.0), numbers(n * z, 3, 1.0));
+            let (dkl, before) = (numbers(batch, 6, 1.0), numbers(n * stride, 8, 1.0));
             let (mut dq, mut dp) = (poisoned(q.len()), poisoned(p.len()));
-            kl_backward(z, &q, &p, &dkl, &mut dq, &mut dp);
+            let inputs = (&q[..], &p[..]);
+            let outputs = (&dout[..], &dkl[..]);
+            draw_with_kl_backward(z, inputs, &eps, outputs, false, (&mut dq, &mut dp));
             if n < 20 {
                 let loss = |q: &[f64], p: &[f64]| {
                     let kl = naive::kl_per_element(z, q, p);
                     let images = kl.chunks(pixels * z).map(|image| image.iter().sum());
                     weighted(&images.collect::<Vec<f64>>(), &dkl)
+                        + weighted(&naive::draw(z, q, &wide(&eps)), &dout)
                 };
                 let expected = slopes(&q, |q| loss(q, &wide(&p)));
                 assert_close(&format!("{path} dq {z}"), &dq, expected);
@@ -113,21 +125,10 @@ fn divergence_and_its_gradient() {
                 assert_close(&format!("{path} dp {z}"), &dp, expected);
             }
             assert!(dq.iter().chain(&dp).all(|g| g.is_finite()));
-        }
-    });
-}
 
-#[test]
-fn a_divergence_gives_back_onto_what_is_there() {
-    on_every_path(|path| {
-        for (batch, pixels, z, more) in LATENTS {
-            let (n, stride) = (batch * pixels, 2 * z + more);
-            let (q, p) = (numbers(n * 2 * z, 4, 1.5), numbers(n * stride, 5, 1.5));
-            let (before, dkl) = (numbers(n * stride, 8, 1.0), numbers(batch, 9, 1.0));
-            let (mut dq, mut dp) = (poisoned(q.len()), poisoned(p.len()));
-            kl_backward(z, &q, &p, &dkl, &mut dq, &mut dp);
             let (mut dq_onto, mut dp_onto) = (poisoned(q.len()), before.clone());
-            kl_backward_onto(z, &q, &p, &dkl, &mut dq_onto, &mut dp_onto);
+            let to = (&mut dq_onto[..], &mut dp_onto[..]);
+            draw_with_kl_backward(z, inputs, &eps, outputs, true, to);
             assert_eq!(bits(&dq), bits(&dq_onto), "{path}");
             add(&mut dp, &before);
             assert_eq!(dp, dp_onto, "{path}");
@@ -315,7 +316,8 @@ fn all_results(batch: usize) -> Vec<Vec<f32>> {
     let dkl = image(1, 5);
     let mut out = [
         poisoned(n * z),
-        poisoned(q.len()),
+        poisoned(n * z),
+        poisoned(batch),
         poisoned(batch),
         poisoned(q.len()),
         poisoned(p.len()),
@@ -328,22 +330,23 @@ fn all_results(batch: usize) -> Vec<Vec<f32>> {
     ];
     let [
         z_,
-        dq,
+        z_with_kl,
         kl_,
-        dq_kl,
-        dp_kl,
+        kl_with_z,
+        dq,
         dp,
+        dfeatures,
         pooled,
         dx,
         up,
         dstate,
         dmixed,
     ] = &mut out;
-    draw(z, &q, 0.0, &eps, z_);
-    draw_backward(z, &q, &eps, z_, dq);
+    draw(z, &q, &eps, z_);
     kl(z, &q, &p, kl_);
-    kl_backward(z, &q, &p, &dkl, dq_kl, dp_kl);
-    *dp = add_features_backward(c, 2 * z, &x);
+    draw_with_kl(z, (&q, &p), &eps, z_with_kl, kl_with_z);
+    draw_with_kl_backward(z, (&q, &p), &eps, (z_, &dkl), false, (dq, dp));
+    *dfeatures = add_features_backward(c, 2 * z, &x);
     let pool = PoolShape {
         batch,
         height: side,

@@ -270,18 +270,33 @@ fn latents() {
             eps.clone()
         }
     };
-    compare(
-        "draw",
-        [prior.clone()],
-        |[prior]| ops::draw(prior.clone(), 0.7, constant(&prior)),
-        |[prior]| composed::draw(prior.clone(), 0.7, constant(&prior)),
-    );
-    compare(
-        "kl",
-        [posterior, prior.clone()],
-        |[posterior, prior]| ops::gaussian_kl(posterior, prior),
-        |[posterior, prior]| composed::gaussian_kl(posterior, prior),
-    );
+    // Alone, drawing and the divergence are made for where no gradients are wanted.
+    let plain = [&posterior, &prior].map(|tensor| tensor.clone().inner());
+    let [q, p] = plain;
+    let found = ops::draw(p.clone(), 0.7, eps.clone());
+    let expected = composed::draw(p.clone(), 0.7, eps.clone());
+    assert_close("draw", &host(found), &host(expected));
+    let found = ops::gaussian_kl(q.clone(), p.clone());
+    assert_close("kl", &host(found), &host(composed::gaussian_kl(q, p)));
+    // What the loss is made of: the draw, the divergence, or both.
+    type Loss = fn(Tensor<4>, Tensor<1>) -> Tensor<1>;
+    let draw: Loss = |z, kl| z.reshape([3, -1]).sum_dim(1).reshape([3]) + kl * 0.0;
+    let kl: Loss = |_, kl| kl;
+    let both: Loss = |z, kl| z.powi_scalar(2).reshape([3, -1]).sum_dim(1).reshape([3]) + kl;
+    for (what, loss) in [("draw", draw), ("kl", kl), ("both", both)] {
+        compare(
+            &format!("draw with kl, {what}"),
+            [posterior.clone(), prior.clone()],
+            |[q, p]| {
+                let (z, kl) = ops::draw_with_kl(q, p.clone(), constant(&p));
+                loss(z, kl)
+            },
+            |[q, p]| {
+                let z = composed::draw(q.clone(), 1.0, constant(&p));
+                loss(z, composed::gaussian_kl(q, p))
+            },
+        );
+    }
     compare(
         "state with latents",
         [
@@ -441,8 +456,7 @@ fn the_log_ratio_of_draws_is_the_kl_divergence_on_average() {
 /// Operations either fused or composed.
 struct Operations {
     conv: fn(Tensor<4>, Tensor<4>, Tensor<1>) -> Tensor<4>,
-    draw: fn(Tensor<4>, f32, Tensor<4>) -> Tensor<4>,
-    kl: fn(Tensor<4>, Tensor<4>) -> Tensor<1>,
+    draw_with_kl: fn(Tensor<4>, Tensor<4>, Tensor<4>) -> (Tensor<4>, Tensor<1>),
     add_latents: fn(Tensor<4>, Tensor<4>, Tensor<4>, (Tensor<4>, Tensor<1>)) -> Tensor<4>,
 }
 
@@ -457,8 +471,7 @@ impl Operations {
         let posterior = (self.conv)(state.clone(), q.clone(), zeros(2 * zdim));
         let _unused = (self.conv)(state.clone(), q, zeros(2 * zdim));
         let eps = posterior.clone().narrow(3, 0, zdim).detach();
-        let latents = (self.draw)(posterior.clone(), 1.0, eps);
-        let kl = (self.kl)(posterior, prior.clone());
+        let (latents, kl) = (self.draw_with_kl)(posterior, prior.clone(), eps);
         let z = (z, zeros(channels));
         let next = (self.add_latents)(state.clone(), prior.clone(), latents.clone(), z.clone());
         // One that reads a tensor twice.
@@ -472,14 +485,15 @@ impl Operations {
 fn gradients_of_a_tensor_that_many_read_are_added_once_each() {
     let fused = Operations {
         conv: ops::conv,
-        draw: ops::draw,
-        kl: ops::gaussian_kl,
+        draw_with_kl: ops::draw_with_kl,
         add_latents: ops::add_latents,
     };
     let composed = Operations {
         conv: composed::conv,
-        draw: composed::draw,
-        kl: composed::gaussian_kl,
+        draw_with_kl: |q, p, eps| {
+            let z = composed::draw(q.clone(), 1.0, eps);
+            (z, composed::gaussian_kl(q, p))
+        },
         add_latents: composed::add_latents,
     };
     for (side, channels, zdim) in [(4, 5, 3), (1, 1, 1), (3, 16, 2)] {

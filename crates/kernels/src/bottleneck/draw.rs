@@ -39,7 +39,7 @@ impl Bottleneck {
 /// Adds to the state `x` the features of the prior and the projection of the latents: the block's output
 /// for `x` is the prior, `[batch, height, width, 2 Z + c_x]`, of which the last `c_x` channels are the
 /// features. Returns the KL divergence of the posterior, if there is one, from the prior in nats per image,
-/// `[batch]`. All are the same bits as from the block, [`latents::draw`], [`latents::kl`] and
+/// `[batch]`. All are the same bits as from the block, [`latents::draw`] or [`latents::draw_with_kl`], and
 /// [`crate::conv::forward_onto`] one after the other.
 ///
 /// # Panics
@@ -127,14 +127,16 @@ impl Drawing<'_> {
         // SAFETY: nobody else uses the new buffer.
         unsafe { last.run(own, Finish::Store { to: p, add: None }) };
         let noise = &noise[pixels.start * z..pixels.end * z];
-        let (gaussian, kl) = match posterior {
+        let kl = match posterior {
             Some(posterior) => {
                 let q = &posterior[pixels.start * 2 * z..pixels.end * 2 * z];
-                (q, latents::kl_of_part(z, q, &prior))
+                latents::draw_with_kl_of_part(z, (q, &prior), noise, &mut drawn)
             }
-            None => (&prior[..], 0.0),
+            None => {
+                latents::draw(z, &prior, noise, &mut drawn);
+                0.0
+            }
         };
-        latents::draw(z, gaussian, 0.0, noise, &mut drawn);
         let x = self.state.pixels(&pixels);
         let projection = Layer {
             source: Source::Map(Map::of(&drawn, grid, z, Precision::Fp32)),

@@ -29,11 +29,11 @@ fn positions(name: &str, len: usize, z: usize) -> usize {
     pixels
 }
 
-/// `out = mean + exp(log sigma + log_temperature) * eps`, with `eps` and `out` `[.., z]`.
+/// `out = mean + exp(log sigma) * eps`, with `eps` and `out` `[.., z]`.
 ///
 /// # Panics
 /// If the lengths do not agree.
-pub fn draw(z: usize, gaussian: &[f32], log_temperature: f32, eps: &[f32], out: &mut [f32]) {
+pub fn draw(z: usize, gaussian: &[f32], eps: &[f32], out: &mut [f32]) {
     let pixels = positions("eps", eps.len(), z);
     let channels = gaussian_channels("gaussian", gaussian.len(), pixels, z);
     expect_len("out", out.len(), eps.len());
@@ -43,7 +43,6 @@ pub fn draw(z: usize, gaussian: &[f32], log_temperature: f32, eps: &[f32], out: 
         dispatch(Draw {
             sizes: (z, channels),
             gaussian: &gaussian[first * channels..],
-            log_temperature,
             eps: &eps[first * z..],
             out,
         });
@@ -54,7 +53,6 @@ struct Draw<'a> {
     /// Latent channels, channels of the Gaussian.
     sizes: (usize, usize),
     gaussian: &'a [f32],
-    log_temperature: f32,
     eps: &'a [f32],
     out: &'a mut [f32],
 }
@@ -64,72 +62,16 @@ impl Kernel for Draw<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let (z, channels) = self.sizes;
-        let shift = s.splat(self.log_temperature);
         let pixels = self.gaussian.chunks_exact(channels);
         let pixels = pixels.zip(self.eps.chunks_exact(z));
         for (out, (gaussian, eps)) in self.out.chunks_exact_mut(z).zip(pixels) {
             let (mean, log_sigma) = gaussian[..2 * z].split_at(z);
             for i in (0..z).step_by(S::LANES) {
-                let sigma = exp(s, s.add(s.load_partial(&log_sigma[i..]), shift));
+                let sigma = exp(s, s.load_partial(&log_sigma[i..]));
                 let noise = s.load_partial(&eps[i..]);
                 let drawn = s.fma(sigma, noise, s.load_partial(&mean[i..]));
                 s.store_partial(&mut out[i..], drawn);
             }
-        }
-    }
-}
-
-/// Gradient of [`draw`] at temperature 1 with respect to the Gaussian: 0 in the channels that
-/// are not looked at.
-///
-/// # Panics
-/// If the lengths do not agree.
-pub fn draw_backward(z: usize, gaussian: &[f32], eps: &[f32], dout: &[f32], dgaussian: &mut [f32]) {
-    let pixels = positions("eps", eps.len(), z);
-    let channels = gaussian_channels("gaussian", gaussian.len(), pixels, z);
-    expect_len("gradient of the latents", dout.len(), eps.len());
-    expect_len("gradient", dgaussian.len(), gaussian.len());
-    let rows = rows_per_task(channels);
-    for_chunks(dgaussian, rows * channels, |i, dgaussian| {
-        let first = i * rows;
-        dispatch(DrawBackward {
-            sizes: (z, channels),
-            gaussian: &gaussian[first * channels..],
-            eps: &eps[first * z..],
-            dout: &dout[first * z..],
-            dgaussian,
-        });
-    });
-}
-
-struct DrawBackward<'a> {
-    /// Latent channels, channels of the Gaussian.
-    sizes: (usize, usize),
-    gaussian: &'a [f32],
-    eps: &'a [f32],
-    dout: &'a [f32],
-    dgaussian: &'a mut [f32],
-}
-
-impl Kernel for DrawBackward<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let (z, channels) = self.sizes;
-        let pixels = self.gaussian.chunks_exact(channels);
-        let pixels = pixels.zip(self.eps.chunks_exact(z).zip(self.dout.chunks_exact(z)));
-        let gradients = self.dgaussian.chunks_exact_mut(channels);
-        for (gradient, (gaussian, (eps, dout))) in gradients.zip(pixels) {
-            let log_sigma = &gaussian[z..2 * z];
-            let (dmean, rest) = gradient.split_at_mut(z);
-            let (dlog_sigma, unused) = rest.split_at_mut(z);
-            dmean.copy_from_slice(dout);
-            for i in (0..z).step_by(S::LANES) {
-                let sigma = exp(s, s.load_partial(&log_sigma[i..]));
-                let d = s.mul(s.load_partial(&dout[i..]), s.load_partial(&eps[i..]));
-                s.store_partial(&mut dlog_sigma[i..], s.mul(d, sigma));
-            }
-            unused.fill(0.0);
         }
     }
 }
@@ -152,7 +94,7 @@ pub fn kl(z: usize, q: &[f32], p: &[f32], kl: &mut [f32]) {
 }
 
 /// The same summed over all that is given, one of the [`image_parts`].
-pub(crate) fn kl_of_part(z: usize, q: &[f32], p: &[f32]) -> f64 {
+fn kl_of_part(z: usize, q: &[f32], p: &[f32]) -> f64 {
     let stride = gaussian_channels("p", p.len(), positions("q", q.len(), 2 * z), z);
     dispatch(Kl {
         sizes: (z, stride),
@@ -160,6 +102,49 @@ pub(crate) fn kl_of_part(z: usize, q: &[f32], p: &[f32]) -> f64 {
         p,
         elements: None,
     })
+}
+
+/// A draw from the posterior and its divergence from the prior in one pass: [`draw`] of `q` and [`kl`], the
+/// same bits.
+///
+/// # Panics
+/// If the lengths do not agree.
+pub fn draw_with_kl(
+    z: usize,
+    (q, p): (&[f32], &[f32]),
+    eps: &[f32],
+    out: &mut [f32],
+    kl: &mut [f32],
+) {
+    let pixels = positions("eps", eps.len(), z);
+    let stride = gaussian_channels("p", p.len(), pixels, z);
+    expect_len("q", q.len(), 2 * pixels * z);
+    expect_len("out", out.len(), eps.len());
+    let per_image = pixels.checked_div(kl.len()).unwrap_or(0);
+    expect_len("positions", pixels, per_image * kl.len());
+    let mut rest = out;
+    let parts = image_parts(kl.len(), per_image).map(|range| {
+        let out = rest.split_off_mut(..range.len() * z);
+        (range, out.expect("lengths agree"))
+    });
+    let parallel = pixels * z >= WORTH_A_THREAD / 8;
+    sum_per_image(parts.collect(), parallel, kl, |(range, out)| {
+        let q = &q[range.start * 2 * z..range.end * 2 * z];
+        let p = &p[range.start * stride..range.end * stride];
+        let eps = &eps[range.start * z..range.end * z];
+        draw_with_kl_of_part(z, (q, p), eps, out)
+    });
+}
+
+/// The same for one of the [`image_parts`]; returns the sum of the divergence over it.
+pub(crate) fn draw_with_kl_of_part(
+    z: usize,
+    (q, p): (&[f32], &[f32]),
+    eps: &[f32],
+    out: &mut [f32],
+) -> f64 {
+    draw(z, q, eps, out);
+    kl_of_part(z, q, p)
 }
 
 /// The same for each latent variable: `kl` is `[batch, height, width, z]`.
@@ -245,42 +230,26 @@ impl Kernel for Kl<'_> {
     }
 }
 
-/// Gradient of [`kl`], times `dkl [batch]`: `dq` like `q`; `dp` like `p`, 0 in the channels
-/// that are not looked at.
+/// Gradients of [`draw_with_kl`] with respect to `q` and `p`, from those with respect to its outputs, `dout`
+/// like `out` and `dkl [batch]`. `onto` says that `dp` holds a gradient that is added to; otherwise the
+/// channels of `p` that are not looked at get 0.
 ///
 /// # Panics
 /// If the lengths do not agree.
-pub fn kl_backward(z: usize, q: &[f32], p: &[f32], dkl: &[f32], dq: &mut [f32], dp: &mut [f32]) {
-    backward(z, (q, p), dkl, false, (dq, dp));
-}
-
-/// [`kl_backward`] that adds to what `dp` holds: the channels that are not looked at are left alone.
-///
-/// # Panics
-/// If the lengths do not agree.
-pub fn kl_backward_onto(
-    z: usize,
-    q: &[f32],
-    p: &[f32],
-    dkl: &[f32],
-    dq: &mut [f32],
-    dp: &mut [f32],
-) {
-    backward(z, (q, p), dkl, true, (dq, dp));
-}
-
-#[track_caller]
-fn backward(
+pub fn draw_with_kl_backward(
     z: usize,
     (q, p): (&[f32], &[f32]),
-    dkl: &[f32],
+    eps: &[f32],
+    (dout, dkl): (&[f32], &[f32]),
     onto: bool,
     (dq, dp): (&mut [f32], &mut [f32]),
 ) {
-    let pixels = positions("q", q.len(), 2 * z);
+    let pixels = positions("eps", eps.len(), z);
     let stride = gaussian_channels("p", p.len(), pixels, z);
     let per_image = pixels.checked_div(dkl.len()).unwrap_or(0);
     expect_len("positions", pixels, per_image * dkl.len());
+    expect_len("q", q.len(), 2 * pixels * z);
+    expect_len("gradient of the latents", dout.len(), eps.len());
     expect_len("dq", dq.len(), q.len());
     expect_len("dp", dp.len(), p.len());
     let rows = rows_per_task(stride);
@@ -290,7 +259,9 @@ fn backward(
             sizes: (z, stride),
             q: &q[first * 2 * z..],
             p: &p[first * stride..],
+            eps: &eps[first * z..],
             image: (first, per_image),
+            dout: &dout[first * z..],
             dkl,
             onto,
             dq,
@@ -304,8 +275,10 @@ struct Backward<'a> {
     sizes: (usize, usize),
     q: &'a [f32],
     p: &'a [f32],
+    eps: &'a [f32],
     /// Number of the first position, positions per image.
     image: (usize, usize),
+    dout: &'a [f32],
     /// Of the whole batch.
     dkl: &'a [f32],
     /// Whether `dp` is added to.
@@ -321,9 +294,11 @@ impl Kernel for Backward<'_> {
         let (z, stride) = self.sizes;
         let (first, per_image) = self.image;
         let pixels = self.q.chunks_exact(2 * z).zip(self.p.chunks_exact(stride));
+        let draws = self.eps.chunks_exact(z).zip(self.dout.chunks_exact(z));
         let gradients = self.dq.chunks_exact_mut(2 * z);
         let gradients = gradients.zip(self.dp.chunks_exact_mut(stride));
-        for (pixel, ((dq, dp), (q, p))) in gradients.zip(pixels).enumerate() {
+        let all = gradients.zip(pixels.zip(draws));
+        for (pixel, ((dq, dp), ((q, p), (eps, dout)))) in all.enumerate() {
             let scale = s.splat(self.dkl[(first + pixel) / per_image]);
             for i in (0..z).step_by(S::LANES) {
                 let r = ratios(s, q, p, z, i);
@@ -338,8 +313,11 @@ impl Kernel for Backward<'_> {
                     }
                     s.store_partial(to, *gradient);
                 }
-                s.store_partial(&mut dq[i..z], dmean);
-                s.store_partial(&mut dq[z + i..], dsigma);
+                let drawn = s.load_partial(&dout[i..]);
+                let sigma = exp(s, s.load_partial(&q[z + i..2 * z]));
+                let moved = s.mul(drawn, s.load_partial(&eps[i..]));
+                s.store_partial(&mut dq[i..z], s.add(dmean, drawn));
+                s.store_partial(&mut dq[z + i..], s.fma(moved, sigma, dsigma));
             }
             if !self.onto {
                 dp[2 * z..].fill(0.0);

@@ -7,11 +7,11 @@ use super::pool::PoolShape;
 use super::upsample::UpsampleShape;
 
 /// Twin of [`super::latents::draw`].
-pub fn draw(z: usize, gaussian: &[f64], log_temperature: f64, eps: &[f64]) -> Vec<f64> {
+pub fn draw(z: usize, gaussian: &[f64], eps: &[f64]) -> Vec<f64> {
     let channels = gaussian.len() * z / eps.len();
     let element = |i: usize| {
         let at = i / z * channels + i % z;
-        gaussian[at] + (gaussian[at + z] + log_temperature).exp() * eps[i]
+        gaussian[at] + gaussian[at + z].exp() * eps[i]
     };
     (0..eps.len()).map(element).collect()
 }

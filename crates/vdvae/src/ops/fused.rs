@@ -61,8 +61,8 @@ pub(crate) trait CpuOperation<const N: usize>: Clone + Debug + Send + 'static {
         [false; N]
     }
 
-    /// Returns the gradient of every input whose `wanted` is true, given the gradient of the output.
-    /// A gradient that is not wanted or passed on may be `None`; another must not.
+    /// Returns the gradient of every input whose `wanted` is true, given the gradient of the output:
+    /// `None` where it is zero, passed on, or not wanted.
     ///
     /// `earlier` is what other operations found for the same inputs. It will be added, unless this
     /// operation does so as it goes: then it takes it, or adds to it and returns `None`.
@@ -242,15 +242,15 @@ impl<const N: usize, O: CpuOperation<N>> Backward<Flex, N> for OperationBackward
             let result = result.map(|result| tensor(result, shape.clone()));
             let result = result.or_else(|| passed_on[i].then(|| gradient.clone()));
             let result = match (result, earlier[i].take()) {
-                (Some(result), Some(earlier)) => added(result, &earlier),
-                (Some(result), None) | (None, Some(result)) => result,
-                (None, None) => unreachable!("a wanted gradient was not computed"),
+                (Some(result), Some(earlier)) => Some(added(result, &earlier)),
+                (Some(result), None) | (None, Some(result)) => Some(result),
+                (None, None) => None,
             };
             match sum {
                 Some(sum) => sum.put(result, &shape, |token| {
                     grads.register::<Flex>(parent.id, token);
                 }),
-                None => grads.register::<Flex>(parent.id, result),
+                None => grads.register::<Flex>(parent.id, result.unwrap_or_else(|| zeros(shape))),
             }
         }
     }
@@ -300,6 +300,10 @@ pub(crate) fn host_slice(tensor: &FlexTensor) -> &[f32] {
 
 fn slices<const N: usize>(tensors: &[FlexTensor; N]) -> [&[f32]; N] {
     tensors.each_ref().map(host_slice)
+}
+
+pub(super) fn zeros(shape: Vec<usize>) -> FlexTensor {
+    tensor(vec![0.0; shape.iter().product()], shape)
 }
 
 pub(super) fn tensor(values: Vec<f32>, shape: Vec<usize>) -> FlexTensor {

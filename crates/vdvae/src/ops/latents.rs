@@ -1,18 +1,21 @@
 //! Diagonal Gaussians: drawing latents, and what they cost.
 
+use std::sync::{Arc, OnceLock};
+
+use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 use vdvae_kernels::conv::{self, Conv};
 use vdvae_kernels::elementwise::{features, latents};
 
-use super::fused::{CpuOperation, apply, is_cpu};
+use super::fused::{CpuOperation, apply, contiguous, host_slice, is_cpu, plain, tensor};
+use super::profile::{Work, timed};
 use super::sum::whole;
-use crate::likelihood::values;
 
 /// z = mean + temperature * exp(log sigma) * eps, where the first Z channels of `gaussian`
 /// [B, H, W, >= 2Z] are the mean, the next Z log sigma; `eps` [B, H, W, Z] is a constant.
 pub fn draw(gaussian: Tensor<4>, temperature: f32, eps: Tensor<4>) -> Tensor<4> {
-    if !is_cpu(&gaussian.device()) {
+    if !is_plain(&gaussian) {
         return composed::draw(gaussian, temperature, eps);
     }
     let eps = if temperature == 1.0 {
@@ -20,40 +23,79 @@ pub fn draw(gaussian: Tensor<4>, temperature: f32, eps: Tensor<4>) -> Tensor<4> 
     } else {
         eps * temperature
     };
-    apply(
-        Draw { shape: eps.dims() },
-        [gaussian.into_dispatch(), eps.into_dispatch()],
-    )
+    let shape = eps.dims();
+    let (gaussian, eps) = (host(gaussian), host(eps));
+    let mut z = vec![0.0; host_slice(&eps).len()];
+    timed(
+        |()| Work::moving("draw", 4 * host_slice(&eps).len()),
+        || latents::draw(shape[3], host_slice(&gaussian), host_slice(&eps), &mut z),
+    );
+    Tensor::from_primitive::<Flex>(tensor(z, shape.to_vec()))
 }
 
 /// KL divergence from the prior to the posterior in nats per image, `[B]`: the sum over pixels and
 /// channels. `posterior` is [B, H, W, 2Z]; `prior` [B, H, W, >= 2Z], the rest being ignored.
 pub fn gaussian_kl(posterior: Tensor<4>, prior: Tensor<4>) -> Tensor<1> {
-    if !is_cpu(&prior.device()) {
+    if !is_plain(&prior) || !is_plain(&posterior) {
         return composed::gaussian_kl(posterior, prior);
     }
     let [batch, _, _, channels] = posterior.dims();
-    apply(
-        GaussianKl {
-            batch,
-            zdim: channels / 2,
-        },
-        [posterior.into_dispatch(), prior.into_dispatch()],
-    )
+    let (q, p) = (host(posterior), host(prior));
+    let (q, p) = (host_slice(&q), host_slice(&p));
+    let mut kl = vec![0.0; batch];
+    timed(
+        |()| Work::moving("kl", 2 * q.len()),
+        || latents::kl(channels / 2, q, p, &mut kl),
+    );
+    Tensor::from_primitive::<Flex>(tensor(kl, vec![batch]))
+}
+
+/// A draw from the posterior and its KL divergence from the prior in one pass, forward and backward:
+/// [`draw`] at temperature 1, [B, H, W, Z], and [`gaussian_kl`], `[B]`.
+pub fn draw_with_kl(
+    posterior: Tensor<4>,
+    prior: Tensor<4>,
+    eps: Tensor<4>,
+) -> (Tensor<4>, Tensor<1>) {
+    if !is_cpu(&prior.device()) {
+        let z = composed::draw(posterior.clone(), 1.0, eps);
+        return (z, composed::gaussian_kl(posterior, prior));
+    }
+    let divergence = Divergence::default();
+    let draw = DrawWithKl {
+        shape: eps.dims(),
+        divergence: divergence.clone(),
+    };
+    let z = apply(
+        draw,
+        [posterior, prior, eps].map(Tensor::<4>::into_dispatch),
+    );
+    let kl = apply(divergence, [z.clone().into_dispatch()]);
+    (z, kl)
+}
+
+/// Whether the numbers lie in the CPU's memory and take no part in autodiff.
+fn is_plain(tensor: &Tensor<4>) -> bool {
+    let device = tensor.device();
+    is_cpu(&device) && !device.is_autodiff()
+}
+
+fn host(tensor: Tensor<4>) -> FlexTensor {
+    contiguous(plain(tensor.into_dispatch()))
 }
 
 /// The same for each latent variable, in nats, [B, H, W, Z]. Not made for training.
 pub fn gaussian_kl_per_element(posterior: Tensor<4>, prior: Tensor<4>) -> Tensor<4> {
-    let device = prior.device();
-    if !is_cpu(&device) || device.is_autodiff() {
+    if !is_plain(&prior) || !is_plain(&posterior) {
         return composed::gaussian_kl_per_element(posterior, prior);
     }
     let [batch, height, width, channels] = posterior.dims();
     let shape = [batch, height, width, channels / 2];
-    let (q, p) = (values(posterior), values(prior));
+    let (q, p) = (host(posterior), host(prior));
+    let (q, p) = (host_slice(&q), host_slice(&p));
     let mut kl = vec![0.0; q.len() / 2];
-    latents::kl_per_element(shape[3], &q, &p, &mut kl);
-    Tensor::from_data(TensorData::new(kl, shape), &device)
+    latents::kl_per_element(shape[3], q, p, &mut kl);
+    Tensor::from_primitive::<Flex>(tensor(kl, shape.to_vec()))
 }
 
 /// ln q(z) - ln p(z) in nats per image, `[B]`, at the latents `z` [B, H, W, Z]: what
@@ -106,86 +148,96 @@ pub fn add_latents(
     )
 }
 
+/// Inputs: posterior, prior, noise. The output is z; the divergence is its child in Burn's graph, where a
+/// node has one output, and by that its gradient is known before that of z is asked for.
 #[derive(Clone, Debug)]
-struct Draw {
+struct DrawWithKl {
     /// [B, H, W, Z].
     shape: [usize; 4],
+    divergence: Divergence,
 }
 
-impl CpuOperation<2> for Draw {
+/// The KL divergence that was computed with a draw; its input is the draw.
+#[derive(Clone, Debug, Default)]
+struct Divergence {
+    /// Nats per image, `[B]`.
+    kl: Arc<OnceLock<Vec<f32>>>,
+    /// With respect to them, once known.
+    gradient: Arc<OnceLock<Vec<f32>>>,
+}
+
+impl CpuOperation<3> for DrawWithKl {
     type Saved = ();
 
     fn name(&self) -> String {
-        "draw".to_owned()
+        "draw with kl".to_owned()
     }
 
     fn output_shape(&self) -> Vec<usize> {
         self.shape.to_vec()
     }
 
-    fn forward(&self, [gaussian, eps]: [&[f32]; 2], saved: Option<&mut Option<()>>) -> Vec<f32> {
-        let mut z = vec![0.0; eps.len()];
-        latents::draw(self.shape[3], gaussian, 0.0, eps, &mut z);
+    fn forward(&self, [q, p, eps]: [&[f32]; 3], saved: Option<&mut Option<()>>) -> Vec<f32> {
+        let [batch, .., zdim] = self.shape;
+        let (mut z, mut kl) = (vec![0.0; eps.len()], vec![0.0; batch]);
+        latents::draw_with_kl(zdim, (q, p), eps, &mut z, &mut kl);
+        self.divergence.kl.get_or_init(|| kl);
         saved.map(|saved| saved.insert(()));
         z
     }
 
     fn backward(
         &self,
-        [gaussian, eps]: [&[f32]; 2],
+        [q, p, eps]: [&[f32]; 3],
         _: &(),
         gradient: &[f32],
-        _: [bool; 2],
-        _: &mut [Option<FlexTensor>; 2],
-    ) -> [Option<Vec<f32>>; 2] {
-        let mut dgaussian = vec![0.0; gaussian.len()];
-        latents::draw_backward(self.shape[3], gaussian, eps, gradient, &mut dgaussian);
-        [Some(dgaussian), None]
+        _: [bool; 3],
+        [_, earlier, _]: &mut [Option<FlexTensor>; 3],
+    ) -> [Option<Vec<f32>>; 3] {
+        let [batch, .., zdim] = self.shape;
+        let dkl = self.divergence.gradient.get_or_init(|| vec![0.0; batch]);
+        let outputs = (gradient, &dkl[..]);
+        let mut dq = vec![0.0; q.len()];
+        if let Some(sum) = earlier.take() {
+            // The prior's features, most of its channels, need not be touched.
+            let dp = earlier.insert(whole(sum)).storage_mut();
+            latents::draw_with_kl_backward(zdim, (q, p), eps, outputs, true, (&mut dq, dp));
+            return [Some(dq), None, None];
+        }
+        let mut dp = vec![0.0; p.len()];
+        latents::draw_with_kl_backward(zdim, (q, p), eps, outputs, false, (&mut dq, &mut dp));
+        [Some(dq), Some(dp), None]
     }
 }
 
-#[derive(Clone, Debug)]
-struct GaussianKl {
-    batch: usize,
-    zdim: usize,
-}
-
-impl CpuOperation<2> for GaussianKl {
+impl CpuOperation<1> for Divergence {
     type Saved = ();
 
+    const KEEPS_INPUTS: bool = false;
+
     fn name(&self) -> String {
-        "kl".to_owned()
+        "kl of a draw".to_owned()
     }
 
     fn output_shape(&self) -> Vec<usize> {
-        vec![self.batch]
+        vec![self.kl.get().map_or(0, Vec::len)]
     }
 
-    fn forward(&self, [q, p]: [&[f32]; 2], saved: Option<&mut Option<()>>) -> Vec<f32> {
-        let mut kl = vec![0.0; self.batch];
-        latents::kl(self.zdim, q, p, &mut kl);
+    fn forward(&self, _: [&[f32]; 1], saved: Option<&mut Option<()>>) -> Vec<f32> {
         saved.map(|saved| saved.insert(()));
-        kl
+        self.kl.get().cloned().unwrap_or_default()
     }
 
     fn backward(
         &self,
-        [q, p]: [&[f32]; 2],
+        _: [&[f32]; 1],
         _: &(),
         gradient: &[f32],
-        _: [bool; 2],
-        [_, earlier]: &mut [Option<FlexTensor>; 2],
-    ) -> [Option<Vec<f32>>; 2] {
-        let mut dq = vec![0.0; q.len()];
-        if let Some(sum) = earlier.take() {
-            // The prior's features, most of its channels, need not be touched.
-            let dp = earlier.insert(whole(sum));
-            latents::kl_backward_onto(self.zdim, q, p, gradient, &mut dq, dp.storage_mut());
-            return [Some(dq), None];
-        }
-        let mut dp = vec![0.0; p.len()];
-        latents::kl_backward(self.zdim, q, p, gradient, &mut dq, &mut dp);
-        [Some(dq), Some(dp)]
+        _: [bool; 1],
+        _: &mut [Option<FlexTensor>; 1],
+    ) -> [Option<Vec<f32>>; 1] {
+        self.gradient.get_or_init(|| gradient.to_vec());
+        [None]
     }
 }
 

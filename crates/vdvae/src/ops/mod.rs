@@ -21,7 +21,9 @@ pub use bottleneck::{
 };
 pub use conv::conv;
 pub use dmol::{DmolShape, dmol_nll, dmol_sample};
-pub use latents::{add_latents, draw, gaussian_kl, gaussian_kl_per_element, gaussian_log_ratio};
+pub use latents::{
+    add_latents, draw, draw_with_kl, gaussian_kl, gaussian_kl_per_element, gaussian_log_ratio,
+};
 
 pub use optimizer::{AdamW, Moments, adamw, sum_of_squares};
 pub use resample::{average_pool, upsample_add};

@@ -12,7 +12,7 @@ use burn::backend::autodiff::NodeId;
 use burn::backend::flex::FlexTensor;
 use vdvae_kernels::elementwise;
 
-use super::fused::{contiguous, host_slice, shape, tensor};
+use super::fused::{contiguous, host_slice, shape, tensor, zeros};
 
 /// The sum of what was found so far.
 #[derive(Clone, Debug, Default)]
@@ -28,32 +28,34 @@ impl GradientSum {
         self.lock().take()
     }
 
-    /// Puts the sum of everything back, added to what came meanwhile (where an operation reads a tensor
-    /// twice); Burn is told by a token to be registered.
-    pub fn put(&self, sum: FlexTensor, shape: &[usize], register: impl FnOnce(FlexTensor)) {
-        let sum = match self.take() {
-            Some(before) => added(sum, &before),
-            None => sum,
-        };
-        *self.lock() = Some(sum);
+    /// Puts the sum of everything back, if there is anything, added to what came meanwhile (where an
+    /// operation reads a tensor twice); Burn is told by a token to be registered.
+    pub fn put(&self, sum: Option<FlexTensor>, shape: &[usize], register: impl FnOnce(FlexTensor)) {
+        if let Some(sum) = sum {
+            let sum = match self.take() {
+                Some(before) => added(sum, &before),
+                None => sum,
+            };
+            *self.lock() = Some(sum);
+        }
         register(tensor(vec![0.0], vec![1; shape.len()]));
     }
 
     /// The gradient of a tensor of the `expected` shape, given what Burn has: the tokens, or a gradient from
     /// operations that are not ours, with or without tokens added to it.
     pub fn total(&self, registered: FlexTensor, expected: Vec<usize>) -> FlexTensor {
-        match self.take() {
-            None => contiguous(registered),
-            Some(sum) if shape(&registered) != expected => {
-                let found = shape(&registered);
-                assert!(
-                    found.iter().all(|&side| side == 1),
-                    "a gradient of shape {found:?}"
-                );
-                sum
-            }
-            Some(sum) => added(sum, &contiguous(registered)),
+        let found = shape(&registered);
+        if found == expected {
+            return match self.take() {
+                None => contiguous(registered),
+                Some(sum) => added(sum, &contiguous(registered)),
+            };
         }
+        assert!(
+            found.iter().all(|&side| side == 1),
+            "a gradient of shape {found:?}"
+        );
+        self.take().unwrap_or_else(|| zeros(expected))
     }
 }
 

@@ -235,16 +235,19 @@ impl TopDownBlock {
         let posterior = activation
             .filter(|_| latents.needs_posterior(layer))
             .map(|activation| self.enc.forward_with(x.clone(), activation.clone())); // [B, R, R, 2Z]
-        let (x, kl) = match self.noise(layer, &x, posterior.is_some(), latents) {
-            Some(noise) => self.prior.add_drawn(x, posterior, noise, &self.z_proj),
-            None => self.add_latents(layer, x, posterior, latents),
+        let noise = self.noise(layer, &x, posterior.is_some(), latents);
+        let (x, kl) = match noise {
+            Some(noise) if self.shape.residual && ops::draws_in_one(&x) => {
+                self.prior.add_drawn(x, posterior, noise, &self.z_proj)
+            }
+            noise => self.add_latents(layer, x, posterior, noise, latents),
         };
         let x = self.resnet.forward(x);
         latents.see_state(layer, &x);
         (x, kl)
     }
 
-    /// What the latents are drawn with, where the state's update may be one operation.
+    /// What the latents are drawn with, where that is all that the source has to say.
     fn noise(
         &self,
         layer: usize,
@@ -252,8 +255,7 @@ impl TopDownBlock {
         from_posterior: bool,
         latents: &mut impl LatentSource,
     ) -> Option<Tensor<4>> {
-        let fits = self.shape.residual && latents.needs_posterior(layer) == from_posterior;
-        if !fits || !ops::draws_in_one(x) {
+        if latents.needs_posterior(layer) != from_posterior {
             return None;
         }
         let [batch, height, width, _] = x.dims();
@@ -267,17 +269,28 @@ impl TopDownBlock {
         layer: usize,
         x: Tensor<4>,
         posterior: Option<Tensor<4>>,
+        noise: Option<Tensor<4>>,
         latents: &mut impl LatentSource,
     ) -> (Tensor<4>, Option<Tensor<1>>) {
         let prior = self.prior.forward(x.clone()); // [B, R, R, 2Z + C]
-        let z = latents.latent(StochasticLayer {
-            layer,
-            zdim: self.shape.zdim,
-            state: &x,
-            prior: &prior,
-            posterior: posterior.as_ref(),
-        });
-        let kl = posterior.map(|posterior| ops::gaussian_kl(posterior, prior.clone()));
+        let (z, kl) = match (noise, posterior) {
+            (Some(noise), Some(posterior)) => {
+                let (z, kl) = ops::draw_with_kl(posterior, prior.clone(), noise);
+                (z, Some(kl))
+            }
+            (Some(noise), None) => (ops::draw(prior.clone(), 1.0, noise), None),
+            (None, posterior) => {
+                let z = latents.latent(StochasticLayer {
+                    layer,
+                    zdim: self.shape.zdim,
+                    state: &x,
+                    prior: &prior,
+                    posterior: posterior.as_ref(),
+                });
+                let kl = posterior.map(|posterior| ops::gaussian_kl(posterior, prior.clone()));
+                (z, kl)
+            }
+        };
         let state = if self.shape.residual {
             x
         } else {
