@@ -40,8 +40,9 @@ mod winograd;
 
 pub use precision::Precision;
 
-/// Counts how often a change has moved the last bits of single-precision results. What was computed to
-/// the bit, such as an archive, can only be computed again with the same revision.
+/// Counts how often a change has moved the last bits of single-precision results of forward passes. What was
+/// computed to the bit, such as an archive, can only be computed again with the same revision. Gradients and
+/// random noise may change within a revision.
 ///
 /// 1: Winograd's F(2x2, 3x3). 2: F(4x4, 3x3), and groups of images for gradients.
 pub const REVISION: u32 = 2;

@@ -162,7 +162,7 @@ fn run<T: FnOnce() + Send>(mut tasks: impl Iterator<Item = T>) {
 }
 
 /// Threads that may share work here.
-fn threads() -> usize {
+pub(crate) fn threads() -> usize {
     if ALONE.get() {
         1
     } else {

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::on_every_path;
+use common::{bits, on_every_path};
 use vdvae_kernels::elementwise::normal::{GROUP, normal};
 
 /// Random words, by xorshift.
@@ -53,6 +53,27 @@ fn what_the_words_say() {
             }
         }
     });
+}
+
+/// Only `portable` rounds otherwise: it never fuses a multiplication with an addition.
+#[test]
+fn instruction_sets_agree_to_the_bit() {
+    let words = random_words(1000 * GROUP);
+    let mut all = Vec::new();
+    on_every_path(|path| {
+        let mut out = vec![f32::NAN; words.len()];
+        normal(&words, &mut out);
+        all.push((path.to_owned(), out));
+    });
+    all.retain(|(path, _)| path != "portable");
+    for pair in all.windows(2) {
+        assert!(
+            bits(&pair[0].1) == bits(&pair[1].1),
+            "{} and {}",
+            pair[0].0,
+            pair[1].0
+        );
+    }
 }
 
 #[test]

@@ -68,8 +68,8 @@ impl Keys {
 
     /// Standard normal noise for layer `layer`, [B, side, side, channels].
     pub fn normal(&self, layer: usize, side: usize, channels: usize, device: &Device) -> Tensor<4> {
-        /// Numbers that make a task; any would give the same.
-        const TASK: usize = 1 << 12;
+        /// Numbers that make a task, whole groups; any would give the same.
+        const TASK: usize = 128 * GROUP;
         let per_image = side * side * channels;
         let mut noise = vec![0.0_f32; self.items.len() * per_image];
         let task = |generator: &ChaCha8Rng, task: usize, numbers: &mut [f32]| {
@@ -89,5 +89,56 @@ impl Keys {
         timed(|_| Work::moving("noise", count), || images.for_each(fill));
         let shape = [self.items.len(), side, side, channels];
         Tensor::from_data(TensorData::new(noise, shape), device)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn normal_of(items: &[u64], side: usize) -> Vec<f32> {
+        let keys = Keys {
+            seed: 3,
+            purpose: Purpose::Sample,
+            step: 1,
+            items: items.to_vec(),
+        };
+        let noise = keys.normal(2, side, 7, &Device::flex());
+        noise.into_data().try_into_vec().unwrap()
+    }
+
+    /// More numbers than a task makes, and a last task that is not whole.
+    #[test]
+    fn noise_is_a_function_of_image_and_place() {
+        const SIDE: usize = 43;
+        let each = SIDE * SIDE * 7;
+        let all = normal_of(&[5, 9], SIDE);
+        for threads in [1, 3] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            let found = pool.build().unwrap().install(|| normal_of(&[9], SIDE));
+            assert!(found == all[each..], "{threads} threads");
+        }
+        assert!(normal_of(&[5], 4) == all[..4 * 4 * 7], "a smaller image");
+        // No two numbers are the same by more than chance: those of f32 are few.
+        let mut bits: Vec<_> = all.iter().map(|number| number.to_bits()).collect();
+        bits.sort_unstable();
+        bits.dedup();
+        assert!(
+            bits.len() > 2 * each - 300,
+            "{} of {}",
+            bits.len(),
+            all.len()
+        );
+    }
+
+    /// From version to version, unless the changelog says otherwise.
+    #[test]
+    fn noise_of_a_seed_stays() {
+        let expected = [
+            0.376_196, 1.226_283, -0.291_393, 0.704_236, 0.336_19, -0.647_972, -0.567_329,
+        ];
+        for (found, expected) in normal_of(&[5], 1).into_iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-5, "{found} for {expected}");
+        }
     }
 }

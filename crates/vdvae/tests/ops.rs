@@ -236,16 +236,25 @@ fn in_place() {
         plain([2, 4, 4, 5]),
     );
     let (weight, bias) = (plain([1, 1, 5, 7]), plain([1, 1, 1, 7]).reshape([7]));
-    let conv = |[kernel, c_in, c_out]: [usize; 3]| {
+    let mut conv = |[kernel, c_in, c_out]: [usize; 3]| {
         let bias = plain([1, 1, 1, c_out]).reshape([c_out]);
         (plain([kernel, kernel, c_in, c_out]), bias)
     };
-    let block = [[1, 7, 4], [3, 4, 4], [3, 4, 4], [1, 4, 7]].map(conv);
+    let block = [[1, 7, 4], [3, 4, 4], [3, 4, 4], [1, 4, 7]].map(&mut conv);
     let compute = |x: Tensor<4>| {
         let parameters = (weight.clone(), bias.clone());
         let x = ops::add_latents(x, prior.clone(), z.clone(), parameters);
         let kept = KeptWeights::default();
         ops::bottleneck(x, None, block.clone(), true, Compute::default(), &kept).into_data()
+    };
+    let prior_block = [[1, 7, 4], [3, 4, 4], [3, 4, 4], [1, 4, 17]].map(conv);
+    let draw = |x: Tensor<4>| {
+        let (kept, compute) = (KeptWeights::default(), Compute::default());
+        let projection = (weight.clone(), bias.clone());
+        let (noise, block) = (z.clone(), prior_block.clone());
+        ops::add_drawn(x, None, noise, block, projection, compute, &kept)
+            .0
+            .into_data()
     };
     let before = x.to_data();
     let some = || x.clone().narrow(0, 1, 2);
@@ -254,8 +263,13 @@ fn in_place() {
     assert_eq!(x.to_data(), before, "what others hold stays");
     let own = Tensor::from_data(shared.to_data(), &Device::flex());
     assert_eq!(compute(own), expected, "a tensor of its own");
+    let own = Tensor::from_data(shared.to_data(), &Device::flex());
+    let drawn = draw(shared);
+    assert_eq!(x.to_data(), before, "what others hold stays");
+    assert_eq!(draw(own), drawn, "a tensor of its own");
     let part = Tensor::<4>::from_data(x.to_data(), &Device::flex()).narrow(0, 1, 2);
     assert_eq!(compute(part), expected, "a part of one that nobody holds");
+    assert_eq!(draw(some()), drawn, "a part of one that others hold");
 }
 
 #[test]
@@ -270,6 +284,12 @@ fn latents() {
             eps.clone()
         }
     };
+    assert!(ops::draws_in_one(&eps, None, &eps));
+    assert!(!ops::draws_in_one(&prior, None, &eps), "gradients wanted");
+    assert!(
+        !ops::draws_in_one(&eps, Some(&posterior), &eps),
+        "of the posterior alone"
+    );
     // Alone, drawing and the divergence are made for where no gradients are wanted.
     let plain = [&posterior, &prior].map(|tensor| tensor.clone().inner());
     let [q, p] = plain;
@@ -297,6 +317,18 @@ fn latents() {
             },
         );
     }
+    // Where nobody asks for the divergence, the prior's gradient is zero.
+    let [q, p] = [&posterior, &prior].map(|tensor| tensor.clone().detach().require_grad());
+    let (z, _) = ops::draw_with_kl(q.clone(), p.clone(), eps.clone());
+    let gradients = (z.clone() * z).sum().backward();
+    let z = composed::draw(q.clone(), 1.0, eps.clone().autodiff());
+    let expected = (z.clone() * z).sum().backward();
+    assert_close(
+        "draw without kl",
+        &host(q.grad(&gradients).unwrap()),
+        &host(q.grad(&expected).unwrap()),
+    );
+    assert!(host(p.grad(&gradients).unwrap()).iter().all(|&d| d == 0.0));
     compare(
         "state with latents",
         [

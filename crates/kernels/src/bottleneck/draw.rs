@@ -7,7 +7,7 @@ use crate::elementwise::{add_parts, image_parts, latents};
 use crate::grid::{Grid, Map};
 use crate::layer::{Finish, Layer, Source};
 use crate::pack::Weights as Packed;
-use crate::parallel::for_ranges;
+use crate::parallel::{for_ranges, threads};
 use crate::precision::Precision;
 use crate::scratch::Scratch;
 use std::ops::Range;
@@ -75,7 +75,7 @@ pub fn add_drawn(
     let last = |last: Last| {
         let images = last.images.start * each..last.images.end * each;
         let operations = 2 * last.pixels() * (shape.mid * shape.c_out + z * channels);
-        for_ranges(images.len(), 1, operations, |range| {
+        let compute = |range: Range<usize>| {
             for part in images.start + range.start..images.start + range.end {
                 let pixels = parts[part].clone();
                 // SAFETY: lengths were checked. The first layer has read these images before, nobody else
@@ -83,7 +83,13 @@ pub fn add_drawn(
                 let nats = unsafe { drawing.part(&last, pixels, per_image) };
                 kl[part].store(nats.to_bits(), Ordering::Relaxed);
             }
-        });
+        };
+        if images.len() < threads() {
+            // The threads share the pixels of each part.
+            compute(0..images.len());
+        } else {
+            for_ranges(images.len(), 1, operations, compute);
+        }
     };
     // SAFETY: all lengths were checked, and nobody else uses the state.
     unsafe { run(shape, (state, None), weights, None, last) };

@@ -93,7 +93,7 @@ pub fn kl(z: usize, q: &[f32], p: &[f32], kl: &mut [f32]) {
     });
 }
 
-/// The same summed over all that is given, one of the [`image_parts`].
+/// The sum of [`kl()`] over all that is given, one of the [`image_parts`].
 fn kl_of_part(z: usize, q: &[f32], p: &[f32]) -> f64 {
     let stride = gaussian_channels("p", p.len(), positions("q", q.len(), 2 * z), z);
     dispatch(Kl {
@@ -104,8 +104,8 @@ fn kl_of_part(z: usize, q: &[f32], p: &[f32]) -> f64 {
     })
 }
 
-/// A draw from the posterior and its divergence from the prior in one pass: [`draw`] of `q` and [`kl`], the
-/// same bits.
+/// A draw from the posterior and its divergence from the prior in one pass over memory: [`draw`] of `q` and
+/// [`kl()`], the same bits.
 ///
 /// # Panics
 /// If the lengths do not agree.
@@ -136,7 +136,7 @@ pub fn draw_with_kl(
     });
 }
 
-/// The same for one of the [`image_parts`]; returns the sum of the divergence over it.
+/// [`draw_with_kl`] for one of the [`image_parts`]; returns the sum of the divergence over it.
 pub(crate) fn draw_with_kl_of_part(
     z: usize,
     (q, p): (&[f32], &[f32]),
@@ -147,7 +147,7 @@ pub(crate) fn draw_with_kl_of_part(
     kl_of_part(z, q, p)
 }
 
-/// The same for each latent variable: `kl` is `[batch, height, width, z]`.
+/// [`kl()`] of each latent variable: `kl` is `[batch, height, width, z]`.
 ///
 /// # Panics
 /// If the lengths do not agree.

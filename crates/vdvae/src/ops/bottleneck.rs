@@ -12,7 +12,8 @@ use vdvae_kernels::bottleneck::{
 };
 
 use super::fused::{
-    CpuOperation, apply, contiguous, host_slice, is_autodiff, is_cpu, plain, tensor,
+    CpuOperation, apply, bytes, contiguous, host, host_slice, is_autodiff, is_cpu, is_plain, plain,
+    tensor,
 };
 use super::profile::{Work, timed};
 use super::sum::whole;
@@ -170,10 +171,9 @@ fn laid_out(
     kept.laid_out(shape, &weights)
 }
 
-/// Whether [`add_drawn`] can be computed for this state: on the CPU, where no gradients are wanted.
-pub fn draws_in_one(state: &Tensor<4>) -> bool {
-    let device = state.device();
-    is_cpu(&device) && !device.is_autodiff()
+/// Whether [`add_drawn`] can be computed of these: on the CPU, where no gradients are wanted.
+pub fn draws_in_one(x: &Tensor<4>, posterior: Option<&Tensor<4>>, noise: &Tensor<4>) -> bool {
+    is_plain(x) && posterior.is_none_or(is_plain) && is_plain(noise)
 }
 
 /// What a stochastic layer does to the state `x` [B, H, W, C] where its latents are drawn, as one
@@ -185,7 +185,7 @@ pub fn draws_in_one(state: &Tensor<4>) -> bool {
 /// prior in nats per image, `[B]`: the same bits as from the operations one by one.
 ///
 /// # Panics
-/// If [`draws_in_one`] is false.
+/// If [`draws_in_one`] is false, or gradients of the weights are wanted.
 pub fn add_drawn(
     x: Tensor<4>,
     posterior: Option<Tensor<4>>,
@@ -199,12 +199,10 @@ pub fn add_drawn(
     let [batch, _, _, channels] = noise.dims();
     let weights = in_order(weights);
     let laid_out = laid_out(&shape, &weights, compute, kept);
-    let host = |tensor| contiguous(plain(tensor));
-    let weights = weights.map(host);
+    let weights = weights.map(|weight| contiguous(plain(weight)));
     let (projection, bias) = projection;
-    let [noise, projection] = [noise, projection].map(|t| host(t.into_dispatch()));
-    let bias = host(bias.into_dispatch());
-    let posterior = posterior.map(|posterior| host(posterior.into_dispatch()));
+    let (noise, projection, bias) = (host(noise), host(projection), host(bias));
+    let posterior = posterior.map(host);
     let draw = Draw {
         channels,
         posterior: posterior.as_ref().map(host_slice),
@@ -215,11 +213,12 @@ pub fn add_drawn(
     let weights = parameters(weights.each_ref().map(host_slice), laid_out.as_deref());
     // Of the state's memory, which is more likely in a cache than new memory; a copy where others hold it.
     let mut x = whole(plain(x.into_dispatch()));
-    let bytes = 2 * size_of_val(host_slice(&x)) + size_of_val(draw.noise);
+    let read = [&x, &x, &noise, &projection].into_iter().chain(&posterior);
+    let read = read.map(host_slice);
     let work = Work {
         name: format!("prior and draw {}x{}", shape.height, shape.width),
         operations: shape.operations_with_draw(channels) as f64,
-        bytes: bytes as f64,
+        bytes: bytes(read) + bytes([weights.w1, weights.w2, weights.w3, weights.w4]),
     };
     let kl = timed(
         |_| work,

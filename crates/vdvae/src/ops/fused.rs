@@ -31,6 +31,9 @@ pub(crate) trait CpuOperation<const N: usize>: Clone + Debug + Send + 'static {
     /// given empty slices.
     const KEEPS_INPUTS: bool = true;
 
+    /// Whether there is something to do that a profile should show.
+    const WORKS: bool = true;
+
     /// What a profile calls it.
     fn name(&self) -> String;
 
@@ -84,6 +87,17 @@ pub(crate) fn is_cpu(device: &Device) -> bool {
         #[allow(unreachable_patterns)] // the only other kinds are those of optional features
         _ => false,
     }
+}
+
+/// Whether the numbers lie in the CPU's memory and take no part in autodiff.
+pub(super) fn is_plain<const D: usize>(tensor: &Tensor<D>) -> bool {
+    let device = tensor.device();
+    is_cpu(&device) && !device.is_autodiff()
+}
+
+/// The contiguous numbers of a tensor for which [`is_plain`] is true.
+pub(super) fn host<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
+    contiguous(plain(tensor.into_dispatch()))
 }
 
 /// Runs `operation` on tensors of the CPU, recorded for a backward pass where any input is tracked.
@@ -142,6 +156,9 @@ fn forward<const N: usize, O: CpuOperation<N>>(
     saved: Option<&mut Option<O::Saved>>,
 ) -> Vec<f32> {
     let inputs = slices(inputs);
+    if !O::WORKS {
+        return operation.forward(inputs, saved);
+    }
     let work = |output: &Vec<f32>| Work {
         name: operation.name(),
         operations: operation.operations() as f64,
@@ -187,6 +204,9 @@ fn backward<const N: usize, O: CpuOperation<N>>(
 ) -> [Option<Vec<f32>>; N] {
     let inputs = kept.map_or([&[][..]; N], slices);
     let gradient = host_slice(gradient);
+    if !O::WORKS {
+        return operation.backward(inputs, saved, gradient, wanted, earlier);
+    }
     let work = |results: &[Option<Vec<f32>>; N]| Work {
         name: format!("{} backward", operation.name()),
         operations: (1 + usize::from(wanted[0])) as f64 * operation.operations() as f64,
@@ -197,7 +217,7 @@ fn backward<const N: usize, O: CpuOperation<N>>(
     })
 }
 
-fn bytes(slices: impl IntoIterator<Item = impl AsRef<[f32]>>) -> f64 {
+pub(super) fn bytes(slices: impl IntoIterator<Item = impl AsRef<[f32]>>) -> f64 {
     let sizes = slices.into_iter().map(|slice| size_of_val(slice.as_ref()));
     sizes.sum::<usize>() as f64
 }

@@ -8,14 +8,14 @@ use burn::tensor::Tensor;
 use vdvae_kernels::conv::{self, Conv};
 use vdvae_kernels::elementwise::{features, latents};
 
-use super::fused::{CpuOperation, apply, contiguous, host_slice, is_cpu, plain, tensor};
+use super::fused::{CpuOperation, apply, host, host_slice, is_cpu, is_plain, tensor};
 use super::profile::{Work, timed};
 use super::sum::whole;
 
 /// z = mean + temperature * exp(log sigma) * eps, where the first Z channels of `gaussian`
 /// [B, H, W, >= 2Z] are the mean, the next Z log sigma; `eps` [B, H, W, Z] is a constant.
 pub fn draw(gaussian: Tensor<4>, temperature: f32, eps: Tensor<4>) -> Tensor<4> {
-    if !is_plain(&gaussian) {
+    if !is_plain(&gaussian) || !is_plain(&eps) {
         return composed::draw(gaussian, temperature, eps);
     }
     let eps = if temperature == 1.0 {
@@ -51,7 +51,7 @@ pub fn gaussian_kl(posterior: Tensor<4>, prior: Tensor<4>) -> Tensor<1> {
 }
 
 /// A draw from the posterior and its KL divergence from the prior in one pass, forward and backward:
-/// [`draw`] at temperature 1, [B, H, W, Z], and [`gaussian_kl`], `[B]`.
+/// [`draw`] at temperature 1, [B, H, W, Z], and [`gaussian_kl`], `[B]`. `eps` is a constant: it gets no gradient.
 pub fn draw_with_kl(
     posterior: Tensor<4>,
     prior: Tensor<4>,
@@ -74,17 +74,7 @@ pub fn draw_with_kl(
     (z, kl)
 }
 
-/// Whether the numbers lie in the CPU's memory and take no part in autodiff.
-fn is_plain(tensor: &Tensor<4>) -> bool {
-    let device = tensor.device();
-    is_cpu(&device) && !device.is_autodiff()
-}
-
-fn host(tensor: Tensor<4>) -> FlexTensor {
-    contiguous(plain(tensor.into_dispatch()))
-}
-
-/// The same for each latent variable, in nats, [B, H, W, Z]. Not made for training.
+/// [`gaussian_kl`] of each latent variable, in nats, [B, H, W, Z]. Not made for training.
 pub fn gaussian_kl_per_element(posterior: Tensor<4>, prior: Tensor<4>) -> Tensor<4> {
     if !is_plain(&prior) || !is_plain(&posterior) {
         return composed::gaussian_kl_per_element(posterior, prior);
@@ -214,6 +204,7 @@ impl CpuOperation<1> for Divergence {
     type Saved = ();
 
     const KEEPS_INPUTS: bool = false;
+    const WORKS: bool = false;
 
     fn name(&self) -> String {
         "kl of a draw".to_owned()

@@ -1,7 +1,7 @@
 //! The operations the model is made of, on channels-last tensors [B, H, W, C].
 //!
-//! On the CPU each is one call into `vdvae-kernels`, with a hand-written backward pass; on every other
-//! device it is a composition of Burn's operations. The compositions (`composed`) are also the oracle
+//! On the CPU each is one call into `vdvae-kernels`, those of training with a hand-written backward pass; on
+//! every other device it is a composition of Burn's operations. The compositions (`composed`) are also the oracle
 //! of the tests.
 
 use burn::tensor::Device;

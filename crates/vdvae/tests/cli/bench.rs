@@ -105,16 +105,19 @@ fn a_profile_tells_where_all_the_time_goes() {
                 "conv 3x3",
                 "pool backward",
                 "upsample",
-                "draw",
-                "kl backward",
+                "draw with kl",
+                "draw with kl backward",
                 "dmol",
                 "adamw",
                 "sum of squares",
                 "noise",
             ][..],
         ),
-        ("eval", &["bottleneck 4x4", "kl", "dmol"]),
-        ("sample --pixels", &["bottleneck 4x4", "dmol sample"]),
+        ("eval", &["bottleneck 4x4", "prior and draw 4x4", "dmol"]),
+        (
+            "sample --pixels",
+            &["bottleneck 4x4", "prior and draw 4x4", "dmol sample"],
+        ),
     ] {
         let report = lab
             .run(&format!("{BENCH} --what {what} --profile --json"))

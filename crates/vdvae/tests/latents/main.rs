@@ -20,6 +20,11 @@ const DEPTH: usize = 4;
 
 /// No weight is zero, so that priors differ from a standard normal and from each other.
 fn model() -> TrainedModel {
+    model_with("")
+}
+
+/// The same with more lines for `[model]`.
+fn model_with(more: &str) -> TrainedModel {
     let text = r#"
         [model]
         image_size = 8
@@ -33,7 +38,8 @@ fn model() -> TrainedModel {
         shift = -127.5
         scale = 0.0157
     "#;
-    let config = Config::from_toml(text, "the tiny model").unwrap();
+    let text = text.replace("[model]", &format!("[model]\n{more}"));
+    let config = Config::from_toml(&text, "the tiny model").unwrap();
     let mut model = TrainedModel::untrained(config, Device::flex()).unwrap();
     let mut seed = 1_u32;
     let mut weight = || {
@@ -117,7 +123,13 @@ fn encoded_and_decoded_are_the_same_output_parameters_to_the_bit() {
 /// Where nobody looks at a layer, its prior and draw are one operation: the same bits.
 #[test]
 fn watched_or_not_the_loop_computes_the_same() {
-    let (model, images) = (model(), images(3));
+    for more in ["", "topdown_residual = false"] {
+        watched_or_not(&model_with(more));
+    }
+}
+
+fn watched_or_not(model: &TrainedModel) {
+    let images = images(3);
     let prior = Latents::prior(&[1.0, 0.7], Noise::Keyed(keys(3, Purpose::Sample)));
     let watched = model.model.decode(3, None, Recorder::new(&prior));
     assert_eq!(

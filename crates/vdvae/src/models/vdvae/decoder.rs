@@ -237,7 +237,9 @@ impl TopDownBlock {
             .map(|activation| self.enc.forward_with(x.clone(), activation.clone())); // [B, R, R, 2Z]
         let noise = self.noise(layer, &x, posterior.is_some(), latents);
         let (x, kl) = match noise {
-            Some(noise) if self.shape.residual && ops::draws_in_one(&x) => {
+            Some(noise)
+                if self.shape.residual && ops::draws_in_one(&x, posterior.as_ref(), &noise) =>
+            {
                 self.prior.add_drawn(x, posterior, noise, &self.z_proj)
             }
             noise => self.add_latents(layer, x, posterior, noise, latents),

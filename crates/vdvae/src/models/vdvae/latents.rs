@@ -42,7 +42,7 @@ pub trait LatentSource: Send {
     /// The noise, times the temperature, that the latents of layer `layer` are drawn with: from the
     /// posterior where it [is needed](Self::needs_posterior), else from the prior. `None` where they come
     /// from elsewhere, or the source wants to see the layer. The loop may ask this in place of
-    /// [`latent`](Self::latent), which then gives the same latents. The shape is [B, R, R, Z].
+    /// [`latent`](Self::latent), which then gives the same latents (with gradients, but for rounding). The shape is [B, R, R, Z].
     fn noise(&mut self, _layer: usize, _shape: [usize; 4], _device: &Device) -> Option<Tensor<4>> {
         None
     }
