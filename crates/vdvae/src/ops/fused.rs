@@ -263,8 +263,7 @@ impl<const N: usize, O: CpuOperation<N>> Backward<Flex, N> for OperationBackward
             let result = result.or_else(|| passed_on[i].then(|| gradient.clone()));
             let result = match (result, earlier[i].take()) {
                 (Some(result), Some(earlier)) => Some(added(result, &earlier)),
-                (Some(result), None) | (None, Some(result)) => Some(result),
-                (None, None) => None,
+                (result, earlier) => result.or(earlier),
             };
             match sum {
                 Some(sum) => sum.put(result, &shape, |token| {

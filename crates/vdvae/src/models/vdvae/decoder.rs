@@ -258,6 +258,7 @@ impl TopDownBlock {
         latents: &mut impl LatentSource,
     ) -> Option<Tensor<4>> {
         if latents.needs_posterior(layer) != from_posterior {
+            // No image was encoded: the source has to say what that means.
             return None;
         }
         let [batch, height, width, _] = x.dims();
