@@ -293,8 +293,8 @@ fn latents() {
     // Alone, drawing and the divergence are made for where no gradients are wanted.
     let plain = [&posterior, &prior].map(|tensor| tensor.clone().inner());
     let [q, p] = plain;
-    let found = ops::draw(p.clone(), 0.7, eps.clone());
-    let expected = composed::draw(p.clone(), 0.7, eps.clone());
+    let found = ops::draw(p.clone(), eps.clone());
+    let expected = composed::draw(p.clone(), eps.clone());
     assert_close("draw", &host(found), &host(expected));
     let found = ops::gaussian_kl(q.clone(), p.clone());
     assert_close("kl", &host(found), &host(composed::gaussian_kl(q, p)));
@@ -312,7 +312,7 @@ fn latents() {
                 loss(z, kl)
             },
             |[q, p]| {
-                let z = composed::draw(q.clone(), 1.0, constant(&p));
+                let z = composed::draw(q.clone(), constant(&p));
                 loss(z, composed::gaussian_kl(q, p))
             },
         );
@@ -321,7 +321,7 @@ fn latents() {
     let [q, p] = [&posterior, &prior].map(|tensor| tensor.clone().detach().require_grad());
     let (z, _) = ops::draw_with_kl(q.clone(), p.clone(), eps.clone());
     let gradients = (z.clone() * z).sum().backward();
-    let z = composed::draw(q.clone(), 1.0, eps.clone().autodiff());
+    let z = composed::draw(q.clone(), eps.clone().autodiff());
     let expected = (z.clone() * z).sum().backward();
     assert_close(
         "draw without kl",
@@ -474,7 +474,7 @@ fn the_log_ratio_of_draws_is_the_kl_divergence_on_average() {
         items: (0..batch as u64).collect(),
     };
     let eps = keys.normal(0, 1, 3, &Device::flex());
-    let z = ops::draw(posterior.clone(), 1.0, eps);
+    let z = ops::draw(posterior.clone(), eps);
     let mean = |values: Vec<f32>| values.iter().sum::<f32>() / values.len() as f32;
     let ratio = mean(host(ops::gaussian_log_ratio(
         posterior.clone(),
@@ -523,7 +523,7 @@ fn gradients_of_a_tensor_that_many_read_are_added_once_each() {
     let composed = Operations {
         conv: composed::conv,
         draw_with_kl: |q, p, eps| {
-            let z = composed::draw(q.clone(), 1.0, eps);
+            let z = composed::draw(q.clone(), eps);
             (z, composed::gaussian_kl(q, p))
         },
         add_latents: composed::add_latents,

@@ -12,17 +12,12 @@ use super::fused::{CpuOperation, apply, host, host_slice, is_cpu, is_plain, tens
 use super::profile::{Work, timed};
 use super::sum::whole;
 
-/// z = mean + temperature * exp(log sigma) * eps, where the first Z channels of `gaussian`
-/// [B, H, W, >= 2Z] are the mean, the next Z log sigma; `eps` [B, H, W, Z] is a constant.
-pub fn draw(gaussian: Tensor<4>, temperature: f32, eps: Tensor<4>) -> Tensor<4> {
+/// z = mean + exp(log sigma) * eps, where the first Z channels of `gaussian` [B, H, W, >= 2Z] are the
+/// mean, the next Z log sigma; `eps` [B, H, W, Z] is a constant.
+pub fn draw(gaussian: Tensor<4>, eps: Tensor<4>) -> Tensor<4> {
     if !is_plain(&gaussian) || !is_plain(&eps) {
-        return composed::draw(gaussian, temperature, eps);
+        return composed::draw(gaussian, eps);
     }
-    let eps = if temperature == 1.0 {
-        eps
-    } else {
-        eps * temperature
-    };
     let shape = eps.dims();
     let (gaussian, eps) = (host(gaussian), host(eps));
     let mut z = vec![0.0; host_slice(&eps).len()];
@@ -51,14 +46,14 @@ pub fn gaussian_kl(posterior: Tensor<4>, prior: Tensor<4>) -> Tensor<1> {
 }
 
 /// A draw from the posterior and its KL divergence from the prior in one pass, forward and backward:
-/// [`draw`] at temperature 1, [B, H, W, Z], and [`gaussian_kl`], `[B]`. `eps` is a constant: it gets no gradient.
+/// [`draw`], [B, H, W, Z], and [`gaussian_kl`], `[B]`. `eps` is a constant: it gets no gradient.
 pub fn draw_with_kl(
     posterior: Tensor<4>,
     prior: Tensor<4>,
     eps: Tensor<4>,
 ) -> (Tensor<4>, Tensor<1>) {
     if !is_cpu(&prior.device()) {
-        let z = composed::draw(posterior.clone(), 1.0, eps);
+        let z = composed::draw(posterior.clone(), eps);
         return (z, composed::gaussian_kl(posterior, prior));
     }
     let divergence = Divergence::default();
@@ -295,11 +290,11 @@ pub(super) mod composed {
     use crate::ops::composed::conv;
 
     /// [`super::draw`] of Burn's operations.
-    pub fn draw(gaussian: Tensor<4>, temperature: f32, eps: Tensor<4>) -> Tensor<4> {
+    pub fn draw(gaussian: Tensor<4>, eps: Tensor<4>) -> Tensor<4> {
         let zdim = eps.dims()[3];
         let mean = gaussian.clone().narrow(3, 0, zdim);
         let log_sigma = gaussian.narrow(3, zdim, zdim);
-        mean + log_sigma.exp() * eps * temperature
+        mean + log_sigma.exp() * eps
     }
 
     /// [`super::gaussian_kl`] of Burn's operations.

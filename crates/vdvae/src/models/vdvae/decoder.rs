@@ -281,7 +281,7 @@ impl TopDownBlock {
                 let (z, kl) = ops::draw_with_kl(posterior, prior.clone(), noise);
                 (z, Some(kl))
             }
-            (Some(noise), None) => (ops::draw(prior.clone(), 1.0, noise), None),
+            (Some(noise), None) => (ops::draw(prior.clone(), noise), None),
             (None, posterior) => {
                 let z = latents.latent(StochasticLayer {
                     layer,

@@ -187,12 +187,12 @@ impl LatentSource for &Latents {
                 .clone()
         };
         let [batch, height, width, _] = prior.dims();
-        let noise = || self.standard_normal(layer, [batch, height, width, zdim], &prior.device());
-        match self.source(layer) {
-            Source::Posterior => ops::draw(posterior(), 1.0, noise()),
-            Source::PosteriorMean => posterior().narrow(3, 0, zdim),
-            Source::Prior { temperature } => ops::draw(prior.clone(), *temperature, noise()),
-            Source::Given(z) => z.clone(),
+        let noise = self.noise(layer, [batch, height, width, zdim], &prior.device());
+        match (self.source(layer), noise) {
+            (Source::Prior { .. }, Some(noise)) => ops::draw(prior.clone(), noise),
+            (Source::Posterior, Some(noise)) => ops::draw(posterior(), noise),
+            (Source::Given(z), _) => z.clone(),
+            (Source::PosteriorMean, _) | (_, None) => posterior().narrow(3, 0, zdim),
         }
     }
 
