@@ -15,7 +15,7 @@ use vdvae_data::{Source, Split};
 pub use bench::BenchArgs;
 pub use sweep::SweepArgs;
 
-use crate::config::Dtype;
+use crate::ops::Dtype;
 pub use exchange::{ExportArgs, ExportFormat, ImportArgs};
 pub use report::ReportArgs;
 

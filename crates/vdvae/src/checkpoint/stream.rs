@@ -8,7 +8,7 @@ use burn::tensor::Tensor;
 use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::{Dtype, View};
 
-use crate::parameters::{self, file_shape};
+use crate::parameters::TensorSpec;
 
 /// A tensor that becomes bytes only when they are asked for, so that no checkpoint is in memory whole.
 pub(super) struct LazyTensor<'a> {
@@ -20,13 +20,13 @@ pub(super) struct LazyTensor<'a> {
 }
 
 impl LazyTensor<'_> {
-    /// `tensor` is a parameter, or has the shape of one, of the given name.
-    pub fn new<const D: usize>(prefix: &str, name: &str, tensor: Tensor<D>) -> Self {
-        let parameter = name.to_owned();
+    /// The numbers of a model's tensor, or as many that belong to it, `[n]` in the order of memory.
+    pub fn new(prefix: &str, spec: &TensorSpec, numbers: Tensor<1>) -> Self {
+        let spec = spec.clone();
         Self {
-            name: format!("{prefix}{name}"),
-            shape: file_shape(name, &tensor.dims()),
-            values: Box::new(move || parameters::to_file_layout(&parameter, tensor.clone()).values),
+            name: format!("{prefix}{}", spec.name),
+            shape: spec.shape.clone(),
+            values: Box::new(move || spec.to_file(numbers.clone())),
         }
     }
 }
