@@ -13,8 +13,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::tensor::Metadata;
 use safetensors::{Dtype, SafeTensors, View};
 use sha2::{Digest, Sha256};
+use vdvae_formats::safetensors::{LazyTensor, write};
 
-use super::stream::{LazyTensor, write};
 use crate::config::{Config, ConfigError};
 use crate::files::write_atomically;
 use crate::ops::Moments;
@@ -152,12 +152,22 @@ pub fn load_state<M: Module>(
     Ok((state, progress))
 }
 
+/// `tensor`, which is a parameter, or has the shape of one, of the given name.
+fn lazy<const D: usize>(prefix: &str, name: &str, tensor: Tensor<D>) -> LazyTensor<'static> {
+    let parameter = name.to_owned();
+    LazyTensor {
+        name: format!("{prefix}{name}"),
+        shape: file_shape(name, &tensor.dims()),
+        values: Box::new(move || parameters::to_file_layout(&parameter, tensor.clone()).values),
+    }
+}
+
 /// The parameters of a model.
 fn weights<M: Module>(prefix: &'static str, model: &M) -> Vec<LazyTensor<'static>> {
     struct Collect<'a>(&'static str, &'a mut Vec<LazyTensor<'static>>);
     impl VisitParameter for Collect<'_> {
         fn visit<const D: usize>(&mut self, name: &str, tensor: Tensor<D>) {
-            self.1.push(LazyTensor::new(self.0, name, tensor.inner()));
+            self.1.push(lazy(self.0, name, tensor.inner()));
         }
     }
     let mut tensors = Vec::new();
@@ -178,7 +188,7 @@ fn moments<M: Module>(state: &TrainState<M>) -> Vec<LazyTensor<'static>> {
             } = moments.clone();
             for (prefix, values) in [(AVERAGE, average), (FIRST, first), (SECOND, second)] {
                 let values = values.reshape::<D, _>(tensor.dims());
-                self.1.push(LazyTensor::new(prefix, name, values));
+                self.1.push(lazy(prefix, name, values));
             }
         }
     }

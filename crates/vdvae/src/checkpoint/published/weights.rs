@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use vdvae_formats::torch::{TorchError, TorchFile, TorchTensor, entries, entry};
+
 use super::ImportError;
 use crate::architecture::Architecture;
-use crate::checkpoint::torch::{TorchError, TorchFile, TorchTensor, entries, entry};
 use crate::config::Preset;
 
 /// What `DistributedDataParallel` puts before every name.
