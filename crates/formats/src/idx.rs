@@ -11,7 +11,7 @@ use crate::{FormatError, gzip};
 const MAGIC: [u8; 4] = [0, 0, 8, 3];
 const HEADER: usize = 16;
 
-/// An unpacked file may have this many bytes: 4 GiB.
+/// So much of an unpacked file is read at most: 4 GiB.
 const LARGEST: u64 = 4 << 30;
 
 /// A file whose header is read.
@@ -67,26 +67,15 @@ impl IdxFile {
     /// it claims, or more than 4 GiB of them.
     pub fn pixels(self) -> Result<Vec<u8>, FormatError> {
         let [count, rows, columns] = self.shape;
-        let bytes = self.shape.iter().try_fold(1_u64, |product, &side| {
-            product
-                .checked_mul(side)
-                .filter(|&product| product <= LARGEST)
-        });
-        let place = self.path.display().to_string();
-        let Some(bytes) = bytes else {
-            let expected = format!("at most {LARGEST} bytes of pixels");
-            let found = format!("{count} images of {rows} x {columns}");
-            let remedy = "The header is damaged: download the file again";
-            return Err(FormatError::mismatch(
-                &place, "sizes", expected, found, remedy,
-            ));
-        };
+        // Three numbers of 32 bits each: this does not overflow.
+        let bytes: u128 = self.shape.iter().map(|&side| u128::from(side)).product();
         let mut pixels = Vec::new();
         self.reader
-            .take(bytes)
+            .take(LARGEST.min(bytes.try_into().unwrap_or(u64::MAX)))
             .read_to_end(&mut pixels)
             .map_err(FormatError::io("read", &self.path))?;
-        if pixels.len() as u64 != bytes {
+        if pixels.len() as u128 != bytes {
+            let place = self.path.display().to_string();
             let expected = format!("{count} images of {rows} x {columns}, {bytes} bytes");
             let remedy = "The file is truncated: download it again";
             return Err(FormatError::mismatch(
