@@ -1,20 +1,17 @@
-//! Images as rows of one array in memory or in a file: `npy:FILE`, and what is stored like it.
+//! Images as rows of one array, in memory or in a file.
 
 use std::fs::File;
 use std::ops::{Deref, Range};
 use std::path::Path;
-use std::sync::Arc;
 
 use memmap2::Mmap;
+use vdvae_formats::npy::Header;
 
 use crate::channels;
-use crate::dataset::{Dataset, ImageShape, Subset};
+use crate::dataset::{Dataset, ImageShape};
 use crate::error::DataError;
-use crate::npy::Header;
-use crate::npz;
+use crate::layout::ImageLayout;
 use crate::rng::ItemRng;
-use crate::source::OpenOptions;
-use crate::split::{Split, held_out};
 
 /// Bytes in memory, or in a file that the system reads as they are needed.
 pub(crate) enum Bytes {
@@ -36,7 +33,7 @@ impl Deref for Bytes {
 /// Maps a file into memory.
 ///
 /// # Errors
-/// [`DataError::Io`] if the file cannot be opened or mapped.
+/// [`DataError::Format`] if the file cannot be opened or mapped.
 #[allow(unsafe_code)]
 pub(crate) fn map_file(path: &Path) -> Result<Mmap, DataError> {
     let file = File::open(path).map_err(DataError::io("open", path))?;
@@ -102,25 +99,6 @@ impl Dataset for ArrayImages {
     }
 }
 
-/// Opens `npy:FILE`, a .npy or .npz file.
-pub(crate) fn open(
-    path: &Path,
-    split: Split,
-    options: &OpenOptions,
-) -> Result<Arc<dyn Dataset>, DataError> {
-    let is_npz = path
-        .extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("npz"));
-    let inner: Arc<dyn Dataset> = Arc::new(if is_npz {
-        npz::open(path, options.image)?
-    } else {
-        open_npy(path, options.image)?
-    });
-    let place = path.display().to_string();
-    let indices = held_out(split, inner.len(), options.seed, &place, "images")?;
-    Ok(Arc::new(Subset { inner, indices }))
-}
-
 /// Opens a .npy file of images as large as `image`.
 pub(crate) fn open_npy(path: &Path, image: ImageShape) -> Result<ArrayImages, DataError> {
     let map = map_file(path)?;
@@ -136,7 +114,7 @@ pub(crate) fn from_npy(
     place: String,
 ) -> Result<ArrayImages, DataError> {
     let header = Header::parse(&bytes[npy.clone()], &place)?;
-    let layout = header.image_layout(image, &place)?;
+    let layout = ImageLayout::of(&header, image, &place)?;
     let start = npy.start + header.data_start;
     let available = npy.end - start;
     if available < layout.bytes {

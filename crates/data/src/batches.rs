@@ -197,7 +197,7 @@ impl Batches {
     ///
     /// # Errors
     /// [`DataError::Argument`] if the batch size or the number of threads is 0 or the data set is
-    /// empty, [`DataError::Io`] if the system refuses a thread.
+    /// empty, [`DataError::Format`] if the system refuses a thread.
     pub fn training(
         dataset: Arc<dyn Dataset>,
         batch_size: usize,

@@ -6,12 +6,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use vdvae_formats::pickle::{Pickle, numpy};
+use vdvae_formats::{FormatError, gzip};
+
 use crate::array::{ArrayImages, Bytes};
 use crate::dataset::{Dataset, Subset};
 use crate::error::DataError;
-use crate::gzip;
-use crate::pickle::{Pickle, numpy};
-use crate::source::OpenOptions;
+use crate::options::OpenOptions;
 use crate::split::{Split, legacy_permutation};
 
 const SIDE: usize = 32;
@@ -232,7 +233,7 @@ fn read_limited(reader: impl Read, path: &Path) -> Result<Vec<u8>, DataError> {
 
 /// Adds the images of a pickled batch to `pixels`.
 fn read_python(bytes: &[u8], place: &str, pixels: &mut Vec<u8>) -> Result<(), DataError> {
-    let in_pickle = |source| DataError::Pickle {
+    let in_pickle = |source| FormatError::Pickle {
         place: place.to_owned(),
         source,
     };

@@ -7,12 +7,12 @@ use rayon::prelude::*;
 
 use crate::dataset::{Dataset, ImageShape};
 use crate::error::DataError;
-use crate::folder::split_files;
 use crate::image_file::{ImageFile, Raster, Reason};
 use crate::image_store::{Budget, ImageStore, Prepare};
+use crate::listing::split_files;
+use crate::options::OpenOptions;
 use crate::photos;
 use crate::rng::ItemRng;
-use crate::source::OpenOptions;
 use crate::split::Split;
 
 /// Crops of photographs.

@@ -1,8 +1,8 @@
 //! What can be wrong with a data set, said so that a person can put it right.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::pickle::PickleError;
+use vdvae_formats::FormatError;
 
 /// Everything that opening or reading images can fail with.
 ///
@@ -47,32 +47,6 @@ pub enum DataError {
         expected: &'static str,
         /// What was given.
         found: String,
-    },
-
-    /// The file system said no.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// "read", "open", ...
-        action: &'static str,
-        /// The file or folder.
-        path: PathBuf,
-        /// What the file system said.
-        source: std::io::Error,
-    },
-
-    /// A field of a file is not what it has to be.
-    #[error("{place}: {field}: expected {expected}, found {found}. {remedy}")]
-    Mismatch {
-        /// The file.
-        place: String,
-        /// The field in it.
-        field: &'static str,
-        /// What would be right.
-        expected: String,
-        /// What is there.
-        found: String,
-        /// What to do.
-        remedy: String,
     },
 
     /// One image of a data set cannot be used.
@@ -125,14 +99,9 @@ pub enum DataError {
         found: usize,
     },
 
-    /// A pickle that is damaged or holds more than plain data.
-    #[error("{place}: {source}")]
-    Pickle {
-        /// The file.
-        place: String,
-        /// What is wrong with it.
-        source: PickleError,
-    },
+    /// A file cannot be read, or is not what it has to be.
+    #[error(transparent)]
+    Format(#[from] FormatError),
 }
 
 fn others(more: usize) -> String {
@@ -143,19 +112,15 @@ fn others(more: usize) -> String {
 }
 
 impl DataError {
-    /// An [`DataError::Io`] for use with `map_err`.
+    /// The file system said no; for use with `map_err`.
     pub(crate) fn io<'a>(
         action: &'static str,
         path: &'a Path,
     ) -> impl FnOnce(std::io::Error) -> Self + 'a {
-        move |source| Self::Io {
-            action,
-            path: path.to_owned(),
-            source,
-        }
+        move |source| FormatError::io(action, path)(source).into()
     }
 
-    /// A [`DataError::Mismatch`] at `place`.
+    /// A field of the file at `place` is not what it has to be.
     pub(crate) fn mismatch(
         place: &str,
         field: &'static str,
@@ -163,12 +128,6 @@ impl DataError {
         found: impl ToString,
         remedy: impl ToString,
     ) -> Self {
-        Self::Mismatch {
-            place: place.to_owned(),
-            field,
-            expected: expected.to_string(),
-            found: found.to_string(),
-            remedy: remedy.to_string(),
-        }
+        FormatError::mismatch(place, field, expected, found, remedy).into()
     }
 }

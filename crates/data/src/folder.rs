@@ -7,10 +7,10 @@ use crate::dataset::{Dataset, ImageShape};
 use crate::error::DataError;
 use crate::image_file::ImageFile;
 use crate::image_store::{Budget, ImageStore, Prepare};
-use crate::listing::{image_files, split_folders};
+use crate::listing::{split_files, split_folders};
+use crate::options::OpenOptions;
 use crate::rng::ItemRng;
-use crate::source::OpenOptions;
-use crate::split::{Split, held_out};
+use crate::split::Split;
 
 /// Image files, each delivered whole: its largest centred square at the size of the model.
 struct Folder {
@@ -94,36 +94,4 @@ fn prepare(
         )?,
         image: options.image,
     }))
-}
-
-/// The image files of `split`: by sub-folder where the folder is split already, else held out.
-///
-/// What is held out depends on the list of files and the seed alone, not on which images are bad.
-pub(crate) fn split_files(
-    folder: &Path,
-    split: Split,
-    seed: u64,
-    items: &'static str,
-) -> Result<Vec<ImageFile>, DataError> {
-    if let Some(folders) = split_folders(folder) {
-        return image_files(match split {
-            Split::Train => &folders.train,
-            Split::Valid => &folders.valid,
-            Split::Test => &folders.test,
-            Split::All => folder,
-        });
-    }
-    let files = image_files(folder)?;
-    let part = held_out(
-        split,
-        files.len(),
-        seed,
-        &folder.display().to_string(),
-        items,
-    )?;
-    let mut files: Vec<_> = files.into_iter().map(Some).collect();
-    Ok(part
-        .into_iter()
-        .filter_map(|index| files[index].take())
-        .collect())
 }

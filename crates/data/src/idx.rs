@@ -1,28 +1,19 @@
 //! MNIST and Fashion-MNIST: images in IDX files, `idx:DIR`.
-//!
-//! Format: two zero bytes, 8 (for bytes), 3 (dimensions), then the number of images, rows and
-//! columns as 4 bytes each, big endian, then the pixels.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use vdvae_formats::idx::IdxFile;
 
 use crate::channels;
 use crate::dataset::{Dataset, ImageShape, Joined, Subset};
 use crate::error::DataError;
-use crate::gzip;
+use crate::options::OpenOptions;
 use crate::rng::{ItemRng, hold_out_order};
-use crate::source::OpenOptions;
 use crate::split::Split;
 
 /// Images of the training file that are held out for validation.
 const VALID: usize = 5000;
-
-const MAGIC: [u8; 4] = [0, 0, 8, 3];
-const HEADER: usize = 16;
-
-/// An unpacked file may have this many bytes: 4 GiB.
-const LARGEST: u64 = 4 << 30;
 
 /// Grayscale images, with a border of zeros up to the size of the model.
 struct IdxImages {
@@ -121,52 +112,11 @@ fn find(folder: &Path, part: &str) -> Result<PathBuf, DataError> {
 
 fn read_images(path: &Path, image: ImageShape) -> Result<IdxImages, DataError> {
     let place = path.display().to_string();
-    let mut reader = gzip::open(path)?;
-    let mut header = Vec::new();
-    reader
-        .by_ref()
-        .take(HEADER as u64)
-        .read_to_end(&mut header)
-        .map_err(DataError::io("read", path))?;
-    if header.len() < HEADER || header[..4] != MAGIC {
-        let found = format!("{:02x?}", &header[..header.len().min(4)]);
-        let expected = "00 00 08 03 and three sizes";
-        return Err(DataError::mismatch(
-            &place,
-            "header",
-            expected,
-            found,
-            "This is no IDX file of images",
-        ));
-    }
-    let size = |field: usize| {
-        let bytes = &header[4 + 4 * field..8 + 4 * field];
-        bytes
-            .iter()
-            .fold(0, |size, &byte| (size << 8) | u64::from(byte))
-    };
-    let (count, rows, columns) = (size(0), size(1), size(2));
+    let file = IdxFile::open(path)?;
+    let [count, rows, columns] = file.shape;
     check_sizes(count, rows, columns, image, &place)?;
-    // At most 2^32 images of 32768^2 pixels: this does not overflow.
-    let expected = count * rows * columns;
-    let mut pixels = Vec::new();
-    reader
-        .take(expected.min(LARGEST))
-        .read_to_end(&mut pixels)
-        .map_err(DataError::io("read", path))?;
-    if pixels.len() as u64 != expected {
-        let expected = format!("{count} images of {rows} x {columns}, {expected} bytes");
-        let remedy = "The file is truncated: download it again";
-        return Err(DataError::mismatch(
-            &place,
-            "data",
-            expected,
-            pixels.len(),
-            remedy,
-        ));
-    }
     Ok(IdxImages {
-        pixels,
+        pixels: file.pixels()?,
         rows: rows as usize,
         columns: columns as usize,
         image,

@@ -1,4 +1,4 @@
-//! Which image files a folder holds.
+//! Which image files a folder holds, and which of them a split has.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::DataError;
 use crate::image_file::ImageFile;
+use crate::split::{Split, held_out};
 
 const EXTENSIONS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
 
@@ -29,11 +30,43 @@ pub(crate) fn split_folders(folder: &Path) -> Option<SplitFolders> {
     Some(SplitFolders { train, valid, test })
 }
 
+/// The image files of `split`: by sub-folder where the folder is split already, else held out.
+///
+/// What is held out depends on the list of files and the seed alone, not on which images are bad.
+pub(crate) fn split_files(
+    folder: &Path,
+    split: Split,
+    seed: u64,
+    items: &'static str,
+) -> Result<Vec<ImageFile>, DataError> {
+    if let Some(folders) = split_folders(folder) {
+        return image_files(match split {
+            Split::Train => &folders.train,
+            Split::Valid => &folders.valid,
+            Split::Test => &folders.test,
+            Split::All => folder,
+        });
+    }
+    let files = image_files(folder)?;
+    let part = held_out(
+        split,
+        files.len(),
+        seed,
+        &folder.display().to_string(),
+        items,
+    )?;
+    let mut files: Vec<_> = files.into_iter().map(Some).collect();
+    Ok(part
+        .into_iter()
+        .filter_map(|index| files[index].take())
+        .collect())
+}
+
 /// The files at [`image_paths`].
 ///
 /// # Errors
 /// As there.
-pub(crate) fn image_files(folder: &Path) -> Result<Vec<ImageFile>, DataError> {
+fn image_files(folder: &Path) -> Result<Vec<ImageFile>, DataError> {
     let paths = image_paths(folder)?;
     Ok(paths.into_iter().map(ImageFile::at).collect())
 }
@@ -42,7 +75,7 @@ pub(crate) fn image_files(folder: &Path) -> Result<Vec<ImageFile>, DataError> {
 /// Names that start with a dot are passed over.
 ///
 /// # Errors
-/// [`DataError::Io`] if a folder cannot be read, [`DataError::Empty`] if there are no images.
+/// [`DataError::Format`] if a folder cannot be read, [`DataError::Empty`] if there are no images.
 pub fn image_paths(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let mut paths = Vec::new();
     collect(folder, &mut HashSet::new(), &mut paths)?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::array::{ArrayImages, open_npy};
 use crate::dataset::{Dataset, ImageShape, Joined, Subset};
 use crate::error::DataError;
-use crate::source::OpenOptions;
+use crate::options::OpenOptions;
 use crate::split::{Split, legacy_permutation};
 
 /// Images that are held out of ImageNet's training file for validation.

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::dataset::{Dataset, ImageShape, RandomlyFlipped};
+use crate::dataset::{Dataset, RandomlyFlipped};
 use crate::error::DataError;
+use crate::options::OpenOptions;
 use crate::split::Split;
-use crate::{array, cifar10, crops, folder, idx, published};
+use crate::{array_file, cifar10, crops, folder, idx, published};
 
 /// A data source, written `photos` or `kind:path`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,36 +148,6 @@ fn edit_distance(from: &str, to: &str) -> usize {
     row[to.len()]
 }
 
-/// How to open a data source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OpenOptions {
-    /// Shape of the images that the model wants.
-    pub image: ImageShape,
-    /// Whether the training split is augmented: `photos` and `crops` are cropped at random. To
-    /// evaluate on the training split, say false; the other splits are never augmented.
-    pub augment: bool,
-    /// Whether an augmented training split is mirrored at random, too.
-    pub flip: bool,
-    /// Decides what is held out where a source has no splits of its own.
-    pub seed: u64,
-    /// Whether images that cannot be used are left out, instead of being an error. All images are
-    /// then decoded once when the data set is opened, so that its length is known.
-    pub skip_bad_images: bool,
-}
-
-impl OpenOptions {
-    /// Images of the given shape as they are: not augmented, seed 0, bad images are errors.
-    pub fn new(image: ImageShape) -> Self {
-        Self {
-            image,
-            augment: false,
-            flip: false,
-            seed: 0,
-            skip_bad_images: false,
-        }
-    }
-}
-
 /// Opens a split of a data source. What it returns has at least one item.
 ///
 /// # Errors
@@ -191,7 +162,7 @@ pub fn open(
         Source::Photos => crops::open_photos(split, options),
         Source::Crops(path) => crops::open(path, split, options),
         Source::Folder(path) => folder::open(path, split, options),
-        Source::Npy(path) => array::open(path, split, options),
+        Source::Npy(path) => array_file::open(path, split, options),
         Source::Cifar10(path) => cifar10::open(path, split, options),
         Source::Imagenet32(path) => published::open_imagenet(path, 32, split, options),
         Source::Imagenet64(path) => published::open_imagenet(path, 64, split, options),

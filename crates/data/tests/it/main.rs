@@ -8,5 +8,4 @@ mod crops;
 mod files;
 mod folders;
 mod idx;
-mod pickles;
 mod statistics;

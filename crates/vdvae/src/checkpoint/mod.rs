@@ -2,7 +2,5 @@
 
 mod native;
 pub mod published;
-mod stream;
-pub mod torch;
 
 pub use native::{CheckpointError, Progress, load_average, load_state, save_average, save_state};

@@ -13,8 +13,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::tensor::Metadata;
 use safetensors::{Dtype, SafeTensors, View};
 use sha2::{Digest, Sha256};
+use vdvae_formats::safetensors::{LazyTensor, write};
 
-use super::stream::{LazyTensor, write};
 use crate::config::{Config, ConfigError};
 use crate::files::write_atomically;
 use crate::models::Model;
@@ -157,11 +157,21 @@ pub fn load_state(
     Ok((state, progress))
 }
 
+/// The numbers of a model's tensor, or as many that belong to it, `[n]` in the order of memory.
+fn lazy(prefix: &str, spec: &TensorSpec, numbers: Tensor<1>) -> LazyTensor<'static> {
+    let spec = spec.clone();
+    LazyTensor {
+        name: format!("{prefix}{}", spec.name),
+        shape: spec.shape.clone(),
+        values: Box::new(move || spec.to_file(numbers.clone())),
+    }
+}
+
 /// The tensors of a model.
 fn tensors(prefix: &str, model: &dyn Model, specs: &Specs) -> Vec<LazyTensor<'static>> {
     let mut tensors = Vec::new();
     model.visit(&mut |name, tensor| {
-        tensors.push(LazyTensor::new(prefix, specs.of(name), tensor.flat()));
+        tensors.push(lazy(prefix, specs.of(name), tensor.flat()));
     });
     tensors
 }
@@ -172,7 +182,7 @@ fn moments(state: &TrainState) -> Vec<LazyTensor<'static>> {
     let mut tensors = Vec::new();
     state.model.visit(&mut |name, tensor| {
         let spec = state.specs.of(name);
-        let mut add = |prefix, values| tensors.push(LazyTensor::new(prefix, spec, values));
+        let mut add = |prefix, values| tensors.push(lazy(prefix, spec, values));
         match state.moments.get(name) {
             Some(moments) => {
                 add(AVERAGE, moments.average.clone());

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use vdvae_data::npy_header;
+use vdvae_formats::npy;
 
 use super::{
     anything, batch_size, check_temperatures, load, make_folder, make_parent, print_json,
@@ -185,7 +185,7 @@ impl Source<'_> {
 
     fn array(&mut self, out: &Path) -> Result<()> {
         let (size, channels) = self.shape();
-        let header = npy_header("|u1", &[self.arguments.n as usize, size, size, channels]);
+        let header = npy::header("|u1", &[self.arguments.n as usize, size, size, channels]);
         write_atomically(out, |writer| {
             writer.write_all(&header)?;
             self.for_each_batch(|_, images| Ok(writer.write_all(images)?))

@@ -8,7 +8,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use safetensors::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
-use vdvae_data::{FloatArray, FloatArrays};
+use vdvae_formats::npy::FloatArray;
+use vdvae_formats::npz::FloatArrays;
 
 use super::decode::Z;
 use crate::error::usage;

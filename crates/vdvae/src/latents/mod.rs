@@ -37,7 +37,7 @@ pub use error::LatentsError;
 pub use features::{Features, features};
 pub use file::{About, ArrayFile, load_z, save};
 pub use interpolate::{InterpolateOptions, interpolate, slerp};
-pub use vdvae_data::FloatArray;
+pub use vdvae_formats::npy::FloatArray;
 
 use burn::tensor::{Device, Tensor, TensorData};
 

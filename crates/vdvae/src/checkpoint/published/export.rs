@@ -5,13 +5,14 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use vdvae_formats::safetensors::{self, LazyTensor};
+use vdvae_formats::torch::{self, Object};
+
 use super::log::published_lines;
 use super::optimizer::MOMENTS;
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::Progress;
 use crate::checkpoint::native::{AVERAGE, CheckpointFile, FIRST, SECOND, WEIGHTS, floats};
-use crate::checkpoint::stream::{self, LazyTensor};
-use crate::checkpoint::torch::{self, Object};
 use crate::config::{ADAM_EPS, Config, learning_rate};
 use crate::files::write_atomically;
 use crate::parameters::TensorSpec;
@@ -92,7 +93,7 @@ pub fn export_safetensors(config: &Config, checkpoint: &Path, path: &Path) -> an
         ("config".to_owned(), config.to_toml()),
     ]);
     Ok(save_file(path, &|mut writer| {
-        stream::write(&mut writer, metadata.clone(), &tensors)
+        safetensors::write(&mut writer, metadata.clone(), &tensors)
     })?)
 }
 

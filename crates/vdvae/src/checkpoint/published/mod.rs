@@ -29,10 +29,10 @@ mod weights;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use vdvae_formats::safetensors::LazyTensor;
+use vdvae_formats::torch::TorchError;
 
 use super::native::{self, AVERAGE, FIRST, SECOND, WEIGHTS};
-use super::stream::LazyTensor;
-use super::torch::TorchError;
 use crate::checkpoint::Progress;
 use crate::config::Config;
 use crate::parameters::TensorSpec;

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use super::ImportError;
 use super::weights::summary;
-use crate::checkpoint::torch::{TorchError, TorchFile, TorchTensor, entries, entry};
+use vdvae_formats::pickle::Value;
+use vdvae_formats::torch::{TorchError, TorchFile, TorchTensor, entries, entry};
+
 use crate::parameters::TensorSpec;
-use vdvae_data::pickle::Value;
 
 /// The moments' names there, first and second.
 pub(super) const MOMENTS: [&str; 2] = ["exp_avg", "exp_avg_sq"];

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use vdvae_formats::torch::{TorchError, TorchFile, TorchTensor, entries, entry};
+
 use super::ImportError;
-use crate::checkpoint::torch::{TorchError, TorchFile, TorchTensor, entries, entry};
 use crate::config::preset::{self, Preset};
 use crate::models::registry;
 use crate::parameters::TensorSpec;

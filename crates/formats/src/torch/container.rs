@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
 
+use crate::pickle::{Pickle, Value};
 use rawzip::{CompressionMethod, ZipArchive};
-use vdvae_data::pickle::{Pickle, Value};
 
 use super::tensor::{Dtype, StorageName};
 use super::{GLOBALS, TorchError};
@@ -37,7 +37,7 @@ pub(super) fn find(path: &Path, bytes: &[u8]) -> Result<Parts, TorchError> {
 enum Fault {
     Damaged(String),
     NotTorch(String),
-    Pickle(vdvae_data::pickle::PickleError),
+    Pickle(crate::pickle::PickleError),
 }
 
 impl Fault {
@@ -57,8 +57,8 @@ impl From<rawzip::Error> for Fault {
     }
 }
 
-impl From<vdvae_data::pickle::PickleError> for Fault {
-    fn from(error: vdvae_data::pickle::PickleError) -> Self {
+impl From<crate::pickle::PickleError> for Fault {
+    fn from(error: crate::pickle::PickleError) -> Self {
         Self::Pickle(error)
     }
 }

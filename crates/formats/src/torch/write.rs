@@ -6,7 +6,7 @@ use rawzip::extra_fields::ExtraFieldId;
 use rawzip::{Header, ZipArchiveWriter};
 use safetensors::View;
 
-use crate::checkpoint::stream::LazyTensor;
+use crate::safetensors::LazyTensor;
 
 /// Storages begin at multiples of this many bytes, so that they can be mapped into memory.
 const ALIGNMENT: u64 = 64;
@@ -48,11 +48,7 @@ impl From<&str> for Object {
 ///
 /// # Errors
 /// What the writer returned.
-pub(in crate::checkpoint) fn write(
-    writer: impl Write,
-    object: &Object,
-    tensors: &[LazyTensor<'_>],
-) -> io::Result<()> {
+pub fn write(writer: impl Write, object: &Object, tensors: &[LazyTensor<'_>]) -> io::Result<()> {
     let mut archive = ZipArchiveWriter::new(writer);
     let mut pickle = vec![0x80, 2];
     append(&mut pickle, object, tensors);

@@ -1,12 +1,10 @@
-//! The header of a .npy file: what is in it, and whether that is images of bytes.
+//! .npy files: one array of NumPy with a header before it.
 //!
 //! Format: the magic bytes, the version, the header's length (2 bytes in version 1, 4 bytes in
 //! versions 2 and 3), then a Python dictionary such as
 //! `{'descr': '|u1', 'fortran_order': False, 'shape': (50000, 32, 32, 3), }`.
 
-use crate::dataset::ImageShape;
-use crate::error::DataError;
-use crate::float_arrays::FloatArray;
+use crate::FormatError;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
@@ -15,34 +13,25 @@ const LONGEST_HEADER: usize = 1 << 16;
 
 /// What a .npy file says of itself.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Header {
-    /// NumPy's name of the element type, such as `|u1`.
-    descr: String,
-    fortran_order: bool,
-    shape: Vec<u64>,
+pub struct Header {
+    /// NumPy's name of the element type, such as `|u1`; of a structure, the list of its fields as text.
+    pub descr: String,
+    /// Whether the first axis changes fastest.
+    pub fortran_order: bool,
+    /// Length of each axis.
+    pub shape: Vec<u64>,
     /// Where in the file the array begins.
     pub data_start: usize,
-}
-
-/// An array as images.
-#[derive(Debug, PartialEq)]
-pub(crate) struct ImageLayout {
-    /// At least one.
-    pub images: usize,
-    /// 1 or 3.
-    pub channels: usize,
-    /// Of all images together.
-    pub bytes: usize,
 }
 
 impl Header {
     /// Reads the header at the start of `file`.
     ///
     /// # Errors
-    /// [`DataError::Mismatch`] at `place` if it is not the start of a .npy file.
-    pub fn parse(file: &[u8], place: &str) -> Result<Self, DataError> {
+    /// [`FormatError::Mismatch`] at `place` if it is not the start of a .npy file.
+    pub fn parse(file: &[u8], place: &str) -> Result<Self, FormatError> {
         let wrong = |field, expected: &str, found: String| {
-            DataError::mismatch(
+            FormatError::mismatch(
                 place,
                 field,
                 expected,
@@ -92,61 +81,13 @@ impl Header {
         })
     }
 
-    /// The array as images of the size of `image`.
-    ///
-    /// # Errors
-    /// [`DataError::Mismatch`] at `place` if the array is not N x S x S x C or N x S x S bytes in C
-    /// order, [`DataError::Empty`] if N is zero.
-    pub fn image_layout(&self, image: ImageShape, place: &str) -> Result<ImageLayout, DataError> {
-        self.check_elements(place)?;
-        let channels = self.channels(place)?;
-        let (images, height, width) = (self.shape[0], self.shape[1], self.shape[2]);
-        if [height, width] != [image.size as u64; 2] {
-            let expected = format!("images of {0} x {0} pixels", image.size);
-            let found = format!("{height} x {width} (shape {})", self.shape_text());
-            let remedy = if height == width {
-                format!("Set model.image_size = {height}, or resize the images")
-            } else {
-                "Crop the images to squares".to_owned()
-            };
-            return Err(DataError::mismatch(place, "shape", expected, found, remedy));
-        }
-        if images == 0 {
-            return Err(DataError::Empty {
-                place: place.to_owned(),
-                expected: "images".to_owned(),
-                remedy: format!("The array's shape is {}", self.shape_text()),
-            });
-        }
-        let one_image = image.size * image.size * channels;
-        let bytes = usize::try_from(images)
-            .ok()
-            .and_then(|images| images.checked_mul(one_image));
-        let Some(bytes) = bytes else {
-            let expected = "an array that can exist";
-            let remedy = "The header is damaged: write the file again";
-            return Err(DataError::mismatch(
-                place,
-                "shape",
-                expected,
-                self.shape_text(),
-                remedy,
-            ));
-        };
-        Ok(ImageLayout {
-            images: bytes / one_image,
-            channels,
-            bytes,
-        })
-    }
-
     /// The array in `file`, whose header this is, of floats of 32 or 64 bits in C order.
     ///
     /// # Errors
-    /// [`DataError::Mismatch`] at `place` if it is another array, or not whole.
-    pub fn floats(&self, file: &[u8], place: &str) -> Result<FloatArray, DataError> {
+    /// [`FormatError::Mismatch`] at `place` if it is another array, or not whole.
+    pub fn floats(&self, file: &[u8], place: &str) -> Result<FloatArray, FormatError> {
         let wrong = |field, expected: &str, found: String, remedy: &str| {
-            DataError::mismatch(place, field, expected, found, remedy)
+            FormatError::mismatch(place, field, expected, found, remedy)
         };
         let data = &file[self.data_start..];
         let double = match self.descr.as_str() {
@@ -193,51 +134,48 @@ impl Header {
         let sides: Vec<String> = self.shape.iter().map(u64::to_string).collect();
         format!("({})", sides.join(", "))
     }
+}
 
-    fn check_elements(&self, place: &str) -> Result<(), DataError> {
-        if !matches!(
-            self.descr.as_str(),
-            "|u1" | "<u1" | ">u1" | "=u1" | "u1" | "B"
-        ) {
-            let remedy = "Bring the values to 0..255 and save array.astype(numpy.uint8)";
-            let found = format!("'{}'", self.descr);
-            return Err(DataError::mismatch(
-                place,
-                "dtype",
-                "uint8 ('|u1')",
-                found,
-                remedy,
-            ));
-        }
-        if self.fortran_order {
-            let remedy = "Save numpy.ascontiguousarray(array)";
-            return Err(DataError::mismatch(
-                place,
-                "fortran_order",
-                "False",
-                "True",
-                remedy,
-            ));
-        }
-        Ok(())
-    }
+/// Numbers in row-major order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FloatArray {
+    /// Lengths of the axes.
+    pub shape: Vec<usize>,
+    /// As many as the product of the shape.
+    pub values: Vec<f32>,
+}
 
-    fn channels(&self, place: &str) -> Result<usize, DataError> {
-        let remedy = match self.shape[..] {
-            [_, _, _] => return Ok(1),
-            [_, _, _, channels @ (1 | 3)] => return Ok(channels as usize),
-            [_, 1 | 3, _, _] => "Channels come last: save array.transpose(0, 2, 3, 1)",
-            _ => "Bring the array to one of these shapes",
-        };
-        let expected = "N x S x S x 3, N x S x S x 1 or N x S x S";
-        Err(DataError::mismatch(
-            place,
-            "shape",
-            expected,
-            self.shape_text(),
-            remedy,
-        ))
+impl FloatArray {
+    /// Adds the rows (the first axis) of `other`, whose other axes are the same.
+    pub fn append(&mut self, other: Self) {
+        if self.shape.is_empty() {
+            *self = other;
+            return;
+        }
+        debug_assert_eq!(self.shape[1..], other.shape[1..]);
+        self.shape[0] += other.shape[0];
+        self.values.extend(other.values);
     }
+}
+
+/// The header of a .npy file (format 1.0) of numbers in C order; `descr` is NumPy's name of their type.
+pub fn header(descr: &str, shape: &[usize]) -> Vec<u8> {
+    let shape: String = shape.iter().map(|side| format!("{side}, ")).collect();
+    let shape = match shape.trim_end() {
+        // A tuple of one needs its comma, one of several reads better without.
+        one if one.matches(',').count() <= 1 => one,
+        several => several.trim_end_matches(','),
+    };
+    let mut text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}");
+    // The data starts at a multiple of 64 bytes, after a line end.
+    let prefix = 10;
+    let padding = (64 - (prefix + text.len() + 1) % 64) % 64;
+    text.extend(std::iter::repeat_n(' ', padding));
+    text.push('\n');
+    let mut header = b"\x93NUMPY\x01\x00".to_vec();
+    header.extend((text.len() as u16).to_le_bytes());
+    header.extend(text.bytes());
+    header
 }
 
 /// The rest of a Python literal that is being read from the left.
@@ -331,18 +269,8 @@ mod tests {
         file
     }
 
-    fn header(dictionary: &str) -> Result<Header, DataError> {
+    fn header(dictionary: &str) -> Result<Header, FormatError> {
         Header::parse(&npy(1, dictionary), "a.npy")
-    }
-
-    fn layout(dictionary: &str) -> Result<ImageLayout, DataError> {
-        header(dictionary).unwrap().image_layout(
-            ImageShape {
-                size: 32,
-                channels: 3,
-            },
-            "a.npy",
-        )
     }
 
     fn array(shape: &str) -> String {
@@ -371,55 +299,7 @@ mod tests {
         ] {
             assert_eq!(header(text).unwrap().shape, [7, 32, 32], "{text}");
         }
-        assert_eq!(header(&array("()")).unwrap().shape, []);
-    }
-
-    #[test]
-    fn arrays_of_images_are_laid_out() {
-        let rgb = ImageLayout {
-            images: 7,
-            channels: 3,
-            bytes: 7 * 3072,
-        };
-        assert_eq!(layout(&array("(7, 32, 32, 3)")).unwrap(), rgb);
-        let gray = ImageLayout {
-            images: 7,
-            channels: 1,
-            bytes: 7 * 1024,
-        };
-        assert_eq!(layout(&array("(7, 32, 32, 1)")).unwrap(), gray);
-        assert_eq!(layout(&array("(7, 32, 32)")).unwrap(), gray);
-    }
-
-    #[test]
-    fn what_is_not_images_is_refused_with_the_reason() {
-        let float = "{'descr': '<f4', 'fortran_order': False, 'shape': (7, 32, 32, 3)}";
-        let fields =
-            "{'descr': [('x', '|u1'), ('y', '|u1')], 'fortran_order': False, 'shape': (7,)}";
-        let fortran = "{'descr': '|u1', 'fortran_order': True, 'shape': (7, 32, 32, 3)}";
-        let enormous = array("(18446744073709551615, 32, 32, 3)");
-        for (text, expected) in [
-            (float, "dtype: expected uint8 ('|u1'), found '<f4'"),
-            (fields, "dtype: expected uint8"),
-            (fortran, "fortran_order: expected False, found True"),
-            (&array("(7, 3072)"), "found (7, 3072)"),
-            (&array("(7, 32, 32, 4)"), "found (7, 32, 32, 4)"),
-            (&array("(7, 3, 32, 32)"), "array.transpose(0, 2, 3, 1)"),
-            (
-                &array("(7, 64, 64, 3)"),
-                "expected images of 32 x 32 pixels, found 64 x 64",
-            ),
-            (&array("(7, 64, 64, 3)"), "model.image_size = 64"),
-            (&array("(7, 32, 48, 3)"), "Crop the images to squares"),
-            (&array("(0, 32, 32, 3)"), "expected images, found none"),
-            (&enormous, "an array that can exist"),
-        ] {
-            let error = layout(text).unwrap_err().to_string();
-            assert!(
-                error.starts_with("a.npy: ") && error.contains(expected),
-                "{error}"
-            );
-        }
+        assert!(header(&array("()")).unwrap().shape.is_empty());
     }
 
     #[test]

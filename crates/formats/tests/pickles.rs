@@ -1,11 +1,16 @@
 //! Pickles as plain data.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use vdvae_data::pickle::{Pickle, PickleError, numpy};
+use vdvae_formats::pickle::{Pickle, PickleError, numpy};
 
-use crate::files::fixture;
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(name)
+}
 
 fn parse(bytes: &[u8]) -> Result<Pickle<'_>, PickleError> {
     Pickle::parse(bytes, numpy::GLOBALS)

@@ -13,11 +13,10 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use vdvae_data::pickle::{Pickle, PickleError, Value};
+use crate::pickle::{Pickle, PickleError, Value};
 
 pub use tensor::{Dtype, TorchTensor};
-pub use write::Object;
-pub(super) use write::write;
+pub use write::{Object, write};
 
 /// All that the pickle of a checkpoint may name.
 pub const GLOBALS: &[(&str, &str)] = &[

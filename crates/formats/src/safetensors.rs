@@ -4,31 +4,17 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use burn::tensor::Tensor;
-use safetensors::tensor::{Metadata, TensorInfo};
-use safetensors::{Dtype, View};
-
-use crate::parameters::TensorSpec;
+use ::safetensors::tensor::{Metadata, TensorInfo};
+use ::safetensors::{Dtype, View};
 
 /// A tensor that becomes bytes only when they are asked for, so that no checkpoint is in memory whole.
-pub(super) struct LazyTensor<'a> {
+pub struct LazyTensor<'a> {
+    /// In the file.
     pub name: String,
     /// In the layout of files.
     pub shape: Vec<usize>,
     /// As many as the shape says, row-major.
     pub values: Box<dyn Fn() -> Vec<f32> + 'a>,
-}
-
-impl LazyTensor<'_> {
-    /// The numbers of a model's tensor, or as many that belong to it, `[n]` in the order of memory.
-    pub fn new(prefix: &str, spec: &TensorSpec, numbers: Tensor<1>) -> Self {
-        let spec = spec.clone();
-        Self {
-            name: format!("{prefix}{}", spec.name),
-            shape: spec.shape.clone(),
-            values: Box::new(move || spec.to_file(numbers.clone())),
-        }
-    }
 }
 
 impl View for &LazyTensor<'_> {
@@ -51,8 +37,11 @@ impl View for &LazyTensor<'_> {
     }
 }
 
-/// The format of safetensors: the header's length, the header, the tensors one after the other.
-pub(super) fn write(
+/// Writes a file: the header's length, the header, the tensors one after the other, in their order.
+///
+/// # Errors
+/// What the writer returned.
+pub fn write(
     writer: &mut impl Write,
     metadata: BTreeMap<String, String>,
     tensors: &[LazyTensor<'_>],

@@ -1,0 +1,33 @@
+//! How a data source is opened.
+
+use crate::dataset::ImageShape;
+
+/// How to open a data source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// Shape of the images that the model wants.
+    pub image: ImageShape,
+    /// Whether the training split is augmented: `photos` and `crops` are cropped at random. To
+    /// evaluate on the training split, say false; the other splits are never augmented.
+    pub augment: bool,
+    /// Whether an augmented training split is mirrored at random, too.
+    pub flip: bool,
+    /// Decides what is held out where a source has no splits of its own.
+    pub seed: u64,
+    /// Whether images that cannot be used are left out, instead of being an error. All images are
+    /// then decoded once when the data set is opened, so that its length is known.
+    pub skip_bad_images: bool,
+}
+
+impl OpenOptions {
+    /// Images of the given shape as they are: not augmented, seed 0, bad images are errors.
+    pub fn new(image: ImageShape) -> Self {
+        Self {
+            image,
+            augment: false,
+            flip: false,
+            seed: 0,
+            skip_bad_images: false,
+        }
+    }
+}
