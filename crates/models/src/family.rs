@@ -13,7 +13,8 @@ use crate::likelihood::Likelihood;
 use crate::ops::Compute;
 use crate::parameters::{Parameters, Role, TensorSpec};
 use crate::preprocess::{Normalisation, Prepared, Preprocess};
-use crate::random::Keys;
+use crate::random::Noise;
+use crate::verify::{Compared, Recording, Setting, VerifyError};
 
 /// A kind of model: what its configurations may say, and what comes with the program.
 pub trait Family: Debug + Sync {
@@ -293,6 +294,16 @@ pub trait Plan: Debug + Send + Sync {
     /// Everything that the model's outputs are a function of, beside its weights and the normalisation.
     fn identity(&self) -> Vec<u8>;
 
+    /// Compares a model of these weights with recorded numbers, see [`crate::verify`].
+    ///
+    /// # Errors
+    /// If the recording is not one of such a model.
+    fn verify(
+        &self,
+        recording: &Recording,
+        setting: &Setting,
+    ) -> Result<Vec<Compared>, VerifyError>;
+
     /// A model with fresh weights, a function of `seed`.
     fn build(&self, seed: u64, device: &Device) -> Box<dyn Model>;
 }
@@ -300,10 +311,10 @@ pub trait Plan: Debug + Send + Sync {
 /// Which latents of the posterior a cost is measured with. Models without latents do not look at it.
 #[derive(Clone, Debug)]
 pub enum PosteriorLatents {
-    /// Drawn, with noise that is a function of the keys.
-    Drawn(Keys),
+    /// Drawn, with this noise.
+    Drawn(Noise),
     /// Drawn, and weighed for the importance-weighted bound.
-    Weighed(Keys),
+    Weighed(Noise),
     /// The posterior's means.
     Mean,
 }
@@ -343,8 +354,8 @@ impl Cost {
 /// Where training stands, for what is annealed or drawn.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// Of the noise of this step's images.
-    pub keys: Keys,
+    /// Of this step's images.
+    pub noise: Noise,
     /// Steps made before this one.
     pub number: u64,
     /// Steps in all.
@@ -373,7 +384,7 @@ pub trait Model: Parameters + Debug + Send + Sync {
     /// What a training step minimises, where that is more than the cost; may change what is no weight, such
     /// as running statistics.
     fn loss(&mut self, batch: Prepared, step: &Step) -> Loss {
-        let cost = self.cost(batch, PosteriorLatents::Drawn(step.keys.clone()));
+        let cost = self.cost(batch, PosteriorLatents::Drawn(step.noise.clone()));
         Loss {
             total: cost.total().mean(),
             cost,

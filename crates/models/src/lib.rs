@@ -22,6 +22,7 @@ pub mod random;
 pub mod registry;
 pub mod state;
 pub mod step;
+pub mod verify;
 
 pub use family::{
     Cannot, Coding, Cost, Exactness, Family, ImageShape, LatentLayer, LatentShare, Loss, Model,

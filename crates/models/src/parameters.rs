@@ -295,12 +295,17 @@ impl<M: Module + Model + 'static> Parameters for M {
     }
 
     fn map(self: Box<Self>, each: &mut dyn FnMut(&str, Ranked) -> Ranked) -> Box<dyn Model> {
-        Box::new(Module::map(*self, &mut Mapper(Path::default(), each)))
+        Box::new(map_module(*self, each))
     }
 
     fn boxed_clone(&self) -> Box<dyn Model> {
         Box::new(self.clone())
     }
+}
+
+/// [`Parameters::map`] of a module whose type is known.
+pub fn map_module<M: Module>(module: M, each: &mut dyn FnMut(&str, Ranked) -> Ranked) -> M {
+    Module::map(module, &mut Mapper(Path::default(), each))
 }
 
 /// All tensors as files hold them.
@@ -342,10 +347,30 @@ pub fn fingerprint(model: &dyn Model, specs: &Specs) -> String {
 pub fn import<E>(
     model: Box<dyn Model>,
     specs: &Specs,
-    mut get: impl FnMut(&TensorSpec) -> Result<Vec<f32>, E>,
+    get: impl FnMut(&TensorSpec) -> Result<Vec<f32>, E>,
 ) -> Result<Box<dyn Model>, E> {
+    importing(specs, get, |each| model.map(each))
+}
+
+/// [`import`] into a module whose type is known.
+///
+/// # Errors
+/// As there.
+pub fn import_module<M: Module, E>(
+    module: M,
+    specs: &Specs,
+    get: impl FnMut(&TensorSpec) -> Result<Vec<f32>, E>,
+) -> Result<M, E> {
+    importing(specs, get, |each| map_module(module, each))
+}
+
+fn importing<T, E>(
+    specs: &Specs,
+    mut get: impl FnMut(&TensorSpec) -> Result<Vec<f32>, E>,
+    map: impl FnOnce(&mut dyn FnMut(&str, Ranked) -> Ranked) -> T,
+) -> Result<T, E> {
     let mut error = None;
-    let model = model.map(&mut |name, tensor| {
+    let model = map(&mut |name, tensor| {
         if error.is_some() {
             return tensor;
         }

@@ -92,6 +92,35 @@ impl Keys {
     }
 }
 
+/// The standard normal noise of a pass, for each layer.
+#[derive(Clone, Debug)]
+pub enum Noise {
+    /// A function of the images' keys and the layer alone.
+    Keyed(Keys),
+    /// One tensor [B, R, R, Z] per layer.
+    Given(Vec<Tensor<4>>),
+}
+
+impl Noise {
+    /// The noise of layer `layer`, [B, R, R, Z].
+    ///
+    /// # Panics
+    /// If it is given, and not for so many layers.
+    pub fn normal(
+        &self,
+        layer: usize,
+        [_, side, _, channels]: [usize; 4],
+        device: &Device,
+    ) -> Tensor<4> {
+        match self {
+            Self::Keyed(keys) => {
+                keys.normal(layer, side, channels, &device.clone().without_autodiff())
+            }
+            Self::Given(noise) => noise[layer].clone(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,7 +9,7 @@ use crate::likelihood::values;
 use crate::ops::{self, AdamW};
 use crate::parameters::{Ranked, Specs};
 use crate::preprocess::Prepared;
-use crate::random::Keys;
+use crate::random::Noise;
 use crate::state::TrainState;
 
 /// How a step updates the weights.
@@ -67,7 +67,7 @@ impl StepReport {
 pub fn train_step(
     state: TrainState,
     recipe: &Recipe,
-    micro_batches: impl ExactSizeIterator<Item = (Prepared, Keys)> + Send,
+    micro_batches: impl ExactSizeIterator<Item = (Prepared, Noise)> + Send,
 ) -> (TrainState, StepReport) {
     let device = state.moments.values().next();
     match device.map(|moments| moments.first.device()) {
@@ -79,16 +79,16 @@ pub fn train_step(
 fn step(
     mut state: TrainState,
     recipe: &Recipe,
-    micro_batches: impl ExactSizeIterator<Item = (Prepared, Keys)>,
+    micro_batches: impl ExactSizeIterator<Item = (Prepared, Noise)>,
 ) -> (TrainState, StepReport) {
     let share = 1.0 / micro_batches.len() as f64;
     let before = buffers(&*state.model, &state.specs);
     let mut gradient: Option<Vec<Tensor<1>>> = None;
     let (mut distortion, mut rate) = (0.0, 0.0);
     let mut terms: Vec<(&'static str, f64)> = Vec::new();
-    for (batch, keys) in micro_batches {
+    for (batch, noise) in micro_batches {
         let step = Step {
-            keys,
+            noise,
             number: state.step,
             of: recipe.steps,
         };

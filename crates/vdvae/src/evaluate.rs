@@ -10,7 +10,7 @@ use vdvae_data::{Batch, Batches, Dataset};
 use crate::likelihood::{units::bits, values};
 use crate::models::{Cost, Model, PosteriorLatents};
 use crate::preprocess::Preprocess;
-use crate::random::{Keys, Purpose};
+use crate::random::{Keys, Noise, Purpose};
 
 /// How to evaluate.
 #[derive(Clone, Copy, Debug)]
@@ -112,11 +112,11 @@ fn evaluate_batch(
         let latents = if options.mean_latents {
             PosteriorLatents::Mean
         } else {
-            let keys = keys(Purpose::Evaluation);
+            let noise = Noise::Keyed(keys(Purpose::Evaluation));
             if samples > 1 {
-                PosteriorLatents::Weighed(keys)
+                PosteriorLatents::Weighed(noise)
             } else {
-                PosteriorLatents::Drawn(keys)
+                PosteriorLatents::Drawn(noise)
             }
         };
         let cost = model.cost(prepared, latents);

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
 
+pub use crate::random::Noise;
 pub use observers::{LayerRecord, LogRatio, Recorder, StateAfter};
-pub use source::{LatentSource, Latents, Noise, Source, StochasticLayer};
+pub use source::{LatentSource, Latents, Source, StochasticLayer};
 
 use crate::likelihood::Likelihood;
 use crate::random::{Keys, Purpose};

@@ -4,7 +4,7 @@
 use burn::tensor::{Device, Tensor};
 
 use crate::ops;
-use crate::random::Keys;
+use crate::random::Noise;
 
 /// What a stochastic layer knows when its latents are wanted. Gaussians are means, then log sigmas.
 #[derive(Clone, Copy, Debug)]
@@ -67,15 +67,6 @@ impl<S: LatentSource + ?Sized> LatentSource for &mut S {
     fn see_state(&mut self, layer: usize, state: &Tensor<4>) {
         (**self).see_state(layer, state);
     }
-}
-
-/// Standard normal noise for each layer.
-#[derive(Clone, Debug)]
-pub enum Noise {
-    /// A function of the images' keys and the layer alone.
-    Keyed(Keys),
-    /// One tensor [B, R, R, Z] per layer.
-    Given(Vec<Tensor<4>>),
 }
 
 /// Where the latents of one layer come from.
@@ -146,21 +137,6 @@ impl Latents {
     fn source(&self, layer: usize) -> &Source {
         &self.sources[layer.min(self.sources.len() - 1)]
     }
-
-    /// Standard normal noise [B, R, R, Z].
-    fn standard_normal(
-        &self,
-        layer: usize,
-        [_, side, _, zdim]: [usize; 4],
-        device: &Device,
-    ) -> Tensor<4> {
-        match &self.noise {
-            Noise::Keyed(keys) => {
-                keys.normal(layer, side, zdim, &device.clone().without_autodiff())
-            }
-            Noise::Given(noise) => noise[layer].clone(),
-        }
-    }
 }
 
 impl LatentSource for &Latents {
@@ -197,7 +173,7 @@ impl LatentSource for &Latents {
     }
 
     fn noise(&mut self, layer: usize, shape: [usize; 4], device: &Device) -> Option<Tensor<4>> {
-        let noise = || self.standard_normal(layer, shape, device);
+        let noise = || self.noise.normal(layer, shape, device);
         match self.source(layer) {
             Source::Posterior | Source::Prior { temperature: 1.0 } => Some(noise()),
             Source::Prior { temperature } => Some(noise() * *temperature),

@@ -106,7 +106,7 @@ impl Bench<'_> {
                 let specs = Arc::new(Specs::new(self.plan.tensors()));
                 let mut state = Some(TrainState::new(self.model(&device), specs));
                 Box::new(move |step| {
-                    let batch = [(images.clone(), keys(Purpose::Training, step))];
+                    let batch = [(images.clone(), Noise::Keyed(keys(Purpose::Training, step)))];
                     let recipe = config.recipe(step);
                     state = state
                         .take()
@@ -116,7 +116,8 @@ impl Bench<'_> {
             Task::Eval => {
                 let (model, images) = (self.model(self.device), self.images(self.device));
                 Box::new(move |step| {
-                    let latents = PosteriorLatents::Drawn(keys(Purpose::Evaluation, step));
+                    let latents =
+                        PosteriorLatents::Drawn(Noise::Keyed(keys(Purpose::Evaluation, step)));
                     values(model.cost(images.clone(), latents).total());
                 })
             }

@@ -20,7 +20,7 @@ use crate::models::state::TrainState;
 use crate::models::step::{StepReport, train_step};
 use crate::models::{Model, Plan};
 use crate::preprocess::Preprocess;
-use crate::random::{Keys, Purpose};
+use crate::random::{Keys, Noise, Purpose};
 use crate::report::log::{self, Entry, LogWriter, ValidEntry};
 use crate::report::{IntervalStats, loss_curve_svg};
 use crate::run_dir::RunDir;
@@ -169,7 +169,7 @@ impl Training {
                 items: positions.clone().collect(),
             };
             let prepared = preprocess.apply(&batch.images, &keys(Purpose::Binarization), device);
-            (prepared, keys(Purpose::Training))
+            (prepared, Noise::Keyed(keys(Purpose::Training)))
         });
         let report;
         let recipe = config.recipe(step);

@@ -8,6 +8,7 @@ mod decoder;
 mod encoder;
 mod model;
 mod plan;
+mod verify;
 
 use toml::Table;
 

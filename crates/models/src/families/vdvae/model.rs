@@ -8,7 +8,7 @@ use super::block::Initializer;
 use super::decoder::Decoder;
 use super::encoder::Encoder;
 use crate::family::{Cannot, Cost, Model, PosteriorLatents};
-use crate::hierarchy::{Activations, Hierarchy, LatentSource, Latents, LogRatio, Noise, TopDown};
+use crate::hierarchy::{Activations, Hierarchy, LatentSource, Latents, LogRatio, TopDown};
 use crate::likelihood::Likelihood;
 use crate::ops::Compute;
 use crate::preprocess::Prepared;
@@ -32,12 +32,10 @@ impl Model for Vdvae {
     fn cost(&self, batch: Prepared, latents: PosteriorLatents) -> Cost {
         let Prepared { input, target } = batch;
         match latents {
-            PosteriorLatents::Drawn(keys) => {
-                self.elbo(input, target, &Latents::posterior(Noise::Keyed(keys)))
-            }
+            PosteriorLatents::Drawn(noise) => self.elbo(input, target, &Latents::posterior(noise)),
             PosteriorLatents::Mean => self.elbo(input, target, &Latents::posterior_mean()),
-            PosteriorLatents::Weighed(keys) => {
-                let latents = Latents::posterior(Noise::Keyed(keys));
+            PosteriorLatents::Weighed(noise) => {
+                let latents = Latents::posterior(noise);
                 let mut weighed = LogRatio::new(&latents);
                 let per_dimension = per_dimension(&target);
                 let elbo = self.elbo(input, target, &mut weighed);

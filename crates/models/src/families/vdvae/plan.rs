@@ -12,6 +12,7 @@ use crate::likelihood::{Likelihood, LikelihoodKind};
 use crate::ops::DmolShape;
 use crate::parameters::TensorSpec;
 use crate::preprocess::{Normalisation, Preprocess};
+use crate::verify::{Compared, Recording, Setting, VerifyError};
 
 /// A configuration that was found to describe a network, and its structure.
 #[derive(Clone, Debug)]
@@ -197,6 +198,14 @@ impl Plan for VdvaePlan {
         .into_bytes();
         identity.extend(bottleneck_multiple.to_bits().to_le_bytes());
         identity
+    }
+
+    fn verify(
+        &self,
+        recording: &Recording,
+        setting: &Setting,
+    ) -> Result<Vec<Compared>, VerifyError> {
+        super::verify::verify(self, recording, setting)
     }
 
     fn build(&self, seed: u64, device: &Device) -> Box<dyn Model> {
