@@ -20,6 +20,7 @@ mod sample;
 mod session;
 mod sweep;
 mod train;
+mod verify;
 
 use std::io::Write;
 use std::path::Path;
@@ -73,6 +74,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
+        Command::Verify(arguments) => return verify::run(&arguments),
     }?;
     Ok(ExitCode::SUCCESS)
 }

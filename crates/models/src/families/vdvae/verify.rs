@@ -195,11 +195,16 @@ impl Verification<'_> {
         let loss = model.elbo(input, target, &latents).total().mean();
         let mut squares = 0.0;
         for (name, gradient) in gradients(&model, self.plan, loss) {
-            self.check("gradient", GRADIENT, &format!("grad/{name}"), &gradient)?;
+            self.check(
+                "gradient of a weight",
+                GRADIENT,
+                &format!("grad/{name}"),
+                &gradient,
+            )?;
             squares += gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>();
         }
         let norm = squares.sqrt() as f32;
-        self.check("gradient's norm", GRADIENT, "grad_norm", &[norm])
+        self.check("norm of the gradient", GRADIENT, "grad_norm", &[norm])
     }
 
     fn steps(&mut self) -> Result<(), VerifyError> {
@@ -219,7 +224,7 @@ impl Verification<'_> {
             self.check("loss of a step", OUTPUT, &format!("{prefix}/elbo"), &loss)?;
             let norm = [report.gradient_norm as f32];
             let name = format!("{prefix}/grad_norm");
-            self.check("gradient's norm of a step", GRADIENT, &name, &norm)?;
+            self.check("norm in a step", GRADIENT, &name, &norm)?;
         }
         if state.step == 0 {
             return Ok(());
