@@ -2,7 +2,7 @@
 //! logistics, the optimizer. Throughput is in bytes read and written.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use vdvae_kernels::elementwise::dmol::{self, DmolShape};
+use vdvae_kernels::elementwise::dmol::{self, DmolShape, UPPER_EDGE};
 use vdvae_kernels::elementwise::latents::{draw, draw_with_kl, draw_with_kl_backward};
 use vdvae_kernels::elementwise::optimizer::{AdamW, AdamWTensor, adamw};
 
@@ -64,6 +64,7 @@ fn mixture_of_logistics(criterion: &mut Criterion) {
         mixtures: 10,
         colours: 3,
         bits: 8,
+        upper_edge: UPPER_EDGE,
     };
     let pixels = shape.batch * shape.pixels;
     let (logits, target) = (numbers(pixels * 100), numbers(pixels * 3));

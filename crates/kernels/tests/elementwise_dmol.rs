@@ -4,7 +4,7 @@
 mod common;
 
 use common::{bits, numbers, on_every_path, poisoned, with_threads};
-use vdvae_kernels::elementwise::dmol::{DmolShape, nll, nll_with_gradient, sample};
+use vdvae_kernels::elementwise::dmol::{DmolShape, UPPER_EDGE, nll, nll_with_gradient, sample};
 use vdvae_kernels::elementwise::naive;
 
 fn wide(numbers: &[f32]) -> Vec<f64> {
@@ -18,6 +18,7 @@ fn shape(batch: usize, pixels: usize, mixtures: usize, colours: usize, bits: u32
         mixtures,
         colours,
         bits,
+        upper_edge: UPPER_EDGE,
     }
 }
 

@@ -271,6 +271,14 @@ pub trait Plan: Debug + Send + Sync {
     /// If they cannot be.
     fn coding(&self) -> Result<Coding, Cannot>;
 
+    /// Whether the model can be computed in this way.
+    ///
+    /// # Errors
+    /// If not.
+    fn computes(&self, _: &Compute) -> Result<(), Cannot> {
+        Ok(())
+    }
+
     /// The distribution of the pixels.
     fn likelihood(&self) -> Likelihood;
 

@@ -200,7 +200,8 @@ macro_rules! each_rank {
 }
 
 impl Ranked {
-    fn of<const D: usize>(tensor: Tensor<D>) -> Self {
+    /// Of a tensor of one to four axes.
+    pub fn of<const D: usize>(tensor: Tensor<D>) -> Self {
         match D {
             1 => Self::One(Tensor::from_dispatch(tensor.into_dispatch())),
             2 => Self::Two(Tensor::from_dispatch(tensor.into_dispatch())),
@@ -210,7 +211,8 @@ impl Ranked {
         }
     }
 
-    fn into<const D: usize>(self) -> Tensor<D> {
+    /// The tensor, which has D axes.
+    pub fn tensor<const D: usize>(self) -> Tensor<D> {
         each_rank!(self, tensor => Tensor::from_dispatch(tensor.into_dispatch()))
     }
 
@@ -364,7 +366,11 @@ pub fn import_module<M: Module, E>(
     importing(specs, get, |each| map_module(module, each))
 }
 
-fn importing<T, E>(
+/// [`import`] for what is mapped by `map`.
+///
+/// # Errors
+/// As there.
+pub fn importing<T, E>(
     specs: &Specs,
     mut get: impl FnMut(&TensorSpec) -> Result<Vec<f32>, E>,
     map: impl FnOnce(&mut dyn FnMut(&str, Ranked) -> Ranked) -> T,
@@ -432,7 +438,7 @@ impl ModuleMapper for Mapper<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let name = self.0.name();
         let (id, tensor, mapper) = param.consume();
-        Param::from_mapped_value(id, (self.1)(&name, Ranked::of(tensor)).into(), mapper)
+        Param::from_mapped_value(id, (self.1)(&name, Ranked::of(tensor)).tensor(), mapper)
     }
 }
 

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 
 use crate::family::{Loss, Model, Step};
 use crate::likelihood::values;
-use crate::ops::{self, AdamW};
+use crate::ops::{self, Optimizer, Rule};
 use crate::parameters::{Ranked, Specs};
 use crate::preprocess::Prepared;
 use crate::random::Noise;
@@ -15,17 +15,19 @@ use crate::state::TrainState;
 /// How a step updates the weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Recipe {
+    /// The rule.
+    pub optimizer: Optimizer,
     /// Steps in all.
     pub steps: u64,
     /// Of this step.
     pub learning_rate: f64,
-    /// Decoupled weight decay.
+    /// Weight decay, see [`Optimizer`].
     pub weight_decay: f64,
     /// Decay of the first moment.
     pub beta1: f64,
     /// Decay of the second moment.
     pub beta2: f64,
-    /// Added to the root of the second moment.
+    /// Keeps the step finite, see [`Optimizer`].
     pub epsilon: f64,
     /// Share of the old average that an update keeps.
     pub ema_rate: f64,
@@ -119,7 +121,8 @@ fn step(
     let updated = distortion.is_finite() && rate.is_finite() && gradient_norm < limit;
     if updated {
         state.updates += 1;
-        let rule = AdamW {
+        let rule = Rule {
+            optimizer: recipe.optimizer,
             learning_rate: recipe.learning_rate,
             beta1: recipe.beta1,
             beta2: recipe.beta2,
@@ -188,14 +191,16 @@ fn restored(model: Box<dyn Model>, before: HashMap<String, Ranked>) -> Box<dyn M
 }
 
 /// Moves the model through the update, so that each tensor has one owner and changes in place.
-fn update(mut state: TrainState, rule: &AdamW, gradient: Vec<Tensor<1>>) -> TrainState {
+fn update(mut state: TrainState, rule: &Rule, gradient: Vec<Tensor<1>>) -> TrainState {
     let mut gradient = gradient.into_iter();
     state.model = state.model.map(&mut |name, tensor| {
         let Some(moments) = state.moments.get_mut(name) else {
             return tensor;
         };
         let gradient = gradient.next().expect("a gradient for every weight");
-        tensor.changed(true, |weights| ops::adamw(rule, weights, gradient, moments))
+        tensor.changed(true, |weights| {
+            ops::update(rule, weights, gradient, moments)
+        })
     });
     state
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use serde::Deserialize;
 use vdvae_models::Plan;
+use vdvae_models::ops::Optimizer;
 use vdvae_models::preprocess::Normalisation;
 use vdvae_models::registry::{FAMILIES, ModelConfig};
 use vdvae_models::step::Recipe;
@@ -29,19 +30,29 @@ struct Data {
 
 #[derive(Deserialize)]
 struct Train {
+    #[serde(default)]
+    optimizer: Optimizer,
     lr: f64,
     wd: f64,
     adam_beta1: f64,
     adam_beta2: f64,
+    #[serde(default = "adam_eps")]
+    adam_eps: f64,
     ema_rate: f64,
     warmup_iters: u64,
     grad_clip: f64,
     skip_threshold: f64,
 }
 
+fn adam_eps() -> f64 {
+    1e-8
+}
+
 fn folder(family: &str) -> PathBuf {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    tests.join(family)
+    // Others may be named, such as recordings that are too large to come with the sources.
+    let others = std::env::var_os("GOLDEN_FOLDER").map(PathBuf::from);
+    let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    others.unwrap_or_else(own).join(family)
 }
 
 fn described(path: &Path) -> (Described, Box<dyn Plan>) {
@@ -56,6 +67,7 @@ impl Train {
     fn recipe(&self, step: u64) -> Recipe {
         let warm = (step as f64 / self.warmup_iters.max(1) as f64).min(1.0);
         Recipe {
+            optimizer: self.optimizer,
             steps: 1000,
             learning_rate: if self.warmup_iters > 0 {
                 self.lr * warm
@@ -65,7 +77,7 @@ impl Train {
             weight_decay: self.wd,
             beta1: self.adam_beta1,
             beta2: self.adam_beta2,
-            epsilon: 1e-8,
+            epsilon: self.adam_eps,
             ema_rate: self.ema_rate,
             grad_clip: self.grad_clip,
             skip_threshold: self.skip_threshold,

@@ -73,8 +73,8 @@ fn sigmoid(x: f64) -> f64 {
 }
 
 /// Log mass of a bin as published, branch by branch.
-fn log_bin(bits: u32, x: f64, mean: f64, log_scale: f64) -> f64 {
-    let half = 1.0 / f64::from((1 << bits) - 1);
+fn log_bin(shape: &DmolShape, x: f64, mean: f64, log_scale: f64) -> f64 {
+    let half = 1.0 / f64::from((1 << shape.bits) - 1);
     let log_scale = log_scale.max(-7.0);
     let inverse = (-log_scale).exp();
     let (upper, lower) = (inverse * (x - mean + half), inverse * (x - mean - half));
@@ -82,7 +82,7 @@ fn log_bin(bits: u32, x: f64, mean: f64, log_scale: f64) -> f64 {
     let mass = sigmoid(upper) - sigmoid(lower);
     if x < -0.999 {
         upper - softplus(upper)
-    } else if x > 0.999 {
+    } else if x > f64::from(shape.upper_edge) {
         -softplus(lower)
     } else if mass > 1e-5 {
         mass.ln()
@@ -126,7 +126,7 @@ pub fn dmol_pixel(shape: &DmolShape, logits: &[f64], x: &[f64]) -> f64 {
     let prior = logsumexp(&logits[..shape.mixtures]);
     let joint = |k: usize| {
         let parts = component(shape, logits, k);
-        let colour = |c: usize| log_bin(shape.bits, x[c], shifted_mean(&parts, x, c), parts[c][1]);
+        let colour = |c: usize| log_bin(shape, x[c], shifted_mean(&parts, x, c), parts[c][1]);
         logits[k] - prior + (0..shape.colours).map(colour).sum::<f64>()
     };
     -logsumexp(&(0..shape.mixtures).map(joint).collect::<Vec<_>>())

@@ -1,3 +1,4 @@
 //! One folder per family: its configuration, its plan, its model, its published files.
 
+pub mod nvae;
 pub mod vdvae;

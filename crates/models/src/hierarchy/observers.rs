@@ -14,17 +14,32 @@ pub struct LayerRecord {
     pub posterior: Option<Tensor<4>>,
     /// The latents, [B, R, R, Z].
     pub z: Tensor<4>,
+    /// What was drawn from the posterior, where a flow made the latents of it.
+    pub before_flow: Option<Tensor<4>>,
 }
 
 impl LayerRecord {
-    /// KL divergence of the posterior from the prior for each latent variable, nats, [B, R, R, Z].
+    /// KL divergence of the posterior from the prior for each latent variable, nats, [B, R, R, Z]; with a flow
+    /// what it is at the latents drawn, whose expectation it is.
     pub fn kl_per_element(&self) -> Option<Tensor<4>> {
         let posterior = self.posterior.clone()?;
-        Some(ops::gaussian_kl_per_element(posterior, self.prior.clone()))
+        Some(match &self.before_flow {
+            None => ops::gaussian_kl_per_element(posterior, self.prior.clone()),
+            // By the sample: the flow keeps volumes.
+            Some(drawn) => {
+                ops::gaussian_log_density(posterior, drawn.clone())
+                    - ops::gaussian_log_density(self.prior.clone(), self.z.clone())
+            }
+        })
     }
 
     /// The same summed over each image, nats, `[B]`.
     pub fn kl(&self) -> Option<Tensor<1>> {
+        if self.before_flow.is_some() {
+            let kl = self.kl_per_element()?;
+            let batch = kl.dims()[0];
+            return Some(kl.reshape([batch as i32, -1]).sum_dim(1).reshape([batch]));
+        }
         let posterior = self.posterior.clone()?;
         Some(ops::gaussian_kl(posterior, self.prior.clone()))
     }
@@ -60,8 +75,20 @@ impl<S: LatentSource> LatentSource for Recorder<S> {
             prior: layer.prior.clone().narrow(3, 0, 2 * layer.zdim),
             posterior: layer.posterior.cloned(),
             z: z.clone(),
+            before_flow: None,
         });
         z
+    }
+
+    fn is_from_posterior(&self, layer: usize) -> bool {
+        self.source.is_from_posterior(layer)
+    }
+
+    fn see_flowed(&mut self, layer: usize, z: &Tensor<4>) {
+        if let Some(record) = self.layers.get_mut(layer) {
+            record.before_flow = Some(std::mem::replace(&mut record.z, z.clone()));
+        }
+        self.source.see_flowed(layer, z);
     }
 
     fn see_state(&mut self, layer: usize, state: &Tensor<4>) {

@@ -47,6 +47,15 @@ pub trait LatentSource: Send {
         None
     }
 
+    /// Whether the latents of layer `layer` are drawn from the posterior: where that is the start of a flow,
+    /// they pass it, while those from elsewhere are what it leads to.
+    fn is_from_posterior(&self, layer: usize) -> bool {
+        self.needs_posterior(layer)
+    }
+
+    /// Sees what a flow made of the latents of layer `layer`, [B, R, R, Z].
+    fn see_flowed(&mut self, _layer: usize, _z: &Tensor<4>) {}
+
     /// Sees the state that layer `layer` leaves, [B, R, R, C].
     fn see_state(&mut self, _layer: usize, _state: &Tensor<4>) {}
 }
@@ -62,6 +71,14 @@ impl<S: LatentSource + ?Sized> LatentSource for &mut S {
 
     fn noise(&mut self, layer: usize, shape: [usize; 4], device: &Device) -> Option<Tensor<4>> {
         (**self).noise(layer, shape, device)
+    }
+
+    fn is_from_posterior(&self, layer: usize) -> bool {
+        (**self).is_from_posterior(layer)
+    }
+
+    fn see_flowed(&mut self, layer: usize, z: &Tensor<4>) {
+        (**self).see_flowed(layer, z);
     }
 
     fn see_state(&mut self, layer: usize, state: &Tensor<4>) {

@@ -22,7 +22,7 @@ pub enum LikelihoodKind {
 }
 
 /// p(x | z).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Likelihood {
     /// Discretized mixture of logistics, RGB or grayscale, 8 or 5 bits.
     Dmol(DmolShape),

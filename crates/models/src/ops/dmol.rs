@@ -4,12 +4,13 @@ use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 use vdvae_kernels::elementwise::dmol;
+pub use vdvae_kernels::elementwise::dmol::UPPER_EDGE;
 
 use super::fused::{CpuOperation, apply, is_cpu};
 use super::profile::{Work, timed};
 
 /// What a discretized mixture of logistics models.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DmolShape {
     /// Mixture components K.
     pub mixtures: usize,
@@ -17,6 +18,8 @@ pub struct DmolShape {
     pub channels: usize,
     /// Bits per value, 8 or 5: half a bin is 1/255 or 1/31.
     pub bits: u32,
+    /// Values above it count as the largest one, whose bin reaches to infinity: [`UPPER_EDGE`] as a rule.
+    pub upper_edge: f32,
 }
 
 impl DmolShape {
@@ -32,6 +35,7 @@ impl DmolShape {
             mixtures,
             channels,
             bits,
+            upper_edge,
         } = self;
         dmol::DmolShape {
             batch,
@@ -39,6 +43,7 @@ impl DmolShape {
             mixtures,
             colours: channels,
             bits,
+            upper_edge,
         }
     }
 
@@ -164,8 +169,11 @@ pub(super) mod composed {
             density.mask_where(mass.clone().greater_elem(1e-5), mass.clamp_min(1e-12).log());
         let x = x.expand(inside.dims());
         let log_probability = inside
-            .mask_where(x.clone().greater_elem(0.999), softplus(lower).neg())
-            .mask_where(x.lower_elem(-0.999), upper.clone() - softplus(upper))
+            .mask_where(
+                x.clone().greater_elem(shape.upper_edge),
+                softplus(lower).neg(),
+            )
+            .mask_where(x.lower_elem(-UPPER_EDGE), upper.clone() - softplus(upper))
             .sum_dim(3)
             .reshape([batch, height, width, k]);
 

@@ -83,6 +83,16 @@ pub fn gaussian_kl_per_element(posterior: Tensor<4>, prior: Tensor<4>) -> Tensor
     Tensor::from_primitive::<Flex>(tensor(kl, shape.to_vec()))
 }
 
+/// Logarithm of the density of `gaussian` [B, R, R, 2Z...] at `z`, for each latent variable, [B, R, R, Z].
+pub fn gaussian_log_density(gaussian: Tensor<4>, z: Tensor<4>) -> Tensor<4> {
+    let zdim = z.dims()[3];
+    let mean = gaussian.clone().narrow(3, 0, zdim);
+    let log_sigma = gaussian.narrow(3, zdim, zdim);
+    let standardised = (z - mean) * log_sigma.clone().neg().exp();
+    let half_log_tau = 0.5 * std::f64::consts::TAU.ln();
+    standardised.clone() * standardised * -0.5 - log_sigma - half_log_tau
+}
+
 /// ln q(z) - ln p(z) in nats per image, `[B]`, at the latents `z` [B, H, W, Z]: what
 /// [`gaussian_kl`] is the expectation of. Tensors as there.
 pub fn gaussian_log_ratio(posterior: Tensor<4>, prior: Tensor<4>, z: Tensor<4>) -> Tensor<1> {

@@ -7,10 +7,12 @@
 use burn::tensor::Device;
 
 mod bottleneck;
+mod cells;
 mod conv;
 mod dmol;
 mod fused;
 mod latents;
+mod norm;
 mod optimizer;
 mod precision;
 pub mod profile;
@@ -20,15 +22,21 @@ mod sum;
 pub use bottleneck::{
     BottleneckWeights, Compute, KeptWeights, add_drawn, bottleneck, draws_in_one,
 };
+pub use cells::{
+    InvertedCell, ResidualCell, SqueezeExcite, depthwise_conv, every_second, inverted_cell,
+    pointwise, residual_cell, upsample_bilinear, upsample_nearest,
+};
 pub use conv::conv;
-pub use dmol::{DmolShape, dmol_nll, dmol_sample};
+pub use dmol::{DmolShape, UPPER_EDGE, dmol_nll, dmol_sample};
 pub use latents::{
-    add_latents, draw, draw_with_kl, gaussian_kl, gaussian_kl_per_element, gaussian_log_ratio,
+    add_latents, draw, draw_with_kl, gaussian_kl, gaussian_kl_per_element, gaussian_log_density,
+    gaussian_log_ratio,
 };
 
 pub use precision::Dtype;
 
-pub use optimizer::{AdamW, Moments, adamw, sum_of_squares};
+pub use norm::{BatchNorm, BatchStatistics, batch_norm, elu, swish, weight_norm};
+pub use optimizer::{AdamW, Moments, Optimizer, Rule, adamw, sum_of_squares, update};
 pub use resample::{average_pool, upsample_add};
 
 /// Runs `body`, which computes on `device`; on the CPU with all threads awake.

@@ -3,6 +3,7 @@
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 use vdvae_kernels::elementwise::optimizer::{AdamWTensor, adamw as fused_adamw};
 
 pub use vdvae_kernels::elementwise::optimizer::AdamW;
@@ -32,6 +33,94 @@ impl Moments {
             average: weights + 0.0,
         }
     }
+}
+
+/// A rule by which weights follow their gradients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Optimizer {
+    /// Decoupled weight decay, epsilon added to the root of the second moment (Loshchilov and Hutter, ICLR
+    /// 2019).
+    #[default]
+    AdamW,
+    /// The second moment is the largest gradient of late; weight decay is added to the gradient, epsilon to
+    /// its absolute value (Kingma and Ba, ICLR 2015, section 7.1, as PyTorch has it).
+    Adamax,
+}
+
+/// One update by an [`Optimizer`]; the fields are those of [`AdamW`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(missing_docs, reason = "see there")]
+pub struct Rule {
+    pub optimizer: Optimizer,
+    pub learning_rate: f64,
+    pub beta1: f64,
+    pub beta2: f64,
+    pub epsilon: f64,
+    pub weight_decay: f64,
+    pub step: u32,
+    pub grad_scale: f64,
+    pub ema_rate: f64,
+}
+
+/// An update of a tensor of weights, then the moving average: returns the new weights, `[n]`. None of the
+/// tensors is tracked.
+pub fn update(
+    rule: &Rule,
+    parameter: Tensor<1>,
+    gradient: Tensor<1>,
+    moments: &mut Moments,
+) -> Tensor<1> {
+    let &Rule {
+        optimizer,
+        learning_rate,
+        beta1,
+        beta2,
+        epsilon,
+        weight_decay,
+        step,
+        grad_scale,
+        ema_rate,
+    } = rule;
+    match optimizer {
+        Optimizer::AdamW => {
+            let rule = AdamW {
+                learning_rate,
+                beta1,
+                beta2,
+                epsilon,
+                weight_decay,
+                step,
+                grad_scale,
+                ema_rate,
+            };
+            adamw(&rule, parameter, gradient, moments)
+        }
+        Optimizer::Adamax => adamax(rule, parameter, gradient, moments),
+    }
+}
+
+/// [`Optimizer::Adamax`].
+fn adamax(
+    rule: &Rule,
+    parameter: Tensor<1>,
+    gradient: Tensor<1>,
+    moments: &mut Moments,
+) -> Tensor<1> {
+    let blend = |old: Tensor<1>, new: Tensor<1>, rate: f64| old * rate + new * (1.0 - rate);
+    let gradient = gradient * rule.grad_scale + parameter.clone() * rule.weight_decay;
+    let first = blend(moments.first.clone(), gradient.clone(), rule.beta1);
+    let decayed = moments.second.clone() * rule.beta2;
+    let second = decayed.max_pair(gradient.abs() + rule.epsilon);
+    let rate = rule.learning_rate / (1.0 - rule.beta1.powi(rule.step as i32));
+    let parameter = parameter - first.clone() / second.clone() * rate;
+    let average = blend(moments.average.clone(), parameter.clone(), rule.ema_rate);
+    *moments = Moments {
+        first,
+        second,
+        average,
+    };
+    parameter
 }
 
 /// AdamW with decoupled decay (Loshchilov and Hutter, ICLR 2019), then the moving average of the

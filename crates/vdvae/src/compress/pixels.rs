@@ -172,6 +172,7 @@ mod tests {
             mixtures: 2,
             channels,
             bits,
+            upper_edge: crate::ops::UPPER_EDGE,
         })
     }
 

@@ -1,12 +1,10 @@
 //! The negative log likelihood and its gradient.
 
-use super::{DmolShape, LEAST_LOG_SCALE, lanes};
+use super::{DmolShape, LEAST_LOG_SCALE, UPPER_EDGE, lanes};
 use crate::detect::Kernel;
 use crate::math::{exp, ln, ln_1p_unit, one_minus_exp_neg, tanh};
 use crate::simd::Simd;
 
-/// Values beyond +-EDGE are in the first or last bin, which reaches to infinity.
-const EDGE: f32 = 0.999;
 /// ln 1e-5: bins less probable than that use the density at their centre.
 const LEAST_LOG_MASS: f32 = -11.512_925;
 
@@ -14,6 +12,7 @@ const LEAST_LOG_MASS: f32 = -11.512_925;
 pub(super) struct Nll<'a, const COLOURS: usize, const GRADIENT: bool> {
     mixtures: usize,
     half_bin: f32,
+    upper_edge: f32,
     logits: &'a [f32],
     target: &'a [f32],
     gradient: &'a mut [f32],
@@ -32,6 +31,7 @@ impl<'a, const COLOURS: usize, const GRADIENT: bool> Nll<'a, COLOURS, GRADIENT> 
         Self {
             mixtures: shape.mixtures,
             half_bin: shape.half_bin(),
+            upper_edge: shape.upper_edge,
             logits,
             target,
             gradient,
@@ -47,7 +47,7 @@ impl<const COLOURS: usize, const GRADIENT: bool> Kernel for Nll<'_, COLOURS, GRA
         let k = self.mixtures;
         let p = k * if COLOURS == 1 { 3 } else { 10 };
         let (parameters, terms) = self.scratch.split_at_mut(p * S::LANES);
-        let bin = Bin::new(s, self.half_bin);
+        let bin = Bin::new(s, self.half_bin, self.upper_edge);
         let mut values = [0.0; 3 * lanes::MOST];
         let mut sum = 0.0;
         for first in (0..self.target.len() / COLOURS).step_by(S::LANES) {
@@ -183,15 +183,17 @@ struct Term<S: Simd> {
 /// What is the same for every value.
 struct Bin<S: Simd> {
     half: S::F,
+    upper_edge: S::F,
     /// Log of the number of half bins per unit: density to mass.
     log_density: S::F,
 }
 
 impl<S: Simd> Bin<S> {
     #[inline(always)]
-    fn new(s: S, half: f32) -> Self {
+    fn new(s: S, half: f32, upper_edge: f32) -> Self {
         Self {
             half: s.splat(half),
+            upper_edge: s.splat(upper_edge),
             // 127.5 for 8 bit, 15.5 for 5 bit.
             log_density: s.splat((0.5 / half).ln()),
         }
@@ -213,9 +215,11 @@ impl<S: Simd> Bin<S> {
         let a = s.mul(inverse, s.add(centred, self.half));
         let b = s.mul(inverse, s.sub(centred, self.half));
         let w = s.mul(inverse, s.add(self.half, self.half));
-        let first = s.lt(x, s.splat(-EDGE));
-        let last = s.lt(s.splat(EDGE), x);
-        let edge = s.lt(s.splat(EDGE), s.abs(x));
+        let first = s.lt(x, s.splat(-UPPER_EDGE));
+        let last = s.lt(self.upper_edge, x);
+        // Of what is in the last bin the largest value there is.
+        let x = s.select(last, s.splat(1.0), x);
+        let edge = s.lt(s.splat(UPPER_EDGE), s.abs(x));
 
         let (below, not_below) = log_sigmoid(s, a);
         let (above, not_above) = log_sigmoid(s, s.neg(b));

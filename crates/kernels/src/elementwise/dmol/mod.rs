@@ -23,8 +23,11 @@ use std::ops::Range;
 /// Lower bound of the log scales; below it their gradient is 0.
 const LEAST_LOG_SCALE: f32 = -7.0;
 
+/// Values below its negative are in the first bin; as a rule those above it are in the last.
+pub const UPPER_EDGE: f32 = 0.999;
+
 /// Sizes of a batch of predicted pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DmolShape {
     /// Images.
     pub batch: usize,
@@ -36,6 +39,9 @@ pub struct DmolShape {
     pub colours: usize,
     /// 8 or 5: how fine the values are.
     pub bits: u32,
+    /// Values above it are in the last bin, which reaches to infinity: [`UPPER_EDGE`], as those below
+    /// its negative are in the first.
+    pub upper_edge: f32,
 }
 
 impl DmolShape {

@@ -9,7 +9,7 @@ use crate::family::{
     Cannot, Coding, Exactness, ImageShape, LatentLayer, Model, ModelError, Operations, Plan,
 };
 use crate::likelihood::{Likelihood, LikelihoodKind};
-use crate::ops::DmolShape;
+use crate::ops::{DmolShape, UPPER_EDGE};
 use crate::parameters::TensorSpec;
 use crate::preprocess::{Normalisation, Preprocess};
 use crate::verify::{Compared, Recording, Setting, VerifyError};
@@ -117,6 +117,7 @@ impl Plan for VdvaePlan {
                 mixtures: self.config.num_mixtures,
                 channels: self.config.image_channels,
                 bits: self.config.bits,
+                upper_edge: UPPER_EDGE,
             }),
             LikelihoodKind::Bernoulli => Likelihood::Bernoulli,
         }

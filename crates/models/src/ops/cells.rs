@@ -1,0 +1,240 @@
+//! Cells: a residual pair of 3x3 convolutions and an inverted bottleneck, each with batch norm, swish, squeeze
+//! and excitation.
+
+use burn::tensor::activation::{relu, sigmoid};
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::conv::conv;
+use super::norm::{BatchNorm, BatchStatistics, batch_norm};
+
+/// Weights of a squeeze and excitation (Hu et al., CVPR 2018): means of the channels, a linear map to few, ReLU,
+/// a linear map back, a sigmoid, by which the channels are multiplied.
+#[derive(Clone, Debug)]
+pub struct SqueezeExcite {
+    /// [C, S].
+    pub squeeze: Tensor<2>,
+    /// `[S]`.
+    pub squeeze_bias: Tensor<1>,
+    /// [S, C].
+    pub excite: Tensor<2>,
+    /// `[C]`.
+    pub excite_bias: Tensor<1>,
+}
+
+/// Weights of [`residual_cell`].
+#[derive(Clone, Debug)]
+pub struct ResidualCell {
+    /// Before each convolution.
+    pub norms: [BatchNorm; 2],
+    /// Weight [3, 3, C_in, C_out] and bias `[C_out]` of each.
+    pub convolutions: [(Tensor<4>, Tensor<1>); 2],
+    /// At the end.
+    pub squeeze_excite: Option<SqueezeExcite>,
+    /// Of the first convolution: 1 or 2.
+    pub stride: usize,
+}
+
+/// Weights of [`inverted_cell`].
+#[derive(Clone, Debug)]
+pub struct InvertedCell {
+    /// Of the input, the expansion, the depthwise convolution and the projection.
+    pub norms: [BatchNorm; 4],
+    /// [1, 1, C_in, E].
+    pub expand: Tensor<4>,
+    /// [k, k, E].
+    pub depthwise: Tensor<3>,
+    /// [1, 1, E, C_out].
+    pub project: Tensor<4>,
+    /// At the end.
+    pub squeeze_excite: Option<SqueezeExcite>,
+    /// Whether the input is repeated twice in both directions first.
+    pub upsample: bool,
+}
+
+/// Factor on what a cell adds to its skip connection (NVAE, appendix A).
+pub const CELL_SCALE: f64 = 0.1;
+
+/// `skip + 0.1 se(conv(swish(bn(conv(swish(bn(x)))))))`, and the statistics of the two normalisations where they
+/// are those of the batch. `x`: [B, H, W, C_in]; `skip`: [B, H / stride, W / stride, C_out].
+pub fn residual_cell(
+    x: Tensor<4>,
+    skip: Tensor<4>,
+    cell: &ResidualCell,
+) -> (Tensor<4>, Vec<BatchStatistics>) {
+    let [(first, first_bias), (second, second_bias)] = cell.convolutions.clone();
+    let (h, before_first) = batch_norm(x, &cell.norms[0], true);
+    let h = if cell.stride == 1 {
+        conv(h, first, first_bias)
+    } else {
+        strided_conv(h, first, first_bias, cell.stride)
+    };
+    let (h, before_second) = batch_norm(h, &cell.norms[1], true);
+    let h = conv(h, second, second_bias);
+    let statistics = before_first.into_iter().chain(before_second).collect();
+    (added(skip, h, cell.squeeze_excite.as_ref()), statistics)
+}
+
+/// `skip + 0.1 se(bn(project(swish(bn(depthwise(swish(bn(expand(bn(x)))))))))`, and the statistics of the four
+/// normalisations where they are those of the batch. `x`: [B, H, W, C_in]; `skip`: [B, H', W', C_out], twice as
+/// high and wide with `upsample`.
+pub fn inverted_cell(
+    x: Tensor<4>,
+    skip: Tensor<4>,
+    cell: &InvertedCell,
+) -> (Tensor<4>, Vec<BatchStatistics>) {
+    let x = if cell.upsample {
+        upsample_nearest(x)
+    } else {
+        x
+    };
+    let (h, of_input) = batch_norm(x, &cell.norms[0], false);
+    let (h, expanded) = batch_norm(pointwise(h, cell.expand.clone()), &cell.norms[1], true);
+    let h = depthwise_conv(h, cell.depthwise.clone());
+    let (h, filtered) = batch_norm(h, &cell.norms[2], true);
+    let (h, projected) = batch_norm(pointwise(h, cell.project.clone()), &cell.norms[3], false);
+    let statistics = [of_input, expanded, filtered, projected];
+    let statistics = statistics.into_iter().flatten().collect();
+    (added(skip, h, cell.squeeze_excite.as_ref()), statistics)
+}
+
+fn added(skip: Tensor<4>, h: Tensor<4>, weights: Option<&SqueezeExcite>) -> Tensor<4> {
+    let h = match weights {
+        Some(weights) => squeeze_excite(h, weights),
+        None => h,
+    };
+    skip + h * CELL_SCALE
+}
+
+/// `x` [B, H, W, C], its channels weighted by what all of the image has in them.
+fn squeeze_excite(x: Tensor<4>, weights: &SqueezeExcite) -> Tensor<4> {
+    let [batch, height, width, channels] = x.dims();
+    let means = x
+        .clone()
+        .reshape([batch, height * width, channels])
+        .mean_dim(1);
+    let hidden = means
+        .reshape([batch, channels])
+        .matmul(weights.squeeze.clone())
+        + weights.squeeze_bias.clone().unsqueeze();
+    let gates =
+        relu(hidden).matmul(weights.excite.clone()) + weights.excite_bias.clone().unsqueeze();
+    x * sigmoid(gates).reshape([batch, 1, 1, channels])
+}
+
+/// A 1x1 convolution without bias: `x` [B, H, W, C_in], `weight` [1, 1, C_in, C_out].
+pub fn pointwise(x: Tensor<4>, weight: Tensor<4>) -> Tensor<4> {
+    let c_out = weight.dims()[3];
+    let bias = Tensor::zeros([c_out], &x.device());
+    conv(x, weight, bias)
+}
+
+/// Convolution of each channel of `x` [B, H, W, C] by its own `weight` [k, k, C], "same" padding, no bias.
+pub fn depthwise_conv(x: Tensor<4>, weight: Tensor<3>) -> Tensor<4> {
+    let [kernel, _, channels] = weight.dims();
+    let weight = weight
+        .permute([2, 0, 1])
+        .reshape([channels, 1, kernel, kernel]);
+    let same = kernel / 2;
+    let options = ConvOptions::new([1, 1], [same, same], [1, 1], channels);
+    conv2d(x.permute([0, 3, 1, 2]), weight, None, options).permute([0, 2, 3, 1])
+}
+
+/// Convolution at every `stride`-th pixel, padded as one at every pixel: `x` [B, H, W, C_in], `weight`
+/// [k, k, C_in, C_out], `bias` `[C_out]`.
+pub fn strided_conv(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, stride: usize) -> Tensor<4> {
+    let same = weight.dims()[0] / 2;
+    let weight = weight.permute([3, 2, 0, 1]);
+    let options = ConvOptions::new([stride, stride], [same, same], [1, 1], 1);
+    conv2d(x.permute([0, 3, 1, 2]), weight, Some(bias), options).permute([0, 2, 3, 1])
+}
+
+/// Every second pixel of `x` [B, H, W, C], from row `row` and column `column` (0 or 1) on: [B, H / 2, W / 2, C].
+pub fn every_second(x: Tensor<4>, row: usize, column: usize) -> Tensor<4> {
+    let [batch, height, width, channels] = x.dims();
+    x.reshape([batch, height / 2, 2, width / 2, 2 * channels])
+        .narrow(2, row, 1)
+        .narrow(4, column * channels, channels)
+        .reshape([batch, height / 2, width / 2, channels])
+}
+
+/// Every pixel of `x` [B, H, W, C] four times: [B, 2H, 2W, C].
+pub fn upsample_nearest(x: Tensor<4>) -> Tensor<4> {
+    let [batch, height, width, channels] = x.dims();
+    x.reshape([batch, height, 1, width, 1, channels])
+        .expand([batch, height, 2, width, 2, channels])
+        .reshape([batch, 2 * height, 2 * width, channels])
+}
+
+/// `x` [B, H, W, C] at twice as many points in both directions, linear between pixels, corners on corners:
+/// [B, 2H, 2W, C].
+pub fn upsample_bilinear(x: Tensor<4>) -> Tensor<4> {
+    let [batch, height, width, channels] = x.dims();
+    let device = x.device();
+    let rows = doubling(height, &device).unsqueeze::<3>();
+    let x = rows.expand([batch, 2 * height, height]).matmul(x.reshape([
+        batch,
+        height,
+        width * channels,
+    ]));
+    let columns = doubling(width, &device).unsqueeze::<3>();
+    let x = columns
+        .expand([batch * 2 * height, 2 * width, width])
+        .matmul(x.reshape([batch * 2 * height, width, channels]));
+    x.reshape([batch, 2 * height, 2 * width, channels])
+}
+
+/// The share of each of `side` points in each of twice as many, [2 side, side].
+fn doubling(side: usize, device: &Device) -> Tensor<2> {
+    let mut shares = vec![0.0_f32; 2 * side * side];
+    for (to, shares) in shares.chunks_exact_mut(side).enumerate() {
+        let at = (to * (side - 1)) as f32 / (2 * side - 1) as f32;
+        let low = (at as usize).min(side - 1);
+        let high = (low + 1).min(side - 1);
+        shares[low] += 1.0 - (at - low as f32);
+        shares[high] += at - low as f32;
+    }
+    Tensor::from_data(TensorData::new(shares, [2 * side, side]), device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::likelihood::values;
+
+    fn counting(shape: [usize; 4]) -> Tensor<4> {
+        let count = shape.iter().product::<usize>();
+        let numbers: Vec<f32> = (0..count).map(|i| i as f32).collect();
+        Tensor::from_data(TensorData::new(numbers, shape), &Device::flex())
+    }
+
+    #[test]
+    fn bilinear_keeps_corners_and_planes() {
+        // The value is a linear function of row and column, and stays one.
+        let x = values(upsample_bilinear(counting([1, 3, 4, 1])));
+        for row in 0..6 {
+            for column in 0..8 {
+                let expected = 4.0 * row as f32 * 2.0 / 5.0 + column as f32 * 3.0 / 7.0;
+                assert!(
+                    (x[row * 8 + column] - expected).abs() < 1e-5,
+                    "{row} {column}"
+                );
+            }
+        }
+        let one = values(upsample_bilinear(counting([1, 1, 1, 2])));
+        assert_eq!(one, [0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn nearest_repeats_and_every_second_takes_apart() {
+        let x = counting([2, 2, 4, 3]);
+        let twice = upsample_nearest(x.clone());
+        for (row, column) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            let part = every_second(twice.clone(), row, column);
+            assert_eq!(values(part), values(x.clone()));
+        }
+        let part = values(every_second(counting([1, 2, 4, 1]), 1, 1));
+        assert_eq!(part, [5.0, 7.0]);
+    }
+}

@@ -1,0 +1,90 @@
+//! Normalisation: batch norm with what usually follows it, and weights of norm exp(g).
+
+use burn::tensor::Tensor;
+use burn::tensor::activation::sigmoid;
+
+/// Added to variances.
+pub const BATCH_NORM_EPSILON: f64 = 1e-5;
+/// Added to the norms of weights.
+const WEIGHT_NORM_EPSILON: f64 = 1e-5;
+
+/// What a batch normalisation learned and keeps, `[C]` each.
+#[derive(Clone, Debug)]
+pub struct BatchNorm {
+    /// Scale.
+    pub gamma: Tensor<1>,
+    /// Offset.
+    pub beta: Tensor<1>,
+    /// Mean and variance to normalise by; `None`: those of the batch, as in training.
+    pub running: Option<[Tensor<1>; 2]>,
+}
+
+/// Statistics of a batch for each channel, `[C]`, over pixels and images. Not tracked.
+#[derive(Clone, Debug)]
+pub struct BatchStatistics {
+    /// The mean.
+    pub mean: Tensor<1>,
+    /// The unbiased variance.
+    pub variance: Tensor<1>,
+}
+
+/// x sigmoid(x).
+pub fn swish<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    sigmoid(x.clone()) * x
+}
+
+/// x above 0, else exp(x) - 1.
+pub fn elu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    x.clone().clamp_min(0.0) + (x.clamp_max(0.0).exp() - 1.0)
+}
+
+/// Normalises each channel of `x` [B, H, W, C] (Ioffe and Szegedy, ICML 2015), then x sigmoid(x) if
+/// `with_swish`. The statistics are those of the batch, where it was normalised by them.
+pub fn batch_norm(
+    x: Tensor<4>,
+    norm: &BatchNorm,
+    with_swish: bool,
+) -> (Tensor<4>, Option<BatchStatistics>) {
+    let [batch, height, width, channels] = x.dims();
+    let pixels = batch * height * width;
+    let rows = x.reshape([pixels, channels]);
+    let (mean, variance, statistics) = match &norm.running {
+        Some([mean, variance]) => (
+            mean.clone().unsqueeze::<2>(),
+            variance.clone().unsqueeze::<2>(),
+            None,
+        ),
+        None => {
+            let mean = rows.clone().mean_dim(0);
+            let centred = rows.clone() - mean.clone();
+            let variance = (centred.clone() * centred).mean_dim(0);
+            let unbiased = pixels as f64 / (pixels as f64 - 1.0).max(1.0);
+            let statistics = BatchStatistics {
+                mean: mean.clone().detach().reshape([channels]),
+                variance: variance.clone().detach().reshape([channels]) * unbiased,
+            };
+            (mean, variance, Some(statistics))
+        }
+    };
+    let scale = norm.gamma.clone().unsqueeze::<2>() / (variance + BATCH_NORM_EPSILON).sqrt();
+    let normalised = (rows - mean) * scale + norm.beta.clone().unsqueeze::<2>();
+    let normalised = normalised.reshape([batch, height, width, channels]);
+    let output = if with_swish {
+        swish(normalised)
+    } else {
+        normalised
+    };
+    (output, statistics)
+}
+
+/// `v` times exp(log_norm) / (|v| + 1e-5), the norm taken for each output channel, the last axis
+/// (Salimans and Kingma, NeurIPS 2016). `log_norm`: [C_out].
+pub fn weight_norm<const D: usize>(v: Tensor<D>, log_norm: Tensor<1>) -> Tensor<D> {
+    let dims = v.dims();
+    let c_out = dims[D - 1];
+    let rows = v.shape().num_elements() / c_out;
+    let v = v.reshape([rows, c_out]);
+    let norm = (v.clone() * v.clone()).sum_dim(0).sqrt();
+    let factor = log_norm.exp().unsqueeze::<2>() / (norm + WEIGHT_NORM_EPSILON);
+    (v * factor).reshape(dims)
+}
