@@ -98,6 +98,26 @@ fn faces_are_those_of_pillow() {
     assert_eq!(item(&*valid, 0), part.into_raw());
 }
 
+/// From the JPEG to the face, all steps together: two levels off at most. Decoders of JPEG may round as they like, and
+/// do: see `findings/jpeg_decoders.sh`.
+#[test]
+fn faces_of_jpeg_files_are_nearly_those_of_pillow() {
+    let (folder, images) = celeba();
+    fs::copy(fixture("face.jpg"), images.join("000003.jpg")).unwrap();
+    let valid = opened(source(folder.path()), Split::Valid, rgb(64)).unwrap();
+    let pillow = image::open(fixture("face64.png"))
+        .unwrap()
+        .into_rgb8()
+        .into_raw();
+    let differences: Vec<u8> = item(&*valid, 0)
+        .iter()
+        .zip(&pillow)
+        .map(|(a, b)| a.abs_diff(*b))
+        .collect();
+    assert_eq!(differences.len(), 64 * 64 * 3);
+    assert!(differences.iter().all(|&difference| difference <= 2));
+}
+
 #[test]
 fn a_missing_or_damaged_split_file_is_an_error() {
     let (folder, _images) = celeba();
