@@ -6,20 +6,24 @@ mod exchange;
 pub mod latents;
 mod report;
 mod sweep;
+mod verify;
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use vdvae_data::{Source, Split};
 
 pub use bench::BenchArgs;
 pub use sweep::SweepArgs;
+pub use verify::VerifyArgs;
 
-use crate::config::Dtype;
+use crate::ops::Dtype;
 pub use exchange::{ExportArgs, ExportFormat, ImportArgs};
 pub use report::ReportArgs;
 
-/// Very deep VAEs on images: train, evaluate, sample, reconstruct.
+/// Likelihood models of images: train, measure bits per dimension, sample, look into the latents, compress
+/// losslessly, compare.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -71,6 +75,8 @@ pub enum Command {
     Import(ImportArgs),
     /// Write a run's weights for the published PyTorch code, or as safetensors.
     Export(ExportArgs),
+    /// Compare a model with recorded numbers of another implementation, device or day.
+    Verify(VerifyArgs),
 }
 
 impl Command {
@@ -89,10 +95,16 @@ impl Command {
             Self::Compress(arguments) => Some(&arguments.trained.machine),
             Self::Decompress(arguments) => Some(&arguments.machine),
             Self::Bench(arguments) => Some(&arguments.machine),
+            Self::Verify(arguments) => Some(&arguments.machine),
             Self::Info(_) | Self::Import(_) | Self::Export(_) => None,
             Self::Report(arguments) => Some(&arguments.trained.machine),
         }
     }
+}
+
+/// The names of what can be multiplied.
+fn dtype() -> impl TypedValueParser<Value = Dtype> {
+    PossibleValuesParser::new(Dtype::NAMES).try_map(|name| name.parse::<Dtype>())
 }
 
 /// Options of the machine.
@@ -106,15 +118,15 @@ pub struct Machine {
     pub threads: usize,
     /// What is multiplied: fp32, or bf16 (faster where the processor has it, less exact)
     /// [default: fp32; for train, train.dtype].
-    #[arg(long, value_enum, value_name = "TYPE")]
+    #[arg(long, value_parser = dtype(), value_name = "TYPE")]
     pub dtype: Option<Dtype>,
 }
 
 /// Which configuration.
 #[derive(Debug, Args)]
 pub struct Configuration {
-    /// A configuration that comes with the program: photos32 (default), fashion32, cifar10,
-    /// imagenet32, imagenet64, ffhq256, ffhq1024, small32 (for benchmarks).
+    /// A configuration that comes with the program: FAMILY/NAME, or NAME alone of family vdvae, such as
+    /// photos32 (default), cifar10, nvae/cifar10; `vdvae info` lists them all.
     #[arg(long, value_name = "NAME", conflicts_with = "config")]
     pub preset: Option<String>,
     /// A configuration file; `vdvae info PRESET --toml` prints one to start from.
@@ -347,8 +359,8 @@ pub struct ReconstructArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  vdvae info                     the presets
-  vdvae info cifar10             one of them
+  vdvae info                     the families, their presets, and what each can do
+  vdvae info nvae/cifar10        one of them
   vdvae info runs/photos32       a run
   vdvae info my.toml --json      a configuration file, for a program
   vdvae info photos32 --toml     the configuration itself, to start one's own from")]

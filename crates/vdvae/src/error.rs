@@ -2,7 +2,8 @@
 
 use vdvae_data::DataError;
 
-use crate::architecture::ArchitectureError;
+use vdvae_models::{Cannot, ModelError};
+
 use crate::config::ConfigError;
 
 /// What was typed cannot be done, whatever the state of the machine.
@@ -21,7 +22,8 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     let is_usage = causes.any(|cause| {
         cause.is::<Usage>()
             || cause.is::<ConfigError>()
-            || cause.is::<ArchitectureError>()
+            || cause.is::<ModelError>()
+            || cause.is::<Cannot>()
             || cause.downcast_ref::<DataError>().is_some_and(is_argument)
     });
     if is_usage { 2 } else { 1 }

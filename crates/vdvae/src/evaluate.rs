@@ -8,9 +8,9 @@ use serde::Serialize;
 use vdvae_data::{Batch, Batches, Dataset};
 
 use crate::likelihood::{units::bits, values};
-use crate::models::{Elbo, Model, PosteriorLatents};
+use crate::models::{Cost, Model, PosteriorLatents};
 use crate::preprocess::Preprocess;
-use crate::random::{Keys, Purpose};
+use crate::random::{Keys, Noise, Purpose};
 
 /// How to evaluate.
 #[derive(Clone, Copy, Debug)]
@@ -61,20 +61,20 @@ pub struct Evaluation {
     pub rate_nats_per_dim_per_layer: Vec<f64>,
 }
 
-/// Evaluates every image of `dataset`, the last incomplete batch too. Calls `progress` with the number
+/// Evaluates every image of `dataset`, the last incomplete batch too; images have so many `dimensions`. Calls `progress` with the number
 /// of images done.
 ///
 /// # Errors
 /// If an image cannot be read.
-pub fn evaluate<M: Model>(
-    model: &M,
+pub fn evaluate(
+    model: &dyn Model,
     preprocess: &Preprocess,
+    dimensions: usize,
     dataset: Arc<dyn Dataset>,
     options: &EvaluateOptions,
     device: &Device,
     mut progress: impl FnMut(usize),
 ) -> Result<Evaluation> {
-    let dimensions = preprocess.image_size * preprocess.image_size * preprocess.image_channels;
     let mut images: Vec<ImageElbo> = Vec::with_capacity(dataset.len());
     for batch in Batches::sequential(dataset, options.batch, options.threads)? {
         images.extend(evaluate_batch(model, preprocess, &batch?, options, device));
@@ -87,8 +87,8 @@ pub fn evaluate<M: Model>(
     Ok(summary(&images, dimensions))
 }
 
-fn evaluate_batch<M: Model>(
-    model: &M,
+fn evaluate_batch(
+    model: &dyn Model,
     preprocess: &Preprocess,
     batch: &Batch,
     options: &EvaluateOptions,
@@ -112,28 +112,28 @@ fn evaluate_batch<M: Model>(
         let latents = if options.mean_latents {
             PosteriorLatents::Mean
         } else {
-            let keys = keys(Purpose::Evaluation);
+            let noise = Noise::Keyed(keys(Purpose::Evaluation));
             if samples > 1 {
-                PosteriorLatents::Weighed(keys)
+                PosteriorLatents::Weighed(noise)
             } else {
-                PosteriorLatents::Drawn(keys)
+                PosteriorLatents::Drawn(noise)
             }
         };
-        let elbo = model.elbo(prepared, latents);
-        add_draw(&mut images, elbo, 1.0 / samples as f64);
+        let cost = model.cost(prepared, latents);
+        add_draw(&mut images, cost, 1.0 / samples as f64);
     }
     images
 }
 
-fn add_draw(images: &mut [ImageElbo], elbo: Elbo, share: f64) {
-    let layers: Vec<Vec<f32>> = elbo
+fn add_draw(images: &mut [ImageElbo], cost: Cost, share: f64) {
+    let layers: Vec<Vec<f32>> = cost
         .rate_per_layer
         .into_iter()
         .flatten()
         .map(values)
         .collect();
-    let ratios = elbo.log_ratio.map(values);
-    for (index, (image, distortion)) in images.iter_mut().zip(values(elbo.distortion)).enumerate() {
+    let ratios = cost.log_ratio.map(values);
+    for (index, (image, distortion)) in images.iter_mut().zip(values(cost.distortion)).enumerate() {
         let rates: Vec<f64> = layers.iter().map(|layer| f64::from(layer[index])).collect();
         image
             .totals

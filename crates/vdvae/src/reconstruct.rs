@@ -1,9 +1,17 @@
 //! Images from the latents of other images: the first layers from the posterior, the rest from the
 //! prior (figures 4 and 10 of the paper).
 
-use crate::models::vdvae::{Latents, Noise, Source};
+use anyhow::Result;
+use vdvae_data::Batch;
+use vdvae_models::ImageShape;
+use vdvae_models::hierarchy::{Latents, Noise, Source};
+
 use crate::random::{Keys, Purpose};
-use crate::run_dir::TrainedModel;
+use crate::report::Grid;
+use crate::trained::TrainedModel;
+
+/// Depths of a picture that shows several.
+const DEPTHS: usize = 6;
 
 /// Which latents of the image are kept.
 #[derive(Clone, Copy, Debug)]
@@ -21,19 +29,24 @@ pub struct ReconstructOptions<'a> {
 }
 
 /// Reconstructs `images` [B, S, S, C] as bytes; `items` number them. Returns the same shape.
+///
+/// # Errors
+/// If the model has no latents.
 pub fn reconstruct(
     model: &TrainedModel,
     images: &[u8],
     items: &[u64],
     options: &ReconstructOptions,
-) -> Vec<u8> {
+) -> Result<Vec<u8>> {
     let image = images.len() / items.len();
     let batches = images
         .chunks(options.batch * image)
         .zip(items.chunks(options.batch));
-    batches
-        .flat_map(|(images, items)| reconstruct_batch(model, images, items, options))
-        .collect()
+    let mut all = Vec::with_capacity(images.len());
+    for (images, items) in batches {
+        all.extend(reconstruct_batch(model, images, items, options)?);
+    }
+    Ok(all)
 }
 
 fn reconstruct_batch(
@@ -41,7 +54,8 @@ fn reconstruct_batch(
     images: &[u8],
     items: &[u64],
     options: &ReconstructOptions,
-) -> Vec<u8> {
+) -> Result<Vec<u8>> {
+    let hierarchy = model.hierarchy()?;
     let keys = |purpose| Keys {
         seed: options.seed,
         purpose,
@@ -61,11 +75,35 @@ fn reconstruct_batch(
         options.temperatures,
         Noise::Keyed(keys(Purpose::Reconstruction)),
     );
-    let parameters = model
-        .model
-        .decode(items.len(), Some(prepared.input), &latents);
-    model
-        .model
-        .likelihood()
-        .sample(parameters, keys(Purpose::Pixels).generators(0))
+    let parameters = hierarchy.decode(items.len(), Some(prepared.input), &mut &latents);
+    let generators = keys(Purpose::Pixels).generators(0);
+    Ok(hierarchy.likelihood().sample(parameters, generators))
+}
+
+/// Originals above reconstructions from each number of layers.
+///
+/// # Errors
+/// If the model has no latents.
+pub fn depths_picture(
+    model: &TrainedModel,
+    batch: &Batch,
+    layers: &[usize],
+    options: &ReconstructOptions,
+) -> Result<Grid> {
+    let ImageShape { size, channels } = model.plan.image();
+    let depth = model.hierarchy()?.depth();
+    let mut grid = Grid::new(size, channels).row("original", &batch.images);
+    for &layers in layers {
+        let options = ReconstructOptions { layers, ..*options };
+        let images = reconstruct(model, &batch.images, &batch.indices, &options)?;
+        grid = grid.row(format!("{layers} of {depth} layers"), &images);
+    }
+    Ok(grid)
+}
+
+/// Evenly spaced numbers of layers, all of them last.
+pub fn several_depths(depth: usize) -> Vec<usize> {
+    let mut layers: Vec<usize> = (1..=DEPTHS).map(|i| (depth * i).div_ceil(DEPTHS)).collect();
+    layers.dedup();
+    layers
 }

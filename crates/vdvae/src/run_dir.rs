@@ -6,16 +6,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use burn::tensor::Device;
 
-use crate::architecture::Architecture;
-use crate::checkpoint;
-use crate::config::{Config, Dtype};
+use crate::config::Config;
 use crate::error::usage;
-use crate::likelihood::Likelihood;
-use crate::models::vdvae::Vdvae;
-use crate::ops::Compute;
-use crate::preprocess::Preprocess;
 
 /// The places in a run's directory.
 #[derive(Clone, Debug)]
@@ -128,101 +121,4 @@ impl RunDir {
 fn is_leftover(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
     name.starts_with(b".") && name.ends_with(b".tmp")
-}
-
-/// A trained model, ready to be used.
-#[derive(Debug)]
-pub struct TrainedModel {
-    /// With the averaged weights.
-    pub model: Vdvae,
-    /// The run's configuration.
-    pub config: Config,
-    /// How images become the model's input.
-    pub preprocess: Preprocess,
-    /// The step that the weights are of.
-    pub step: u64,
-    /// Where it computes.
-    pub device: Device,
-}
-
-impl TrainedModel {
-    /// Loads the averaged weights of a run.
-    ///
-    /// # Errors
-    /// If the run or the checkpoint is missing, damaged or of another configuration.
-    pub fn load(run: &RunDir, checkpoint: Option<&Path>, device: Device) -> Result<Self> {
-        let config = run.load_config()?;
-        let path = checkpoint.map_or_else(|| run.default_checkpoint(), Path::to_owned);
-        let model = build(&config, config.train.seed, &device)?;
-        let (model, progress) = checkpoint::load_average(&path, &config, model)?;
-        let preprocess = preprocess(&config).with_context(|| run.config().display().to_string())?;
-        Ok(Self {
-            model,
-            config,
-            preprocess,
-            step: progress.step,
-            device,
-        }
-        .rounding_to(Dtype::default()))
-    }
-
-    /// The same model, the factors of whose products are rounded to `dtype`. Its weights do not change, so
-    /// that they are kept as they were laid out.
-    pub fn rounding_to(mut self, dtype: Dtype) -> Self {
-        self.model = self.model.computing(Compute {
-            dtype,
-            keep_laid_out: true,
-            ..Compute::default()
-        });
-        self
-    }
-
-    /// A model with fresh weights, a function of the configuration's seed: to try things out with.
-    ///
-    /// # Errors
-    /// If the configuration is not valid, or lacks `data.shift` or `data.scale`.
-    pub fn untrained(config: Config, device: Device) -> Result<Self> {
-        config.validate()?;
-        Ok(Self {
-            model: build(&config, config.train.seed, &device)?,
-            preprocess: preprocess(&config)?,
-            config,
-            step: 0,
-            device,
-        })
-    }
-}
-
-/// A model with fresh weights.
-///
-/// # Errors
-/// If the configuration describes no possible architecture.
-pub fn build(config: &Config, seed: u64, device: &Device) -> Result<Vdvae> {
-    let architecture = Architecture::try_from(&config.model)?;
-    Ok(Vdvae::new(
-        &architecture,
-        Likelihood::new(&config.model),
-        seed,
-        device,
-    ))
-}
-
-/// The normalisation that a run's configuration holds.
-///
-/// # Errors
-/// If `data.shift` and `data.scale` were not computed yet.
-pub fn preprocess(config: &Config) -> Result<Preprocess> {
-    let (Some(shift), Some(scale)) = (config.data.shift, config.data.scale) else {
-        return Err(usage(
-            "data.shift, data.scale: expected numbers, found none; a run stores those of its training set",
-        ));
-    };
-    Ok(Preprocess {
-        shift,
-        scale,
-        bits: config.model.bits,
-        likelihood: config.model.likelihood,
-        image_size: config.model.image_size,
-        image_channels: config.model.image_channels,
-    })
 }

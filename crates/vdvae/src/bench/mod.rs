@@ -3,6 +3,7 @@
 
 pub mod profile;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -11,16 +12,16 @@ use clap::ValueEnum;
 use rand::Rng;
 use serde::Serialize;
 
-use crate::architecture::Operations;
 use crate::config::Config;
 use crate::likelihood::values;
-use crate::models::vdvae::{Latents, Noise, Vdvae};
-use crate::models::{Model, PosteriorLatents};
+use crate::models::hierarchy::{Latents, Noise};
+use crate::models::state::TrainState;
+use crate::models::step::train_step;
+use crate::models::{Model, Operations, Plan, PosteriorLatents};
 use crate::ops::Compute;
-use crate::preprocess::Prepared;
+use crate::parameters::Specs;
+use crate::preprocess::{Normalisation, Prepared};
 use crate::random::{Keys, Purpose, generator};
-use crate::run_dir::{build, preprocess};
-use crate::train::{TrainState, train_step};
 
 /// The temperature of the samples; it changes no time.
 const TEMPERATURE: f32 = 0.9;
@@ -52,7 +53,9 @@ impl Task {
 pub struct Bench<'a> {
     /// What a step does.
     pub task: Task,
-    /// Of which model, trained how.
+    /// Of which model.
+    pub plan: &'a dyn Plan,
+    /// Trained how.
     pub config: &'a Config,
     /// Images in a step.
     pub batch: usize,
@@ -68,9 +71,9 @@ impl Bench<'_> {
     /// Makes `warmup` steps, calls `ready`, makes `steps` more; returns the seconds of each of these.
     ///
     /// # Errors
-    /// If the configuration describes no possible architecture, or the device fails.
+    /// If the device fails.
     pub fn run(&self, warmup: u64, steps: u64, ready: impl FnOnce()) -> Result<Vec<f64>> {
-        let mut step = self.step()?;
+        let mut step = self.step();
         let mut timed = |number| -> Result<f64> {
             let start = Instant::now();
             step(number);
@@ -85,7 +88,7 @@ impl Bench<'_> {
     }
 
     /// What is timed: called with the number of the step.
-    fn step(&self) -> Result<Box<dyn FnMut(u64)>> {
+    fn step(&self) -> Box<dyn FnMut(u64)> {
         let (batch, pixels) = (self.batch, self.pixels);
         let keys = move |purpose, step| Keys {
             seed: 0,
@@ -93,57 +96,64 @@ impl Bench<'_> {
             step,
             items: (0..batch as u64).collect(),
         };
-        Ok(match self.task {
+        match self.task {
             Task::Train => {
                 let device = self.device.clone().autodiff();
-                let images = self.images(&device)?;
+                let images = self.images(&device);
                 let mut config = self.config.train.clone();
                 // Random images may have any gradient; an update that is skipped would take no time.
                 config.skip_threshold = -1.0;
-                let mut state = Some(TrainState::new(self.model(&device)?));
+                let specs = Arc::new(Specs::new(self.plan.tensors()));
+                let mut state = Some(TrainState::new(self.model(&device), specs));
                 Box::new(move |step| {
-                    let batch = [(images.clone(), keys(Purpose::Training, step))];
+                    let batch = [(images.clone(), Noise::Keyed(keys(Purpose::Training, step)))];
+                    let recipe = config.recipe(step);
                     state = state
                         .take()
-                        .map(|state| train_step(state, &config, batch.into_iter()).0);
+                        .map(|state| train_step(state, &recipe, batch.into_iter()).0);
                 })
             }
             Task::Eval => {
-                let (model, images) = (self.model(self.device)?, self.images(self.device)?);
+                let (model, images) = (self.model(self.device), self.images(self.device));
                 Box::new(move |step| {
-                    let latents = PosteriorLatents::Drawn(keys(Purpose::Evaluation, step));
-                    values(Model::elbo(&model, images.clone(), latents).total());
+                    let latents =
+                        PosteriorLatents::Drawn(Noise::Keyed(keys(Purpose::Evaluation, step)));
+                    values(model.cost(images.clone(), latents).total());
                 })
             }
             Task::Sample => {
-                let model = self.model(self.device)?;
-                Box::new(move |step| {
-                    let noise = Noise::Keyed(keys(Purpose::Sample, step));
-                    let latents = Latents::prior(&[TEMPERATURE], noise);
-                    let parameters = model.decode(batch, None, &latents);
-                    if pixels {
-                        let generators = keys(Purpose::Pixels, step).generators(0);
-                        model.likelihood().sample(parameters, generators);
+                let model = self.model(self.device);
+                Box::new(move |step| match model.hierarchy() {
+                    Ok(hierarchy) if !pixels => {
+                        let noise = Noise::Keyed(keys(Purpose::Sample, step));
+                        let latents = Latents::prior(&[TEMPERATURE], noise);
+                        hierarchy.decode(batch, None, &mut &latents);
+                    }
+                    _ => {
+                        let items = keys(Purpose::Sample, step).items;
+                        model.sample(step, &items, &[TEMPERATURE]);
                     }
                 })
             }
-        })
+        }
     }
 
-    fn model(&self, device: &Device) -> Result<Vdvae> {
-        let model = build(self.config, self.config.train.seed, device)?;
-        Ok(model.computing(self.compute))
+    fn model(&self, device: &Device) -> Box<dyn Model> {
+        let mut model = self.plan.build(self.config.train.seed, device);
+        model.set_compute(self.compute);
+        model
     }
 
     /// Random bytes as images, normalised.
-    fn images(&self, device: &Device) -> Result<Prepared> {
-        let mut config = self.config.clone();
+    fn images(&self, device: &Device) -> Prepared {
         // Mean and standard deviation of random bytes, where the configuration has no others.
-        config.data.shift.get_or_insert(-127.5);
-        config.data.scale.get_or_insert(1.0 / 73.9);
-        let preprocess = preprocess(&config)?;
-        let mut bytes =
-            vec![0; self.batch * preprocess.image_size.pow(2) * preprocess.image_channels];
+        let of_bytes = Normalisation {
+            shift: -127.5,
+            scale: 1.0 / 73.9,
+        };
+        let normalisation = self.config.data.normalisation().unwrap_or(of_bytes);
+        let preprocess = self.plan.preprocess(Some(normalisation));
+        let mut bytes = vec![0; self.batch * self.plan.image().len()];
         generator(0, Purpose::Training, 0, 0).fill_bytes(&mut bytes);
         let keys = Keys {
             seed: 0,
@@ -151,6 +161,6 @@ impl Bench<'_> {
             step: 0,
             items: (0..self.batch as u64).collect(),
         };
-        Ok(preprocess.apply(&bytes, &keys, device))
+        preprocess.apply(&bytes, &keys, device)
     }
 }

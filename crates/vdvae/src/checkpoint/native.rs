@@ -4,11 +4,11 @@
 //! Tensors: `ema/NAME` (averaged weights); in a checkpoint that training can continue from also
 //! `model/NAME` (weights), `adam/first/NAME` and `adam/second/NAME` (moments).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::tensor::Metadata;
 use safetensors::{Dtype, SafeTensors, View};
@@ -17,9 +17,10 @@ use vdvae_formats::safetensors::{LazyTensor, write};
 
 use crate::config::{Config, ConfigError};
 use crate::files::write_atomically;
+use crate::models::Model;
+use crate::models::state::TrainState;
 use crate::ops::Moments;
-use crate::parameters::{self, VisitParameter, file_shape};
-use crate::train::TrainState;
+use crate::parameters::{self, Role, Specs, TensorSpec};
 
 const FORMAT: &str = "vdvae-checkpoint-1";
 pub(super) const AVERAGE: &str = "ema/";
@@ -89,13 +90,13 @@ pub enum CheckpointError {
 ///
 /// # Errors
 /// [`CheckpointError::Io`]; what was there before is then untouched.
-pub fn save_state<M: Module>(
+pub fn save_state(
     path: &Path,
     config: &Config,
     progress: &Progress,
-    state: &TrainState<M>,
+    state: &TrainState,
 ) -> Result<(), CheckpointError> {
-    let mut tensors = weights(WEIGHTS, &state.model);
+    let mut tensors = tensors(WEIGHTS, &*state.model, &state.specs);
     tensors.extend(moments(state));
     save(path, config, progress, tensors)
 }
@@ -104,13 +105,14 @@ pub fn save_state<M: Module>(
 ///
 /// # Errors
 /// [`CheckpointError::Io`]; what was there before is then untouched.
-pub fn save_average<M: Module>(
+pub fn save_average(
     path: &Path,
     config: &Config,
     progress: &Progress,
-    average: &M,
+    average: &dyn Model,
+    specs: &Specs,
 ) -> Result<(), CheckpointError> {
-    save(path, config, progress, weights(AVERAGE, average))
+    save(path, config, progress, tensors(AVERAGE, average, specs))
 }
 
 /// Loads the averaged weights into `model` (of any weights, on a device without autodiff), which
@@ -118,14 +120,15 @@ pub fn save_average<M: Module>(
 ///
 /// # Errors
 /// If the file cannot be read, is damaged, or belongs to another model.
-pub fn load_average<M: Module>(
+pub fn load_average(
     path: &Path,
     config: &Config,
-    model: M,
-) -> Result<(M, Progress), CheckpointError> {
+    model: Box<dyn Model>,
+    specs: &Specs,
+) -> Result<(Box<dyn Model>, Progress), CheckpointError> {
     let file = CheckpointFile::open(path)?;
     file.check_model(config)?;
-    let model = parameters::import(model, |name, shape| file.values(AVERAGE, name, shape))?;
+    let model = parameters::import(model, specs, |tensor| file.values(AVERAGE, tensor))?;
     Ok((model, file.progress()?))
 }
 
@@ -133,18 +136,20 @@ pub fn load_average<M: Module>(
 ///
 /// # Errors
 /// If the file cannot be read, is damaged, belongs to another model, or holds averaged weights only.
-pub fn load_state<M: Module>(
+pub fn load_state(
     path: &Path,
     config: &Config,
-    model: M,
-) -> Result<(TrainState<M>, Progress), CheckpointError> {
+    model: Box<dyn Model>,
+    specs: Arc<Specs>,
+) -> Result<(TrainState, Progress), CheckpointError> {
     let file = CheckpointFile::open(path)?;
     file.check_model(config)?;
     let progress = file.progress()?;
-    let model = parameters::import(model, |name, shape| file.values(WEIGHTS, name, shape))?;
-    let moments = file.moments(&model)?;
+    let model = parameters::import(model, &specs, |tensor| file.values(WEIGHTS, tensor))?;
+    let moments = file.moments(&*model, &specs)?;
     let state = TrainState {
         model,
+        specs,
         moments,
         step: progress.step,
         updates: progress.updates,
@@ -152,48 +157,41 @@ pub fn load_state<M: Module>(
     Ok((state, progress))
 }
 
-/// `tensor`, which is a parameter, or has the shape of one, of the given name.
-fn lazy<const D: usize>(prefix: &str, name: &str, tensor: Tensor<D>) -> LazyTensor<'static> {
-    let parameter = name.to_owned();
+/// The numbers of a model's tensor, or as many that belong to it, `[n]` in the order of memory.
+fn lazy(prefix: &str, spec: &TensorSpec, numbers: Tensor<1>) -> LazyTensor<'static> {
+    let spec = spec.clone();
     LazyTensor {
-        name: format!("{prefix}{name}"),
-        shape: file_shape(name, &tensor.dims()),
-        values: Box::new(move || parameters::to_file_layout(&parameter, tensor.clone()).values),
+        name: format!("{prefix}{}", spec.name),
+        shape: spec.shape.clone(),
+        values: Box::new(move || spec.to_file(numbers.clone())),
     }
 }
 
-/// The parameters of a model.
-fn weights<M: Module>(prefix: &'static str, model: &M) -> Vec<LazyTensor<'static>> {
-    struct Collect<'a>(&'static str, &'a mut Vec<LazyTensor<'static>>);
-    impl VisitParameter for Collect<'_> {
-        fn visit<const D: usize>(&mut self, name: &str, tensor: Tensor<D>) {
-            self.1.push(lazy(self.0, name, tensor.inner()));
-        }
-    }
+/// The tensors of a model.
+fn tensors(prefix: &str, model: &dyn Model, specs: &Specs) -> Vec<LazyTensor<'static>> {
     let mut tensors = Vec::new();
-    parameters::for_each(model, Collect(prefix, &mut tensors));
+    model.visit(&mut |name, tensor| {
+        tensors.push(lazy(prefix, specs.of(name), tensor.flat()));
+    });
     tensors
 }
 
-/// The average and the moments of every parameter, under the parameter's name and shape.
-fn moments<M: Module>(state: &TrainState<M>) -> Vec<LazyTensor<'static>> {
-    struct Collect<'a, I>(I, &'a mut Vec<LazyTensor<'static>>);
-    impl<'a, I: Iterator<Item = &'a Moments>> VisitParameter for Collect<'_, I> {
-        fn visit<const D: usize>(&mut self, name: &str, tensor: Tensor<D>) {
-            let moments = self.0.next().expect("moments for every parameter");
-            let Moments {
-                first,
-                second,
-                average,
-            } = moments.clone();
-            for (prefix, values) in [(AVERAGE, average), (FIRST, first), (SECOND, second)] {
-                let values = values.reshape::<D, _>(tensor.dims());
-                self.1.push(lazy(prefix, name, values));
-            }
-        }
-    }
+/// The average and the moments of every weight, and what is no weight again beside the average, each under
+/// its name and shape.
+fn moments(state: &TrainState) -> Vec<LazyTensor<'static>> {
     let mut tensors = Vec::new();
-    parameters::for_each(&state.model, Collect(state.moments.iter(), &mut tensors));
+    state.model.visit(&mut |name, tensor| {
+        let spec = state.specs.of(name);
+        let mut add = |prefix, values| tensors.push(lazy(prefix, spec, values));
+        match state.moments.get(name) {
+            Some(moments) => {
+                add(AVERAGE, moments.average.clone());
+                add(FIRST, moments.first.clone());
+                add(SECOND, moments.second.clone());
+            }
+            None => add(AVERAGE, tensor.flat()),
+        }
+    });
     tensors
 }
 
@@ -361,28 +359,19 @@ impl CheckpointFile {
         names.any(|name| name.starts_with(WEIGHTS))
     }
 
-    /// The values of a tensor, in the layout of files.
-    pub fn values(
-        &self,
-        prefix: &str,
-        name: &str,
-        shape: &[usize],
-    ) -> Result<Vec<f32>, CheckpointError> {
-        self.bytes(prefix, name, shape).map(floats)
+    /// The values of a tensor, in the order of files.
+    pub fn values(&self, prefix: &str, tensor: &TensorSpec) -> Result<Vec<f32>, CheckpointError> {
+        self.bytes(prefix, tensor).map(floats)
     }
 
     /// The values as the file holds them, for [`floats`].
-    pub fn bytes(
-        &self,
-        prefix: &str,
-        name: &str,
-        shape: &[usize],
-    ) -> Result<&[u8], CheckpointError> {
-        let name = format!("{prefix}{name}");
+    pub fn bytes(&self, prefix: &str, tensor: &TensorSpec) -> Result<&[u8], CheckpointError> {
+        let shape = &tensor.shape;
+        let name = format!("{prefix}{}", tensor.name);
         let Some(tensor) = self.header.info(&name) else {
             return Err(self.mismatch(format!("expected a tensor {name}, found none")));
         };
-        if tensor.shape != shape || tensor.dtype != Dtype::F32 {
+        if tensor.shape != *shape || tensor.dtype != Dtype::F32 {
             return Err(self.mismatch(format!(
                 "{name}: expected F32 of the shape {shape:?}, found {:?} of {:?}",
                 tensor.dtype, tensor.shape
@@ -392,57 +381,37 @@ impl CheckpointFile {
         Ok(&self.data[start..end])
     }
 
-    fn moments<M: Module>(&self, model: &M) -> Result<Vec<Moments>, CheckpointError> {
-        struct Load<'a> {
-            file: &'a CheckpointFile,
-            moments: &'a mut Vec<Moments>,
-            error: &'a mut Option<CheckpointError>,
-        }
-        impl Load<'_> {
-            fn flat(
-                &mut self,
-                prefix: &str,
-                name: &str,
-                dims: &[usize],
-                device: &Device,
-            ) -> Result<Tensor<1>, CheckpointError> {
-                let values = self.file.values(prefix, name, &file_shape(name, dims))?;
-                let values = parameters::to_memory_layout(name, &file_shape(name, dims), values);
-                let count = values.len();
-                Ok(Tensor::from_data(TensorData::new(values, [count]), device))
+    fn moments(
+        &self,
+        model: &dyn Model,
+        specs: &Specs,
+    ) -> Result<HashMap<String, Moments>, CheckpointError> {
+        let mut moments = Ok(HashMap::new());
+        model.visit(&mut |name, tensor| {
+            let (spec, device) = (specs.of(name), tensor.device().inner());
+            let Ok(all) = &mut moments else { return };
+            if spec.role != Role::Weight {
+                return;
             }
-        }
-        impl VisitParameter for Load<'_> {
-            fn visit<const D: usize>(&mut self, name: &str, tensor: Tensor<D>) {
-                let (dims, device) = (tensor.dims(), tensor.device().inner());
-                let mut load = |prefix| self.flat(prefix, name, &dims, &device);
-                match (load(AVERAGE), load(FIRST), load(SECOND)) {
-                    (Ok(average), Ok(first), Ok(second)) => {
-                        self.moments.push(Moments {
-                            first,
-                            second,
-                            average,
-                        });
-                    }
-                    (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => {
-                        self.error.get_or_insert(error);
-                    }
-                }
+            match self.moments_of(spec, &device) {
+                Ok(found) => drop(all.insert(name.to_owned(), found)),
+                Err(error) => moments = Err(error),
             }
-        }
-        let (mut moments, mut error) = (Vec::new(), None);
-        parameters::for_each(
-            model,
-            Load {
-                file: self,
-                moments: &mut moments,
-                error: &mut error,
-            },
-        );
-        match error {
-            Some(error) => Err(error),
-            None => Ok(moments),
-        }
+        });
+        moments
+    }
+
+    fn moments_of(&self, spec: &TensorSpec, device: &Device) -> Result<Moments, CheckpointError> {
+        let flat = |prefix| {
+            let values = spec.to_memory(self.values(prefix, spec)?);
+            let count = values.len();
+            Ok(Tensor::from_data(TensorData::new(values, [count]), device))
+        };
+        Ok(Moments {
+            average: flat(AVERAGE)?,
+            first: flat(FIRST)?,
+            second: flat(SECOND)?,
+        })
     }
 
     fn mismatch(&self, reason: String) -> CheckpointError {

@@ -6,18 +6,17 @@ use anyhow::Result;
 use serde::Serialize;
 use vdvae_kernels::{detect, peak};
 
-use super::train::{DEFAULT_PRESET, described};
-use super::{architecture, batch_size, print_json};
+use super::request::{DEFAULT_PRESET, config_of};
+use super::{batch_size, print_json};
 use crate::bench::profile::{Limits, Row, rows};
 use crate::bench::{Bench, Task};
 use crate::cli::BenchArgs;
-use crate::config::Dtype;
 use crate::console::results;
 use crate::device;
 use crate::error::usage;
 use crate::memory::peak_memory;
-use crate::ops::Compute;
 use crate::ops::profile;
+use crate::ops::{Compute, Dtype};
 
 #[derive(Serialize)]
 struct Report {
@@ -62,11 +61,12 @@ pub fn run(arguments: &BenchArgs) -> Result<()> {
             "--pixels: expected with --what sample only, which draws them",
         ));
     }
-    let mut config = described(&arguments.configuration)?;
+    let mut config = config_of(&arguments.configuration)?;
     config.apply_overrides(&arguments.configuration.set)?;
-    let architecture = architecture(&config)?;
+    let plan = config.plan()?;
     let bench = Bench {
         task: arguments.what,
+        plan: &*plan,
         config: &config,
         batch: batch_size(arguments.batch, &config)?,
         pixels: arguments.pixels,
@@ -77,7 +77,7 @@ pub fn run(arguments: &BenchArgs) -> Result<()> {
         },
         device: &device,
     };
-    let gflop = arguments.what.operations(&architecture.operations()) * bench.batch as f64 * 1e-9;
+    let gflop = arguments.what.operations(&plan.operations()) * bench.batch as f64 * 1e-9;
     let report = measure(arguments, &bench, gflop)?;
     if arguments.json {
         return print_json(&report);

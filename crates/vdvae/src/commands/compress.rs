@@ -6,22 +6,20 @@ use std::io::Write;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use burn::tensor::Device;
 use serde::Serialize;
 
+use super::exact::exact_device;
 use super::{check_extension, make_parent, print_json, progress_bar};
-use crate::cli::Machine;
-use crate::cli::compress::{CompressArgs, KernelPath};
+use crate::cli::compress::CompressArgs;
 use crate::compress::compare::{Compared, compare};
 use crate::compress::{Codec, Compressed, Images};
-use crate::config::{Dtype, MAX_BATCH};
+use crate::config::MAX_BATCH;
 use crate::console::results;
-use crate::device;
 use crate::error::usage;
 use crate::files::write_atomically;
-use crate::run_dir::{RunDir, TrainedModel};
+use crate::run_dir::RunDir;
+use crate::trained::TrainedModel;
 use inputs::Inputs;
-use vdvae_kernels::detect;
 
 #[derive(Serialize)]
 struct Report {
@@ -59,8 +57,9 @@ pub fn run(arguments: &CompressArgs) -> Result<()> {
     }
     let device = exact_device(&arguments.trained.machine, arguments.kernel_path)?;
     let run = RunDir::new(&arguments.trained.run);
+    run.load_config()?.plan()?.coding()?;
     let model = TrainedModel::load(&run, arguments.trained.checkpoint.as_deref(), device)?;
-    let inputs = Inputs::open(arguments, &model.config)?;
+    let inputs = Inputs::open(arguments, &model)?;
     let codec = Codec::new(&model, arguments.latent_bits)?;
 
     let start = Instant::now();
@@ -89,35 +88,6 @@ pub fn run(arguments: &CompressArgs) -> Result<()> {
     }
     print_report(&report)?;
     print_table(&report)
-}
-
-/// The CPU, on a kernel path, in fp32: what results to the bit can be had on.
-pub fn exact_device(machine: &Machine, path: Option<KernelPath>) -> Result<Device> {
-    if machine.dtype.is_some_and(|dtype| dtype != Dtype::Fp32) {
-        return Err(usage(
-            "--dtype: archives are made and read in fp32 only, whose results are the same to the bit \
-             for any number of threads and images; found bf16. Leave --dtype out",
-        ));
-    }
-    if machine.device != "cpu" {
-        return Err(usage(format!(
-            "--device: archives are made and read on the cpu only, whose results are the same to the \
-             bit every time; found {}. Leave --device out",
-            machine.device
-        )));
-    }
-    if let Some(path) = path.map(KernelPath::path) {
-        if !path.is_available() {
-            return Err(usage(format!(
-                "--kernel-path {}: this processor does not have these instructions. Every processor \
-                 has portable",
-                path.name()
-            )));
-        }
-        // Nothing has been computed yet.
-        detect::force(path);
-    }
-    device::parse(&machine.device)
 }
 
 fn report(

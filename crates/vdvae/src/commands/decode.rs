@@ -7,15 +7,16 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::{
-    batch_size, check_temperatures, load, make_folder, make_parent, print_json, progress_bar,
+    batch_size, check_temperatures, latents, load, make_folder, make_parent, print_json,
+    progress_bar,
 };
 use crate::cli::latents::DecodeArgs;
 use crate::console::{results, tell};
 use crate::error::usage;
 use crate::latents::{About, DecodeOptions, check, decode, load_z};
-use crate::parameters;
+use crate::models::ImageShape;
 use crate::report::{Grid, save_png_image};
-use crate::run_dir::TrainedModel;
+use crate::trained::TrainedModel;
 
 #[derive(Serialize)]
 struct Report {
@@ -27,9 +28,9 @@ struct Report {
 }
 
 pub fn run(arguments: &DecodeArgs) -> Result<()> {
-    let (run, model) = load(&arguments.trained)?;
-    let depth = model.model.decoder().depth();
-    check_temperatures(&arguments.temperature, depth)?;
+    let (run, model) = load(&arguments.trained, latents)?;
+    let depth = model.hierarchy()?.depth();
+    check_temperatures(&arguments.temperature, &*model.plan)?;
     if let Some(layers) = arguments.layers.filter(|&layers| layers > depth) {
         return Err(usage(format!(
             "--layers: expected at most {depth}, the model's number of layers, found {layers}"
@@ -104,7 +105,7 @@ fn is_picture(out: &Path) -> Result<bool> {
 
 /// Says so if the latents are another model's, although they fit.
 fn warn(arguments: &DecodeArgs, model: &TrainedModel, about: Option<&About>) {
-    let other = |about: &&About| about.model_sha256 != parameters::fingerprint(&model.model);
+    let other = |about: &&About| about.model_sha256 != model.fingerprint();
     if let Some(about) = about.filter(other) {
         tell(format_args!(
             "{}: latents of other weights (step {}) than these (step {}): the images will not be the encoded ones",
@@ -116,8 +117,7 @@ fn warn(arguments: &DecodeArgs, model: &TrainedModel, about: Option<&About>) {
 }
 
 fn save(model: &TrainedModel, out: &Path, picture: bool, pixels: &[u8]) -> Result<()> {
-    let config = &model.config.model;
-    let (size, channels) = (config.image_size, config.image_channels);
+    let ImageShape { size, channels } = model.plan.image();
     if picture {
         Grid::near_square(size, channels, pixels).save_png(out)?;
         return Ok(());

@@ -10,13 +10,14 @@ use anyhow::{Context, Result};
 use burn::tensor::Device;
 use serde::Serialize;
 
-use super::compress::exact_device;
+use super::exact::exact_device;
 use super::{print_json, progress_bar};
 use crate::cli::compress::DecompressArgs;
 use crate::compress::{Archive, Codec, Cost, ImageEntry, model_hash};
 use crate::console::{results, tell};
 use crate::error::usage;
-use crate::run_dir::{RunDir, TrainedModel};
+use crate::run_dir::RunDir;
+use crate::trained::TrainedModel;
 use outputs::Outputs;
 
 /// Where runs are looked for.
@@ -183,10 +184,10 @@ fn find_model(
     for run in &runs {
         let run = RunDir::new(run);
         // What is no run, or one of another model, is not what is looked for.
-        let fits = run.load_config().is_ok_and(|config| {
-            let (model, sought) = (&config.model, &archive.model);
-            model.image_size == sought.side as usize
-                && model.image_channels == usize::from(sought.colours)
+        let plan = run.load_config().ok().and_then(|config| config.plan().ok());
+        let fits = plan.is_some_and(|plan| {
+            let (image, sought) = (plan.image(), &archive.model);
+            image.size == sought.side as usize && image.channels == usize::from(sought.colours)
         });
         if !fits {
             continue;

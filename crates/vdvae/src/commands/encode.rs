@@ -7,10 +7,11 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::images::{Images, check_memory, layer_range};
-use super::{architecture, batch_size, load, make_parent, print_json, progress_bar};
+use super::{batch_size, latents, load, make_parent, print_json, progress_bar};
 use crate::cli::latents::EncodeArgs;
 use crate::console::results;
 use crate::latents::{About, ArrayFile, EncodeOptions, Layers, encode, save};
+use crate::models::LatentLayer;
 
 #[derive(Serialize)]
 struct Report {
@@ -23,15 +24,14 @@ struct Report {
 
 pub fn run(arguments: &EncodeArgs) -> Result<()> {
     ArrayFile::of(&arguments.out)?;
-    let (_, model) = load(&arguments.trained)?;
-    let range = layer_range(arguments.layers.as_ref(), model.model.decoder().depth())?;
+    let (_, model) = load(&arguments.trained, latents)?;
+    let shapes = model.plan.latents()?;
+    let range = layer_range(arguments.layers.as_ref(), shapes.len())?;
     let batch = batch_size(arguments.images.batch, &model.config)?;
-    let images = Images::open(&arguments.images, &model.config)?;
-    let architecture = architecture(&model.config)?;
-    let blocks = architecture.dec_blocks[range.clone()].iter();
-    let latents: usize = blocks.map(|block| block.resolution.pow(2)).sum();
+    let images = Images::open(&arguments.images, &model)?;
+    let values: usize = shapes[range.clone()].iter().map(LatentLayer::len).sum();
     let remedy = "Encode fewer images (-n) or fewer layers (--layers)";
-    check_memory(6 * architecture.zdim * latents, images.batch.len(), remedy)?;
+    check_memory(6 * values, images.batch.len(), remedy)?;
 
     let options = EncodeOptions {
         layers: range.clone(),
@@ -43,7 +43,7 @@ pub fn run(arguments: &EncodeArgs) -> Result<()> {
     let bar = progress_bar(images.batch.len() as u64, "images");
     for pixels in images.batch.images.chunks(batch * images.batch.image.len()) {
         let count = (pixels.len() / images.batch.image.len()) as u64;
-        for (layer, seen) in encode(&model, pixels, done..done + count, &options) {
+        for (layer, seen) in encode(&model, pixels, done..done + count, &options)? {
             layers.entry(layer).or_default().append(seen);
         }
         done += count;

@@ -7,16 +7,16 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::{
-    batch_size, check_extension, load, make_parent, open_data, print_json, progress_bar,
+    anything, batch_size, check_extension, load, make_parent, open_data, print_json, progress_bar,
     reading_threads,
 };
-use crate::architecture::Architecture;
 use crate::cli::{EvalArgs, PosteriorKind};
 use crate::console::results;
 use crate::error::usage;
-use crate::evaluate::{EvaluateOptions, Evaluation, evaluate};
+use crate::evaluate::{EvaluateOptions, Evaluation};
 use crate::files::write_atomically;
 use crate::likelihood::units::bits;
+use crate::models::LatentLayer;
 use crate::report::rate_per_layer_svg;
 
 #[derive(Serialize)]
@@ -38,9 +38,10 @@ pub fn run(arguments: &EvalArgs) -> Result<()> {
             "--samples: draws differ only with --latents sample, found --latents mean",
         ));
     }
-    let (run, model) = load(&arguments.trained)?;
+    let (run, model) = load(&arguments.trained, anything)?;
     let (source, split, dataset) = open_data(
         &model.config,
+        &*model.plan,
         arguments.data.as_ref(),
         arguments.split,
         arguments.skip_bad_images,
@@ -54,20 +55,13 @@ pub fn run(arguments: &EvalArgs) -> Result<()> {
         limit: usize::MAX,
     };
     let bar = progress_bar(dataset.len() as u64, "images");
-    let evaluation = evaluate(
-        &model.model,
-        &model.preprocess,
-        dataset,
-        &options,
-        &model.device,
-        |done| {
-            bar.set_position(done as u64);
-        },
-    )?;
+    let evaluation = model.evaluate(dataset, &options, |done| {
+        bar.set_position(done as u64);
+    })?;
     bar.finish_and_clear();
-    let architecture = Architecture::try_from(&model.config.model)?;
+    let layers = model.plan.latents().unwrap_or_default();
     if let Some(path) = &arguments.rates {
-        draw_rates(path, &run.name(), &architecture, &evaluation)?;
+        draw_rates(path, &run.name(), &layers, &evaluation)?;
     }
     if arguments.json {
         let (data, split) = (source.to_string(), split.to_string());
@@ -84,17 +78,20 @@ pub fn run(arguments: &EvalArgs) -> Result<()> {
         "{source}, {split} split: {images} images, weights of step {step}"
     )?;
     print_bounds(&evaluation, arguments.samples)?;
-    print_rates(&architecture, &evaluation)
+    if layers.is_empty() {
+        return Ok(());
+    }
+    print_rates(&layers, &evaluation)
 }
 
 /// The rate of each layer as a picture, bits per dimension.
 fn draw_rates(
     path: &Path,
     title: &str,
-    architecture: &Architecture,
+    layers: &[LatentLayer],
     evaluation: &Evaluation,
 ) -> Result<()> {
-    let resolutions = architecture.dec_blocks.iter().map(|block| block.resolution);
+    let resolutions = layers.iter().map(|layer| layer.resolution);
     let rates = evaluation.rate_nats_per_dim_per_layer.iter();
     let layers: Vec<(usize, f64)> = resolutions.zip(rates.map(|&nats| bits(nats))).collect();
     let picture = rate_per_layer_svg(&layers, title);
@@ -122,14 +119,14 @@ fn print_bounds(evaluation: &Evaluation, samples: u64) -> Result<()> {
 }
 
 /// A bar per layer: how much each stochastic layer tells.
-fn print_rates(architecture: &Architecture, evaluation: &Evaluation) -> Result<()> {
+fn print_rates(layers: &[LatentLayer], evaluation: &Evaluation) -> Result<()> {
     const WIDTH: f64 = 40.0;
     let mut out = results();
     let rates = &evaluation.rate_nats_per_dim_per_layer;
     let most = rates.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
     writeln!(out, "\nrate per layer, bits/dim, top to bottom")?;
-    for (layer, (block, &rate)) in architecture.dec_blocks.iter().zip(rates).enumerate() {
-        let side = format!("{0}x{0}", block.resolution);
+    for (layer, (shape, &rate)) in layers.iter().zip(rates).enumerate() {
+        let side = format!("{0}x{0}", shape.resolution);
         let bar = "#".repeat((WIDTH * rate / most).round().max(0.0) as usize);
         writeln!(out, "{:>4}  {side:>9}  {:.5}  {bar}", layer + 1, bits(rate))?;
     }

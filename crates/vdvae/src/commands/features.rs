@@ -8,8 +8,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::images::{Images, check_memory};
-use super::{architecture, batch_size, load, make_parent, print_json, progress_bar};
-use crate::architecture::Architecture;
+use super::{batch_size, latents, load, make_parent, print_json, progress_bar};
 use crate::cli::latents::FeaturesArgs;
 use crate::console::results;
 use crate::error::usage;
@@ -25,8 +24,8 @@ struct Report {
 
 pub fn run(arguments: &FeaturesArgs) -> Result<()> {
     ArrayFile::of(&arguments.out)?;
-    let (_, model) = load(&arguments.trained)?;
-    let depth = model.model.decoder().depth();
+    let (_, model) = load(&arguments.trained, latents)?;
+    let depth = model.hierarchy()?.depth();
     if arguments.layer >= depth {
         return Err(usage(format!(
             "--layer: expected a layer of 0..{depth}, counted from 0 at the top, found {}",
@@ -34,21 +33,25 @@ pub fn run(arguments: &FeaturesArgs) -> Result<()> {
         )));
     }
     let batch = batch_size(arguments.images.batch, &model.config)?;
-    let images = Images::open(&arguments.images, &model.config)?;
-    if !arguments.pooled {
-        let values = values_per_image(&architecture(&model.config)?, arguments.layer);
-        let remedy = "Take fewer images (-n) or only their means (--pooled)";
-        check_memory(values, images.batch.len(), remedy)?;
-    }
+    let images = Images::open(&arguments.images, &model)?;
     let mut all = Features::default();
     let mut done = 0;
     let bar = progress_bar(images.batch.len() as u64, "images");
     for pixels in images.batch.images.chunks(batch * images.batch.image.len()) {
         let count = (pixels.len() / images.batch.image.len()) as u64;
-        let mut seen = features(&model, pixels, done..done + count, arguments.layer);
+        let mut seen = features(&model, pixels, done..done + count, arguments.layer)?;
         let pooled = |name: &str| name.ends_with("/pooled");
         seen.arrays
             .retain(|name, _| !arguments.pooled || pooled(name));
+        if done == 0 {
+            let values = seen
+                .arrays
+                .values()
+                .map(|array| array.values.len())
+                .sum::<usize>();
+            let remedy = "Take fewer images (-n) or only their means (--pooled)";
+            check_memory(values / count as usize, images.batch.len(), remedy)?;
+        }
         all.append(seen);
         done += count;
         bar.set_position(done);
@@ -73,15 +76,4 @@ pub fn run(arguments: &FeaturesArgs) -> Result<()> {
     }
     writeln!(results(), "{images} images: {}", out.display())?;
     Ok(())
-}
-
-fn values_per_image(architecture: &Architecture, layer: usize) -> usize {
-    let values = |side: usize| side * side * architecture.width_at(side);
-    let blocks = architecture.enc_blocks.iter();
-    let mut sides: Vec<usize> = blocks.map(|block| block.resolution_after()).collect();
-    sides.push(architecture.image_size);
-    sides.sort_unstable();
-    sides.dedup();
-    let encoder: usize = sides.into_iter().map(values).sum();
-    encoder + values(architecture.dec_blocks[layer].resolution)
 }

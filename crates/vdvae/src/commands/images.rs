@@ -7,9 +7,9 @@ use vdvae_data::{Batch, image_paths, load_images};
 
 use super::{image_shape, open_data};
 use crate::cli::latents::{ImageArgs, LayerRange};
-use crate::config::Config;
 use crate::error::usage;
 use crate::memory::available_memory;
+use crate::trained::TrainedModel;
 
 /// All images, and what a person would call each.
 pub struct Images {
@@ -20,12 +20,13 @@ pub struct Images {
 impl Images {
     /// # Errors
     /// If an image cannot be read, or there is none.
-    pub fn open(arguments: &ImageArgs, config: &Config) -> Result<Self> {
+    pub fn open(arguments: &ImageArgs, model: &TrainedModel) -> Result<Self> {
         if !arguments.images.is_empty() {
-            return Self::files(&arguments.images, config);
+            return Self::files(&arguments.images, model);
         }
         let (_, _, dataset) = open_data(
-            config,
+            &model.config,
+            &*model.plan,
             arguments.data.as_ref(),
             arguments.split,
             arguments.skip_bad_images,
@@ -42,7 +43,7 @@ impl Images {
     }
 
     /// The files, and those in the folders.
-    pub fn files(given: &[PathBuf], config: &Config) -> Result<Self> {
+    pub fn files(given: &[PathBuf], model: &TrainedModel) -> Result<Self> {
         let mut paths = Vec::new();
         for path in given {
             if path.is_dir() {
@@ -52,7 +53,7 @@ impl Images {
             }
         }
         Ok(Self {
-            batch: load_images(&paths, image_shape(config))?,
+            batch: load_images(&paths, image_shape(&*model.plan))?,
             names: paths
                 .iter()
                 .map(|path| path.display().to_string())

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::{architecture, make_folder, print_json};
+use super::{make_folder, print_json};
 use crate::checkpoint::published::{Files, Imported, import};
 use crate::cli::ImportArgs;
 use crate::config::Config;
@@ -26,7 +26,7 @@ struct Report<'a> {
 
 pub fn run(arguments: &ImportArgs) -> Result<()> {
     let config = config(arguments)?;
-    let architecture = architecture(&config)?;
+    let plan = config.plan()?;
     let run = RunDir::new(&arguments.out);
     let folder = run.path().display();
     if !run.is_vacant() {
@@ -46,7 +46,7 @@ pub fn run(arguments: &ImportArgs) -> Result<()> {
     for note in &notes {
         tell(note);
     }
-    let (parameters, progress) = (architecture.parameters(), imported.progress());
+    let (parameters, progress) = (plan.parameters(), imported.progress());
     let (step, updates) = (progress.step, progress.updates);
     tell(format_args!(
         "{folder}: {parameters} parameters, step {step}"

@@ -6,28 +6,67 @@ use std::path::Path;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::{architecture, print_json};
-use crate::architecture::{Architecture, LatentShare, Operations};
+use super::print_json;
 use crate::cli::InfoArgs;
-use crate::config::{Config, Preset, Upsample};
+use crate::config::{Config, preset};
 use crate::console::results;
 use crate::error::usage;
 use crate::memory::training_memory;
+use crate::models::registry::{FAMILIES, UNNAMED};
+use crate::models::{Cannot, Coding, Exactness, Family, LatentShare, Operations, Plan, Preset};
 use crate::run_dir::RunDir;
+
+/// What a model can do, told by its plan.
+#[derive(Serialize)]
+struct Abilities {
+    /// What its bits per dimension are.
+    eval: Exactness,
+    /// Passes of the network for a sample.
+    network_evaluations_per_sample: u64,
+    /// Layers of latents: what encode, decode, interpolate, features and reconstruct work with.
+    layers: Option<usize>,
+    /// How it compresses.
+    compress: Option<Coding>,
+    /// Why it cannot do the rest.
+    cannot: Vec<String>,
+}
+
+impl Abilities {
+    fn of(plan: &dyn Plan) -> Self {
+        let mut cannot = Vec::new();
+        let layers = known(plan.latents(), &mut cannot).map(|layers| layers.len());
+        let compress = known(plan.coding(), &mut cannot);
+        Self {
+            eval: plan.exactness(),
+            network_evaluations_per_sample: plan.passes_per_sample(),
+            layers,
+            compress,
+            cannot,
+        }
+    }
+}
+
+fn known<T>(answer: Result<T, Cannot>, cannot: &mut Vec<String>) -> Option<T> {
+    answer
+        .map_err(|reason| cannot.push(reason.to_string()))
+        .ok()
+}
 
 #[derive(Serialize)]
 struct Report {
+    family: &'static str,
+    #[serde(flatten)]
+    abilities: Abilities,
     /// Exact number of weights and biases.
     parameters: u64,
     /// Number of stochastic layers.
     depth: usize,
-    encoder_blocks: usize,
-    /// Whether layers add to the top-down state.
-    topdown_residual: bool,
-    /// How lower resolutions enter higher ones.
-    upsample: Upsample,
     image_size: usize,
     image_channels: usize,
+    /// What an image's bits are divided by.
+    dimensions: usize,
+    /// What else there is to know.
+    details: Vec<(&'static str, String)>,
     /// Latent variables at each resolution.
     latents: Vec<LatentShare>,
     /// Floating-point operations per image.
@@ -45,86 +84,112 @@ pub fn run(arguments: &InfoArgs) -> Result<()> {
     };
     let mut config = find(subject)?;
     config.apply_overrides(&arguments.set)?;
-    let architecture = architecture(&config)?;
+    let plan = config.plan()?;
     if arguments.toml {
         return Ok(write!(results(), "{}", config.to_toml())?);
     }
+    let image = plan.image();
+    let latents = plan.latents().unwrap_or_default();
+    let memory = |checkpointed| training_memory(&*plan, config.train.n_batch, checkpointed);
     let report = Report {
-        parameters: architecture.parameters(),
-        depth: architecture.stochastic_depth(),
-        encoder_blocks: architecture.enc_blocks.len(),
-        topdown_residual: architecture.topdown_residual,
-        upsample: architecture.upsample,
-        image_size: architecture.image_size,
-        image_channels: architecture.image_channels,
-        latents: architecture.latents(),
-        operations_per_image: architecture.operations(),
-        training_memory_bytes: training_memory(&architecture, config.train.n_batch, false),
-        checkpointed_training_memory_bytes: training_memory(
-            &architecture,
-            config.train.n_batch,
-            true,
-        ),
+        family: config.model.family().name(),
+        abilities: Abilities::of(&*plan),
+        parameters: plan.parameters(),
+        depth: latents.len(),
+        image_size: image.size,
+        image_channels: image.channels,
+        dimensions: plan.dimensions(),
+        details: plan.details(),
+        latents: LatentShare::all(&latents),
+        operations_per_image: plan.operations(),
+        training_memory_bytes: memory(false),
+        checkpointed_training_memory_bytes: memory(true),
         n_batch: config.train.n_batch,
     };
     if arguments.json {
         return print_json(&report);
     }
-    print_report(&report)
+    print_report(config.model.family(), &report)
 }
 
 /// A preset, in a list to choose from.
 #[derive(Serialize)]
 struct Choice {
-    preset: &'static str,
+    preset: String,
+    family: &'static str,
+    #[serde(flatten)]
+    abilities: Abilities,
     parameters: u64,
     depth: usize,
     description: &'static str,
 }
 
 impl Choice {
-    fn new(preset: &Preset) -> Result<Self> {
-        let architecture = Architecture::try_from(&preset.config().model)?;
+    fn new(preset: &'static Preset) -> Result<Self> {
+        let plan = preset::config(preset).plan()?;
+        let abilities = Abilities::of(&*plan);
         Ok(Self {
-            preset: preset.name(),
-            parameters: architecture.parameters(),
-            depth: architecture.stochastic_depth(),
+            preset: preset.path(),
+            family: preset.family,
+            parameters: plan.parameters(),
+            depth: abilities.layers.unwrap_or(0),
+            abilities,
             description: preset.description(),
         })
     }
 }
 
 fn list(json: bool) -> Result<()> {
-    let choices = Preset::ALL
-        .iter()
-        .map(Choice::new)
-        .collect::<Result<Vec<_>>>()?;
+    let choices = |family: &&'static dyn Family| -> Result<(_, Vec<Choice>)> {
+        let presets = family.presets().iter().map(Choice::new);
+        Ok((*family, presets.collect::<Result<_>>()?))
+    };
+    let families: Vec<_> = FAMILIES.iter().map(choices).collect::<Result<_>>()?;
     if json {
-        return print_json(&choices);
+        let all = families.into_iter().flat_map(|(_, choices)| choices);
+        return print_json(&all.collect::<Vec<_>>());
     }
     let mut out = results();
-    writeln!(
-        out,
-        "{:<12} {:>12} {:>6}  description",
-        "preset", "parameters", "layers"
-    )?;
-    for Choice {
-        preset,
-        parameters,
-        depth,
-        description,
-    } in choices
-    {
+    for (family, choices) in &families {
+        writeln!(out, "{}: {}", family.name(), family.title())?;
         writeln!(
             out,
-            "{preset:<12} {parameters:>12} {depth:>6}  {description}"
+            "  {:<20} {:>12} {:>6}  {:<6} {:>6}  {:<9}  description",
+            "preset", "parameters", "layers", "eval", "passes", "compress"
         )?;
+        for choice in choices {
+            let abilities = &choice.abilities;
+            writeln!(
+                out,
+                "  {:<20} {:>12} {:>6}  {:<6} {:>6}  {:<9}  {}",
+                choice.preset,
+                choice.parameters,
+                abilities.layers.map_or("-".to_owned(), |n| n.to_string()),
+                word(&abilities.eval)?,
+                abilities.network_evaluations_per_sample,
+                match &abilities.compress {
+                    Some(coding) => word(coding)?,
+                    None => "-".to_owned(),
+                },
+                choice.description
+            )?;
+        }
+        writeln!(out)?;
     }
     writeln!(
         out,
-        "\nvdvae info NAME tells more; vdvae info NAME --toml prints the configuration."
+        "All of them train, eval, sample, sweep, report and bench. Those with layers also encode, decode, interpolate,\n\
+         reconstruct and tell features. eval: whether bits/dim are exact or a bound; passes: of the network, for a sample.\n\
+         The {}/ in front of a name may be left out.\n\
+         vdvae info NAME tells more; vdvae info NAME --toml prints the configuration.",
+        UNNAMED.name()
     )?;
     Ok(())
+}
+
+/// As it is written in JSON.
+fn word(value: &impl Serialize) -> Result<String> {
+    Ok(serde_json::to_string(value)?.trim_matches('"').to_owned())
 }
 
 /// A run's folder, a configuration file, or a preset.
@@ -143,41 +208,46 @@ fn find(subject: &str) -> Result<Config> {
     }
 }
 
-fn print_report(report: &Report) -> Result<()> {
+fn print_report(family: &dyn Family, report: &Report) -> Result<()> {
     let mut out = results();
     let Report {
+        abilities,
         image_size: side,
         image_channels: channels,
         ..
     } = report;
+    writeln!(
+        out,
+        "family            {}: {}",
+        family.name(),
+        family.title()
+    )?;
     writeln!(out, "images            {side}x{side}, {channels} channels")?;
     writeln!(out, "parameters        {}", report.parameters)?;
-    let (depth, encoder) = (report.depth, report.encoder_blocks);
+    writeln!(out, "stochastic depth  {} layers", report.depth)?;
+    let eval = word(&abilities.eval)?;
     writeln!(
         out,
-        "stochastic depth  {depth} layers (encoder: {encoder} blocks)"
+        "bits per dim      {eval}, of {} dimensions",
+        report.dimensions
     )?;
-    if !report.topdown_residual {
-        writeln!(
-            out,
-            "top-down state    replaced by each layer (not residual)"
-        )?;
-    }
-    if report.upsample == Upsample::Conv {
-        writeln!(out, "upsampling        learned 1x1 convolutions")?;
-    }
+    let passes = abilities.network_evaluations_per_sample;
     writeln!(
         out,
-        "\nlatent variables  layers      number  share up to here"
+        "a sample takes    {passes} pass{} of the network",
+        if passes == 1 { "" } else { "es" }
     )?;
-    for share in &report.latents {
-        let side = format!("{0}x{0}", share.resolution);
-        let (layers, latents) = (share.layers, share.latents);
-        let percent = 100.0 * share.cumulative_share;
-        writeln!(
-            out,
-            "{side:>16}  {layers:>6}  {latents:>10}  {percent:>6.2} %"
-        )?;
+    if let Some(coding) = &abilities.compress {
+        writeln!(out, "compresses        {}", word(coding)?)?;
+    }
+    for reason in &abilities.cannot {
+        writeln!(out, "cannot            {reason}")?;
+    }
+    for (name, value) in &report.details {
+        writeln!(out, "{name:<16}  {value}")?;
+    }
+    if !report.latents.is_empty() {
+        print_latents(report)?;
     }
     let giga = |operations: f64| operations / 1e9;
     let operations = &report.operations_per_image;
@@ -193,5 +263,23 @@ fn print_report(report: &Report) -> Result<()> {
         gibibytes(report.training_memory_bytes),
         gibibytes(report.checkpointed_training_memory_bytes),
     )?;
+    Ok(())
+}
+
+fn print_latents(report: &Report) -> Result<()> {
+    let mut out = results();
+    writeln!(
+        out,
+        "\nlatent variables  layers      number  share up to here"
+    )?;
+    for share in &report.latents {
+        let side = format!("{0}x{0}", share.resolution);
+        let (layers, latents) = (share.layers, share.latents);
+        let percent = 100.0 * share.cumulative_share;
+        writeln!(
+            out,
+            "{side:>16}  {layers:>6}  {latents:>10}  {percent:>6.2} %"
+        )?;
+    }
     Ok(())
 }

@@ -6,6 +6,7 @@ mod decode;
 mod decompress;
 mod encode;
 mod eval;
+mod exact;
 mod export;
 mod features;
 mod images;
@@ -14,9 +15,12 @@ mod info;
 mod interpolate;
 mod reconstruct;
 mod report;
+mod request;
 mod sample;
+mod session;
 mod sweep;
 mod train;
+mod verify;
 
 use std::io::Write;
 use std::path::Path;
@@ -27,13 +31,14 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use vdvae_data::{Dataset, ImageShape, OpenOptions, Source, Split};
 
-use crate::architecture::Architecture;
 use crate::cli::{Command, Trained};
 use crate::config::{Config, MAX_BATCH};
 use crate::console::{results, tell};
+use crate::device;
 use crate::error::usage;
-use crate::run_dir::{RunDir, TrainedModel};
-use crate::{device, run_dir};
+use crate::models::{Cannot, Plan};
+use crate::run_dir::RunDir;
+use crate::trained::TrainedModel;
 
 /// More than any machine has a use for.
 const MOST_THREADS: usize = 1024;
@@ -69,6 +74,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
+        Command::Verify(arguments) => return verify::run(&arguments),
     }?;
     Ok(ExitCode::SUCCESS)
 }
@@ -82,9 +88,14 @@ fn check_threads(threads: usize) -> Result<()> {
     Ok(())
 }
 
-fn load(trained: &Trained) -> Result<(RunDir, TrainedModel)> {
+/// Loads a run's model, if it can do what is wanted of it.
+fn load(
+    trained: &Trained,
+    wanted: impl FnOnce(&dyn Plan) -> Result<(), Cannot>,
+) -> Result<(RunDir, TrainedModel)> {
     let device = device::parse(&trained.machine.device)?;
     let run = RunDir::new(&trained.run);
+    wanted(&*run.load_config()?.plan()?)?;
     let model = TrainedModel::load(&run, trained.checkpoint.as_deref(), device)?;
     Ok((
         run,
@@ -97,17 +108,29 @@ fn reading_threads() -> usize {
     rayon::current_num_threads().clamp(1, 8)
 }
 
-/// What a configuration's model wants images to be.
-fn image_shape(config: &Config) -> ImageShape {
+/// For [`load`]: what any model can do.
+fn anything(_: &dyn Plan) -> Result<(), Cannot> {
+    Ok(())
+}
+
+/// For [`load`]: latents.
+fn latents(plan: &dyn Plan) -> Result<(), Cannot> {
+    plan.latents().map(drop)
+}
+
+/// What a model wants images to be.
+fn image_shape(plan: &dyn Plan) -> ImageShape {
+    let shape = plan.image();
     ImageShape {
-        size: config.model.image_size,
-        channels: config.model.image_channels,
+        size: shape.size,
+        channels: shape.channels,
     }
 }
 
 /// Opens the images for a trained model: `data` (all of it), or the run's own (its test split).
 fn open_data(
     config: &Config,
+    plan: &dyn Plan,
     data: Option<&Source>,
     split: Option<Split>,
     skip_bad_images: bool,
@@ -121,7 +144,7 @@ fn open_data(
     let options = OpenOptions {
         seed: config.train.seed,
         skip_bad_images,
-        ..OpenOptions::new(image_shape(config))
+        ..OpenOptions::new(image_shape(plan))
     };
     let opened = vdvae_data::open(&source, split, &options);
     let dataset = match data {
@@ -139,8 +162,9 @@ fn tell_skipped(dataset: &dyn Dataset) {
     }
 }
 
-/// One temperature, or one per layer, all above 0.
-fn check_temperatures(temperatures: &[f32], depth: usize) -> Result<()> {
+/// One temperature, or one per layer of latents, all above 0.
+fn check_temperatures(temperatures: &[f32], plan: &dyn Plan) -> Result<()> {
+    let depth = plan.latents().map_or(1, |layers| layers.len());
     for &temperature in temperatures {
         if !(temperature.is_finite() && temperature > 0.0) {
             return Err(usage(format!(
@@ -166,12 +190,6 @@ fn batch_size(given: Option<usize>, config: &Config) -> Result<usize> {
         Some(batch) => Ok(batch),
         None => Ok(config.train.n_batch),
     }
-}
-
-/// The structure of a checked configuration.
-fn architecture(config: &Config) -> Result<Architecture> {
-    config.validate()?;
-    Ok(Architecture::try_from(&config.model)?)
 }
 
 /// One line of JSON on standard output.
@@ -217,5 +235,3 @@ fn progress_bar(count: u64, unit: &str) -> indicatif::ProgressBar {
     }
     bar
 }
-
-pub(crate) use run_dir::build;

@@ -14,17 +14,18 @@ use super::{
     batch_size, image_shape, make_folder, open_data, print_json, progress_bar, reading_threads,
 };
 use crate::cli::ReportArgs;
-use crate::config::Config;
 use crate::console::{results, tell};
 use crate::device;
 use crate::error::usage;
 use crate::evaluate::EvaluateOptions;
+use crate::evenly::evenly;
 use crate::report::measure::{
-    Distances, Evenly, Measurements, NEIGHBOURS_AMONG, Pictures, RunMeasures, evenly,
-    gather_pictures, measure_run, nearest,
+    Distances, Evenly, Measurements, NEIGHBOURS_AMONG, Pictures, RunMeasures, gather_pictures,
+    measure_run, nearest,
 };
 use crate::report::save_report;
-use crate::run_dir::{RunDir, TrainedModel};
+use crate::run_dir::RunDir;
+use crate::trained::TrainedModel;
 
 /// Samples that are shown beside their nearest training images.
 const NEIGHBOURS_SHOWN: usize = 8;
@@ -137,7 +138,7 @@ impl Gathering<'_> {
         });
         bar.finish_and_clear();
         let mut pictures = measures.keep("samples", drawn).unwrap_or_default();
-        let distances = self.neighbours(&model.config, &mut pictures, dataset);
+        let distances = self.neighbours(&model, &mut pictures, dataset);
         let distances = measures.keep("nearest training images", distances);
         Ok((pictures, distances))
     }
@@ -157,6 +158,7 @@ impl Gathering<'_> {
         let batch = batch_size(self.arguments.batch, &model.config)?;
         let opened = open_data(
             &model.config,
+            &*model.plan,
             self.arguments.data.as_ref(),
             self.arguments.split,
             false,
@@ -186,7 +188,7 @@ impl Gathering<'_> {
     /// Samples at temperature 1, and held-out images, against the run's training images.
     fn neighbours(
         &self,
-        config: &Config,
+        TrainedModel { config, plan, .. }: &TrainedModel,
         pictures: &mut Pictures,
         held_out: Option<Arc<dyn Dataset>>,
     ) -> Result<Distances> {
@@ -194,7 +196,7 @@ impl Gathering<'_> {
         let options = OpenOptions {
             seed: config.train.seed,
             skip_bad_images: true,
-            ..OpenOptions::new(image_shape(config))
+            ..OpenOptions::new(image_shape(&**plan))
         };
         let training = vdvae_data::open(&source, Split::Train, &options)
             .context("the run's training images")?;
@@ -227,8 +229,7 @@ impl Gathering<'_> {
         let shown = of_samples.iter().take(NEIGHBOURS_SHOWN);
         let indices: Vec<usize> = shown.map(|neighbour| neighbour.index).collect();
         let batch = vdvae_data::Batch::read(&*training, &indices)?;
-        let tiles =
-            crate::report::measure::cut(&batch.images, config.model.image_size, indices.len());
+        let tiles = crate::report::measure::cut(&batch.images, plan.image().size, indices.len());
         pictures.neighbours = samples.iter().cloned().zip(tiles).collect();
         Ok(Distances {
             training_images: training.len().min(NEIGHBOURS_AMONG),

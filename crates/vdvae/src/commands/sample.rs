@@ -9,15 +9,17 @@ use serde::Serialize;
 use vdvae_formats::npy;
 
 use super::{
-    batch_size, check_temperatures, load, make_folder, make_parent, print_json, progress_bar,
+    anything, batch_size, check_temperatures, load, make_folder, make_parent, print_json,
+    progress_bar,
 };
 use crate::cli::SampleArgs;
 use crate::console::results;
 use crate::error::usage;
 use crate::files::write_atomically;
+use crate::models::ImageShape;
 use crate::report::{Grid, save_png_image};
-use crate::run_dir::{RunDir, TrainedModel};
-use crate::sample::sample;
+use crate::run_dir::RunDir;
+use crate::trained::TrainedModel;
 
 #[derive(Serialize)]
 struct Report {
@@ -53,8 +55,8 @@ impl Destination {
 }
 
 pub fn run(arguments: &SampleArgs) -> Result<()> {
-    let (run, model) = load(&arguments.trained)?;
-    check_temperatures(&arguments.temperature, model.model.decoder().depth())?;
+    let (run, model) = load(&arguments.trained, anything)?;
+    check_temperatures(&arguments.temperature, &*model.plan)?;
     let out = arguments
         .out
         .clone()
@@ -144,7 +146,8 @@ impl Source<'_> {
         let mut first = 0;
         while first < *n {
             let count = (self.batch as u64).min(n - first);
-            let images = sample(self.model, *seed, first, count as usize, temperature);
+            let items: Vec<u64> = (first..first + count).collect();
+            let images = self.model.model.sample(*seed, &items, temperature);
             each(first, &images)?;
             first += count;
             self.bar.set_position(first);
@@ -153,8 +156,8 @@ impl Source<'_> {
     }
 
     fn shape(&self) -> (usize, usize) {
-        let config = &self.model.config.model;
-        (config.image_size, config.image_channels)
+        let ImageShape { size, channels } = self.model.plan.image();
+        (size, channels)
     }
 
     fn picture(&mut self, out: &Path) -> Result<()> {

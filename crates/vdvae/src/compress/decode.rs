@@ -114,7 +114,7 @@ impl Codec<'_> {
             lane.size = self.cells.pop(&mut lane.coder)?;
         }
         let mut popped = Popped::new(&self.cells, lanes);
-        let parameters = self.model.model.decode(places.len(), None, &mut popped);
+        let parameters = self.hierarchy.decode(places.len(), None, &mut popped);
         let passed = popped.finish()?;
         let parameters = values(parameters);
         let tiles = self.pop_pixels(lanes, places, plan, &parameters)?;
@@ -139,7 +139,7 @@ impl Codec<'_> {
         parameters: &[f32],
     ) -> Result<Vec<Vec<u8>>, CodingError> {
         let each = parameters.len() / places.len();
-        let likelihood = self.model.model.likelihood();
+        let likelihood = &self.likelihood;
         let pop = |((lane, place), parameters): ((&mut &mut Lane, &Place), &[f32])| {
             let tiling = plan.tiling(place.image);
             let channels = tiling.channels();
@@ -168,12 +168,10 @@ impl Codec<'_> {
         passed: &[Passed],
         input: Tensor<4>,
     ) -> Result<(), CodingError> {
-        let model = &self.model.model;
-        let activations = model.encoder().forward(input);
+        let activations = self.hierarchy.encode(input);
         for (layer, Passed { state, prior }) in passed.iter().enumerate().rev() {
-            let posterior = model
-                .decoder()
-                .posterior(layer, state.clone(), &activations);
+            let state = state.clone();
+            let posterior = self.hierarchy.posterior(layer, state, &activations);
             let posterior = Gaussians::new(&posterior, posterior.dims()[3] / 2);
             let push = |(item, lane): (usize, &mut &mut Lane)| {
                 let (prior, posterior) = (prior.item(item), posterior.item(item));

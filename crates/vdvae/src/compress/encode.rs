@@ -119,7 +119,7 @@ impl Codec<'_> {
                 break;
             }
             for place in &places {
-                open.read(images, &plan, place.image, &mut entries, &self.model.model)?;
+                open.read(images, &plan, place.image, &mut entries, &self.likelihood)?;
             }
             self.push_tiles(&mut active, &places, &plan, &open)?;
             for place in &places {
@@ -151,7 +151,7 @@ impl Codec<'_> {
         }
         let mut popped = Popped::new(&self.cells, lanes);
         let input = Some(self.input(&tiles));
-        let parameters = self.model.model.decode(places.len(), input, &mut popped);
+        let parameters = self.hierarchy.decode(places.len(), input, &mut popped);
         popped.finish()?;
         let parameters = values(parameters);
         let each = parameters.len() / places.len();
@@ -177,8 +177,7 @@ impl Codec<'_> {
     ) -> Result<(), CodingError> {
         let tiling = plan.tiling(place.image);
         let channels = tiling.channels();
-        let likelihood = self.model.model.likelihood();
-        let mut pixels = Pixels::new(likelihood, channels, self.colours())?;
+        let mut pixels = Pixels::new(&self.likelihood, channels, self.colours())?;
         let coded = super::channels_of(tile, self.colours(), channels);
         let valid = tiling.valid(place.tile);
         pixels.push(&mut lane.coder, parameters, &coded, valid.as_deref())?;
@@ -244,14 +243,14 @@ impl OpenImages {
         plan: &Plan,
         image: u32,
         entries: &mut [ImageEntry],
-        model: &crate::models::vdvae::Vdvae,
+        likelihood: &Likelihood,
     ) -> Result<()> {
         if self.0.contains_key(&image) {
             return Ok(());
         }
         let entry = &mut entries[image as usize];
         let pixels = images.read(image as usize)?;
-        if *model.likelihood() == Likelihood::Bernoulli {
+        if *likelihood == Likelihood::Bernoulli {
             check_binary(&pixels, entry)?;
         }
         entry.checksum = pixel_checksum(&pixels);

@@ -6,7 +6,7 @@ use vdvae_coding::{Coder, CodingError, Normals};
 
 use super::cells::Cells;
 use crate::likelihood::values;
-use crate::models::vdvae::{LatentSource, StochasticLayer};
+use crate::models::hierarchy::{LatentSource, StochasticLayer};
 
 /// A stream at work.
 #[derive(Debug)]

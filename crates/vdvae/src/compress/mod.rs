@@ -9,7 +9,7 @@
 //!
 //! ```
 //! use vdvae::compress::{Codec, Image};
-//! use vdvae::{config::Config, device, run_dir::TrainedModel};
+//! use vdvae::{config::Config, device, trained::TrainedModel};
 //!
 //! let mut config = Config::preset("photos32")?;
 //! config.apply_overrides(&["model.width=16", "data.shift=-127.5", "data.scale=0.0157"])?;
@@ -53,15 +53,17 @@ pub use identity::{model_hash, model_id};
 pub use plan::{Place, Plan};
 pub use vdvae_coding::container::{Archive, Chain, ContainerError, ImageEntry, ModelId};
 
-use crate::architecture::Architecture;
+use crate::likelihood::Likelihood;
+use crate::models::{Coding, Hierarchy, LatentLayer};
 use crate::random::{Keys, Purpose};
-use crate::run_dir::TrainedModel;
+use crate::trained::TrainedModel;
 use cells::Cells;
 
 /// Compresses and decompresses with one model.
-#[derive(Debug)]
 pub struct Codec<'a> {
     model: &'a TrainedModel,
+    hierarchy: &'a dyn Hierarchy,
+    likelihood: Likelihood,
     id: ModelId,
     cells: Cells,
 }
@@ -70,13 +72,15 @@ impl<'a> Codec<'a> {
     /// With at most `2^latent_bits` cells per latent (14 is good; an archive names its own).
     ///
     /// # Errors
-    /// If `latent_bits` is not within 4 to 24.
+    /// If the model cannot compress, or `latent_bits` is not within 4 to 24.
     pub fn new(model: &'a TrainedModel, latent_bits: u32) -> Result<Self> {
-        let architecture = Architecture::try_from(&model.config.model)?;
-        let blocks = architecture.dec_blocks.iter();
-        let latents = blocks.map(|block| block.resolution.pow(2) * architecture.zdim);
+        let Coding::BitsBack = model.plan.coding()?;
+        let layers = model.plan.latents()?;
+        let latents = layers.iter().map(LatentLayer::len);
         Ok(Self {
             model,
+            hierarchy: model.model.hierarchy()?,
+            likelihood: model.plan.likelihood(),
             id: model_id(model, latent_bits)?,
             cells: Cells::new(latent_bits, latents.sum())?,
         })

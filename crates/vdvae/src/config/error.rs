@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::architecture::ArchitectureError;
+use vdvae_models::ModelError;
 
 /// A configuration that cannot be read, or that describes no possible experiment.
 #[derive(Debug, thiserror::Error)]
@@ -25,12 +25,14 @@ pub enum ConfigError {
         message: String,
     },
     /// A key that no configuration has.
-    #[error("{place}: unknown key `{key}`; {hint}")]
+    #[error("{place}: unknown key `{key}`{of}; {hint}")]
     UnknownKey {
         /// File and line, or the option.
         place: String,
         /// The key as written, with its table.
         key: String,
+        /// The family, where that makes the difference.
+        of: String,
         /// The nearest key, or all of them.
         hint: String,
     },
@@ -63,9 +65,9 @@ pub enum ConfigError {
     /// Values outside their ranges, all of them.
     #[error("{}", lines(.0))]
     Invalid(Vec<Problem>),
-    /// A `[model]` that describes no network.
+    /// A `[model]` that describes no possible model.
     #[error(transparent)]
-    Architecture(#[from] ArchitectureError),
+    Model(#[from] ModelError),
 }
 
 /// One value outside its range.

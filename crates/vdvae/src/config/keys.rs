@@ -5,7 +5,10 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
-use super::{Config, ConfigError, Preset};
+use vdvae_models::Family;
+use vdvae_models::registry::{self, KEY, UNNAMED};
+
+use super::{Config, ConfigError, preset};
 
 /// How alike (Jaro-Winkler) two names must be for one to be suggested in place of the other.
 const LIKENESS: f64 = 0.8;
@@ -97,19 +100,46 @@ pub fn literals(config: &Config) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Every key there is, with its kind: read off a preset that gives them all.
-pub fn known() -> BTreeMap<String, Kind> {
-    let text = Preset::COMPLETE.config().to_toml();
-    entries(&text)
-        .expect("a configuration is written as valid TOML")
+/// The key that names the family.
+pub fn family_key() -> String {
+    format!("model.{KEY}")
+}
+
+/// The family that a text with these entries is of.
+pub fn family(
+    text: &str,
+    entries: &[Entry],
+    place: &impl Fn(usize) -> String,
+) -> Result<&'static dyn Family, ConfigError> {
+    let key = family_key();
+    let Some(entry) = entries.iter().find(|entry| entry.key == key) else {
+        return Ok(UNNAMED);
+    };
+    let found = &text[entry.value_span.clone()];
+    let name = found.trim_matches(['"', '\'']);
+    registry::find(name).ok_or_else(|| ConfigError::Syntax {
+        place: place(entry.value_span.start),
+        message: registry::unknown(name),
+    })
+}
+
+/// Every key there is in a configuration of the family, with its kind: read off one that gives them all.
+pub fn known(family: &dyn Family) -> BTreeMap<String, Kind> {
+    let mut config = preset::config(&family.presets()[0]);
+    config.data.shift.get_or_insert(0.5);
+    config.data.scale.get_or_insert(0.5);
+    let entries = entries(&config.to_toml()).expect("a configuration is written as valid TOML");
+    let mut known: BTreeMap<_, _> = entries
         .into_iter()
         .map(|entry| (entry.key, entry.kind))
-        .collect()
+        .collect();
+    known.insert(family_key(), Kind::Text);
+    known
 }
 
 /// The error for a key that does not exist, with the nearest one that does.
-pub fn unknown(place: String, key: &str) -> ConfigError {
-    let known = known();
+pub fn unknown(place: String, key: &str, family: &dyn Family) -> ConfigError {
+    let known = known(family);
     let (table, leaf) = key.rsplit_once('.').unwrap_or(("", key));
     let tail = |name: &str| name.rsplit('.').next().unwrap_or(name).to_owned();
     let hint = match nearest(leaf, known.keys().map(|name| (tail(name), name.clone()))) {
@@ -126,6 +156,11 @@ pub fn unknown(place: String, key: &str) -> ConfigError {
     ConfigError::UnknownKey {
         place,
         key: key.to_owned(),
+        of: if key.starts_with("model.") {
+            format!(" of family {}", family.name())
+        } else {
+            String::new()
+        },
         hint,
     }
 }

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::keys::{self, Kind};
-use super::{Config, ConfigError, Preset};
+use super::{Config, ConfigError, preset};
 
 /// No configuration is longer; what is longer is another kind of file.
 const LONGEST: u64 = 1 << 20;
@@ -16,7 +16,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError::UnknownPreset`], with the nearest name.
     pub fn preset(name: &str) -> Result<Self, ConfigError> {
-        Preset::find(name).map(|preset| preset.config())
+        preset::find(name).map(preset::config)
     }
 
     /// Reads a configuration file. Ranges are checked by [`Config::validate`].
@@ -64,8 +64,9 @@ fn line(text: &str, at: usize) -> usize {
 
 /// Unknown keys and wrong types, before serde sees the text: it would name neither key nor remedy.
 fn check_keys(text: &str, place: &impl Fn(usize) -> String) -> Result<(), ConfigError> {
-    let known = keys::known();
     let mut entries = keys::entries(text).map_err(|error| describe(text, place, &error))?;
+    let family = keys::family(text, &entries, place)?;
+    let known = keys::known(family);
     entries.sort_by_key(|entry| entry.key_span.start);
     for entry in entries {
         let place = place(entry.key_span.start);
@@ -76,7 +77,7 @@ fn check_keys(text: &str, place: &impl Fn(usize) -> String) -> Result<(), Config
         let wanted = match known.get(&entry.key) {
             Some(&kind) => kind,
             None if is_table => Kind::Table,
-            None => return Err(keys::unknown(place, &entry.key)),
+            None => return Err(keys::unknown(place, &entry.key, family)),
         };
         if !entry.kind.fits(wanted, found) {
             return Err(ConfigError::WrongType {

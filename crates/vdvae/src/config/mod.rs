@@ -1,27 +1,29 @@
 //! One experiment as one value: the model, its data, its training.
 //!
-//! A [`Config`] comes from an embedded [`Preset`], from a TOML file, or from either with single
+//! A [`Config`] comes from an embedded [`preset`], from a TOML file, or from either with single
 //! values replaced (`--set train.lr=1e-3`). Reading is strict: a key that does not exist and a value
 //! of the wrong type are errors that say where they are and what would be right.
-//! [`Config::validate`] then checks every range and the block strings.
+//! [`Config::plan`] then checks every range, and that the model is possible.
 
 mod error;
 mod keys;
 mod load;
 mod overrides;
-mod preset;
+pub mod preset;
+mod schedule;
 mod validate;
 
 #[cfg(test)]
 mod tests;
 
 pub use error::{ConfigError, Problem};
-pub use preset::Preset;
+pub use schedule::learning_rate;
 pub use validate::MAX_BATCH;
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
+use vdvae_models::ops::Dtype;
+use vdvae_models::preprocess::Normalisation;
+use vdvae_models::registry::ModelConfig;
 
 /// The constant that AdamW adds to the root of the second moment.
 pub const ADAM_EPS: f64 = 1e-8;
@@ -30,7 +32,7 @@ pub const ADAM_EPS: f64 = 1e-8;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The architecture and the likelihood.
+    /// The family, and what its models may be.
     pub model: ModelConfig,
     /// Where the images come from, and how they become the network's input.
     pub data: DataConfig,
@@ -39,80 +41,14 @@ pub struct Config {
     pub train: TrainConfig,
 }
 
-/// The architecture in the reference's names. `Architecture::try_from` parses and checks it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModelConfig {
-    /// Side of the square images that the model sees, in pixels.
-    pub image_size: usize,
-    /// Colour channels: 3, or 1 for grayscale and binary images.
-    #[serde(default = "defaults::image_channels")]
-    pub image_channels: usize,
-    /// Channels at every resolution that `custom_width_str` does not name.
-    pub width: usize,
-    /// Latent channels of every decoder block.
-    pub zdim: usize,
-    /// Middle channels of a bottleneck block as a fraction of its width, rounded down.
-    #[serde(default = "defaults::bottleneck_multiple")]
-    pub bottleneck_multiple: f64,
-    /// Encoder blocks, bottom-up: `RxN` N blocks at resolution R, `RdD` one that then pools by D.
-    pub enc_blocks: String,
-    /// Decoder blocks, top-down: `RxN` N blocks at resolution R, `RmM` one that first mixes in M.
-    pub dec_blocks: String,
-    /// Widths at single resolutions, such as `512:32,256:64`.
-    #[serde(default)]
-    pub custom_width_str: String,
-    /// The largest resolution that starts from a learned bias; larger ones start from zeros.
-    #[serde(default = "defaults::no_bias_above")]
-    pub no_bias_above: usize,
-    /// Logistic components per pixel.
-    #[serde(default = "defaults::num_mixtures")]
-    pub num_mixtures: usize,
-    /// Bits per colour value in the loss: 8, or 5.
-    #[serde(default = "defaults::bits")]
-    pub bits: u32,
-    /// The distribution of a pixel given the latents.
-    #[serde(default)]
-    pub likelihood: Likelihood,
-    /// Whether a layer adds to the top-down state, as published, or replaces it (an ablation, see
-    /// [`crate::models::vdvae::Decoder`]).
-    #[serde(default = "defaults::topdown_residual")]
-    pub topdown_residual: bool,
-    /// How the state of a lower resolution enters a higher one.
-    #[serde(default)]
-    pub upsample: Upsample,
-}
-
-/// How the top-down state of a lower resolution is brought to a higher one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Upsample {
-    /// Each pixel repeated, the first channels taken, as published: nothing is learned.
-    #[default]
-    Nearest,
-    /// First a learned 1x1 convolution from the lower resolution's width to the higher one's (an
-    /// ablation), then each pixel repeated.
-    Conv,
-}
-
-/// The distribution of a pixel given the decoder's output.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Likelihood {
-    /// Discretized mixture of logistics; with colour coefficients for three channels.
-    #[default]
-    Dmol,
-    /// One logit per pixel of a binary image (dynamic binarization).
-    Bernoulli,
-}
-
 /// Where the images come from, and how they become the network's input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
     /// `photos`, or `KIND:PATH` such as `folder:DIR`; what `--data` replaces.
     pub source: String,
-    /// The input is `(value + shift) * scale` of the 8-bit value; not given: from the training set.
+    /// The input is `(value + shift) * scale` of the 8-bit value, of models that want that; not given: from
+    /// the training set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shift: Option<f64>,
     /// See `shift`; the two are given together or not at all.
@@ -121,6 +57,14 @@ pub struct DataConfig {
     /// Whether training images are mirrored left to right at random.
     #[serde(default)]
     pub flip: bool,
+}
+
+impl DataConfig {
+    /// The normalisation, where it is known.
+    pub fn normalisation(&self) -> Option<Normalisation> {
+        let (shift, scale) = self.shift.zip(self.scale)?;
+        Some(Normalisation { shift, scale })
+    }
 }
 
 /// The optimisation, and how often it reports. Steps count updates, not micro-batches.
@@ -165,27 +109,6 @@ pub struct TrainConfig {
     pub sample_every: u64,
     /// Steps between checkpoints; 0: only at the end.
     pub save_every: u64,
-}
-
-/// What the factors of a product are rounded to. Everything else is fp32: the weights that are trained,
-/// the sums, the latents and the losses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Dtype {
-    /// Not rounded.
-    #[default]
-    Fp32,
-    /// 8 significant bits: faster where the processor multiplies bf16.
-    Bf16,
-}
-
-impl fmt::Display for Dtype {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(match self {
-            Self::Fp32 => "fp32",
-            Self::Bf16 => "bf16",
-        })
-    }
 }
 
 /// How the learning rate falls from the end of the warm-up to the last step.
@@ -250,27 +173,5 @@ impl Config {
                 format!("{name} ({a}, other {b})")
             })
             .collect()
-    }
-}
-
-/// Values that a model which does not name them has in every published configuration.
-mod defaults {
-    pub fn image_channels() -> usize {
-        3
-    }
-    pub fn bottleneck_multiple() -> f64 {
-        0.25
-    }
-    pub fn no_bias_above() -> usize {
-        64
-    }
-    pub fn num_mixtures() -> usize {
-        10
-    }
-    pub fn bits() -> u32 {
-        8
-    }
-    pub fn topdown_residual() -> bool {
-        true
     }
 }

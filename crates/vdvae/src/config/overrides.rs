@@ -32,9 +32,19 @@ impl Config {
             });
         };
         let (key, value) = (key.trim(), value.trim());
-        let Some(&kind) = keys::known().get(key) else {
-            return Err(keys::unknown(place, key));
+        let family = self.model.family();
+        let Some(&kind) = keys::known(family).get(key) else {
+            return Err(keys::unknown(place, key, family));
         };
+        if key == keys::family_key() {
+            return Err(ConfigError::Syntax {
+                place,
+                message: format!(
+                    "the family ({}) is that of the preset or the file; choose another with --preset FAMILY/NAME or --config",
+                    family.name()
+                ),
+            });
+        }
         let mut literals = keys::literals(self);
         if OPTIONAL.contains(&key) && value == ABSENT {
             literals.remove(key);

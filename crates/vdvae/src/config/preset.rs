@@ -1,78 +1,63 @@
-//! The experiments that come with the program: `configs/*.toml`, embedded.
+//! The experiments that come with the program, by name.
+
+use vdvae_models::registry::{self, FAMILIES, UNNAMED};
 
 use super::keys;
 use super::{Config, ConfigError};
 
-/// A complete, commented experiment that is part of the program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Preset {
-    name: &'static str,
-    text: &'static str,
-}
+pub use vdvae_models::Preset;
 
-macro_rules! preset {
-    ($name:literal) => {
-        Preset {
-            name: $name,
-            text: include_str!(concat!("../../../../configs/", $name, ".toml")),
-        }
+/// The preset called `name`: `family/name`, or a name alone of the family that needs no name.
+///
+/// # Errors
+/// [`ConfigError::UnknownPreset`], with the nearest name.
+pub fn find(name: &str) -> Result<&'static Preset, ConfigError> {
+    let path = if name.contains('/') {
+        name.to_owned()
+    } else {
+        format!("{}/{name}", UNNAMED.name())
     };
+    if let Some(preset) = registry::presets().find(|preset| preset.path() == path) {
+        return Ok(preset);
+    }
+    Err(ConfigError::UnknownPreset {
+        name: name.to_owned(),
+        hint: hint(name),
+    })
 }
 
-impl Preset {
-    /// All presets: the default, the small one for Fashion-MNIST, the published ones, then one for
-    /// benchmarks.
-    pub const ALL: [Preset; 8] = [
-        preset!("photos32"),
-        preset!("fashion32"),
-        preset!("cifar10"),
-        preset!("imagenet32"),
-        preset!("imagenet64"),
-        preset!("ffhq256"),
-        preset!("ffhq1024"),
-        preset!("small32"),
-    ];
-
-    /// One that gives every key there is, the optional ones too.
-    pub(super) const COMPLETE: Preset = Self::ALL[6];
-
-    /// The preset called `name`.
-    ///
-    /// # Errors
-    /// [`ConfigError::UnknownPreset`], with the nearest name.
-    pub fn find(name: &str) -> Result<Preset, ConfigError> {
-        if let Some(preset) = Self::ALL.into_iter().find(|preset| preset.name == name) {
-            return Ok(preset);
+fn hint(name: &str) -> String {
+    let paths = |presets: &mut dyn Iterator<Item = &'static Preset>| {
+        presets.map(Preset::path).collect::<Vec<_>>().join(", ")
+    };
+    // A name alone that another family has; or a family's name.
+    let mut same = registry::presets()
+        .filter(|preset| preset.name == name)
+        .peekable();
+    if same.peek().is_some() {
+        return format!("there is {}", paths(&mut same));
+    }
+    if let Some(family) = registry::find(name) {
+        return format!("its presets are {}", paths(&mut family.presets().iter()));
+    }
+    let both = |preset: &'static Preset| {
+        [preset.path(), preset.name.to_owned()].map(|name| (name, preset.path()))
+    };
+    match keys::nearest(name, registry::presets().flat_map(both)) {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => {
+            let families = FAMILIES
+                .iter()
+                .map(|family| paths(&mut family.presets().iter()));
+            format!(
+                "the presets are {}",
+                families.collect::<Vec<_>>().join(", ")
+            )
         }
-        let names = Self::ALL.map(|preset| preset.name);
-        let nearest = keys::nearest(name, names.iter().map(|&name| (name.to_owned(), name)));
-        Err(ConfigError::UnknownPreset {
-            name: name.to_owned(),
-            hint: match nearest {
-                Some(nearest) => format!("did you mean `{nearest}`?"),
-                None => format!("the presets are {}", names.join(", ")),
-            },
-        })
     }
+}
 
-    /// What `--preset` takes.
-    pub fn name(&self) -> &'static str {
-        self.name
-    }
-
-    /// What it is, in one line: the first comment of the file.
-    pub fn description(&self) -> &'static str {
-        let first = self.text.lines().next().unwrap_or_default();
-        first.trim_start_matches(['#', ' '])
-    }
-
-    /// The whole file, with its comments.
-    pub fn text(&self) -> &'static str {
-        self.text
-    }
-
-    /// The experiment itself.
-    pub fn config(&self) -> Config {
-        toml::from_str(self.text).expect("an embedded preset is a valid configuration")
-    }
+/// The experiment itself.
+pub fn config(preset: &Preset) -> Config {
+    toml::from_str(preset.text).expect("an embedded preset is a valid configuration")
 }

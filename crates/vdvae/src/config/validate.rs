@@ -2,28 +2,42 @@
 
 use std::fmt::Display;
 
-use super::{Config, ConfigError, DataConfig, Likelihood, ModelConfig, Problem, TrainConfig};
-use crate::architecture::Architecture;
+use vdvae_models::Plan;
+
+use super::{Config, ConfigError, DataConfig, Problem, TrainConfig};
 
 /// More images at once, or micro-batches in an update, than any machine has a use for.
 pub const MAX_BATCH: usize = 65_536;
 
 impl Config {
-    /// Checks every range, then that `[model]` describes a possible network.
+    /// Checks every range, then that `[model]` describes a possible model: returns what follows from it.
     ///
     /// # Errors
-    /// [`ConfigError::Invalid`] with every value outside its range, else
-    /// [`ConfigError::Architecture`] with the first fault of the model.
-    pub fn validate(&self) -> Result<(), ConfigError> {
+    /// [`ConfigError::Invalid`] with every value outside its range, else [`ConfigError::Model`] with the
+    /// first fault of the model.
+    pub fn plan(&self) -> Result<Box<dyn Plan>, ConfigError> {
         let mut problems = Problems::default();
-        check_loss(&self.model, &mut problems);
         check_data(&self.data, &mut problems);
         check_train(&self.train, &mut problems);
         if !problems.0.is_empty() {
             return Err(ConfigError::Invalid(problems.0));
         }
-        Architecture::try_from(&self.model)?;
-        Ok(())
+        let plan = self.model.plan()?;
+        if self.data.shift.is_some() && !plan.is_normalised() {
+            let mut problems = Problems::default();
+            let expected = "none: models of this family read images as they are";
+            problems.require("data.shift", false, expected, "a number");
+            return Err(ConfigError::Invalid(problems.0));
+        }
+        Ok(plan)
+    }
+
+    /// Whether [`plan`](Self::plan) has nothing to say against it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.plan().map(drop)
     }
 }
 
@@ -39,17 +53,6 @@ impl Problems {
                 found: found.to_string(),
             });
         }
-    }
-}
-
-fn check_loss(model: &ModelConfig, problems: &mut Problems) {
-    let bits = model.bits;
-    if model.likelihood == Likelihood::Bernoulli {
-        let expected =
-            "8 (binary images are drawn from the 8-bit values) with likelihood bernoulli";
-        problems.require("model.bits", bits == 8, expected, bits);
-    } else {
-        problems.require("model.bits", matches!(bits, 5 | 8), "8 or 5", bits);
     }
 }
 

@@ -7,10 +7,10 @@ use burn::tensor::Tensor;
 
 use super::error::LatentsError;
 use super::{FloatArray, rows};
-use crate::architecture::{Architecture, DecBlock};
-use crate::models::vdvae::{Latents, Noise, Source};
+use crate::models::LatentLayer;
+use crate::models::hierarchy::{Latents, Noise, Source};
 use crate::random::{Keys, Purpose};
-use crate::run_dir::TrainedModel;
+use crate::trained::TrainedModel;
 
 /// Latents by layer, [N, R, R, Z] each, the same N images in all.
 pub type Z = BTreeMap<usize, FloatArray>;
@@ -44,7 +44,7 @@ pub fn decode(
 ) -> Result<Vec<u8>, LatentsError> {
     let keys = keys(&items, options.seed, Purpose::Pixels);
     let parameters = decode_parameters(model, z, items, options)?;
-    let likelihood = model.model.likelihood();
+    let likelihood = model.plan.likelihood();
     Ok(if options.mode {
         likelihood.mode(parameters)
     } else {
@@ -68,7 +68,8 @@ pub fn decode_parameters(
         .map(|layer| Source::Given(rows(&z[&layer], items.start, items.len(), &model.device)));
     let noise = Noise::Keyed(keys(&items, options.seed, Purpose::Reconstruction));
     let latents = Latents::first(given.collect(), &options.temperatures, noise);
-    Ok(model.model.decode(items.len(), None, &latents))
+    let hierarchy = model.model.hierarchy()?;
+    Ok(hierarchy.decode(items.len(), None, &mut &latents))
 }
 
 fn keys(items: &Range<usize>, seed: u64, purpose: Purpose) -> Keys {
@@ -86,21 +87,20 @@ fn keys(items: &Range<usize>, seed: u64, purpose: Purpose) -> Keys {
 /// # Errors
 /// As [`decode`].
 pub fn check(model: &TrainedModel, z: &Z, layers: Option<usize>) -> Result<usize, LatentsError> {
-    let blocks = Architecture::try_from(&model.config.model).map(|all| all.dec_blocks);
-    let blocks = blocks.unwrap_or_default(); // that of a model is valid
+    let all = model.plan.latents()?;
     let there = z.keys().next_back().map_or(0, |last| last + 1);
     let layers = layers.unwrap_or(there);
-    if layers > blocks.len() {
+    if layers > all.len() {
         return Err(LatentsError::TooManyLayers {
-            depth: blocks.len(),
+            depth: all.len(),
             found: layers,
         });
     }
     let images = z.values().next().and_then(|array| array.shape.first());
     let images = images.copied().unwrap_or(0);
-    for (layer, block) in blocks.iter().enumerate().take(layers) {
+    for (layer, &shape) in all.iter().enumerate().take(layers) {
         let array = z.get(&layer).ok_or_else(|| missing(z, layer))?;
-        check_layer(layer, array, images, block, model.config.model.zdim)?;
+        check_layer(layer, array, images, shape)?;
     }
     Ok(layers)
 }
@@ -123,10 +123,11 @@ fn check_layer(
     layer: usize,
     array: &FloatArray,
     images: usize,
-    block: &DecBlock,
-    zdim: usize,
+    LatentLayer {
+        resolution: side,
+        channels: zdim,
+    }: LatentLayer,
 ) -> Result<(), LatentsError> {
-    let side = block.resolution;
     let expected = vec![images, side, side, zdim];
     if array.shape != expected {
         let same_model = array.shape.get(1..) == Some(&expected[1..]);

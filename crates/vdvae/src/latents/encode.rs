@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use vdvae_models::Cannot;
+
 use super::{FloatArray, array};
-use crate::models::vdvae::{Latents, LayerRecord, Noise, Recorder};
+use crate::models::hierarchy::{Latents, LayerRecord, Noise, Recorder};
 use crate::random::{Keys, Purpose};
-use crate::run_dir::TrainedModel;
+use crate::trained::TrainedModel;
 
 /// What to draw and to keep.
 #[derive(Clone, Debug)]
@@ -56,6 +58,9 @@ pub type Layers = BTreeMap<usize, EncodedLayer>;
 /// Encodes `images`, [N, S, S, C] bytes. `items` number them for their noise, so that a large set can be
 /// encoded in batches: the noise of an image depends on its number, not on the batch.
 ///
+/// # Errors
+/// If the model has no latents.
+///
 /// # Example
 /// See [the module](super).
 pub fn encode(
@@ -63,7 +68,7 @@ pub fn encode(
     images: &[u8],
     items: Range<u64>,
     options: &EncodeOptions,
-) -> Layers {
+) -> Result<Layers, Cannot> {
     let keys = |purpose| Keys {
         seed: options.seed,
         purpose,
@@ -79,14 +84,14 @@ pub fn encode(
     };
     let mut recorder = Recorder::new(&latents);
     let batch = binarization.items.len();
-    let activations = model.model.encoder().forward(prepared.input);
-    let decoder = model.model.decoder();
-    decoder.forward(batch, Some(&activations), &mut recorder);
+    let hierarchy = model.model.hierarchy()?;
+    let activations = hierarchy.encode(prepared.input);
+    hierarchy.top_down(batch, Some(&activations), &mut recorder);
     let layers = recorder.layers.into_iter().enumerate();
-    layers
+    Ok(layers
         .filter(|(layer, _)| options.layers.contains(layer))
         .filter_map(|(layer, record)| Some((layer, EncodedLayer::of(record)?)))
-        .collect()
+        .collect())
 }
 
 impl EncodedLayer {

@@ -1,8 +1,13 @@
 //! What can be wrong with latents that somebody gives.
 
+use vdvae_models::Cannot;
+
 /// Why latents cannot be decoded by a model.
 #[derive(Debug, thiserror::Error)]
 pub enum LatentsError {
+    /// A model without latents.
+    #[error(transparent)]
+    Cannot(#[from] Cannot),
     /// A layer that is to be decoded is not there.
     #[error("{name}: expected this array, found {found}. {remedy}")]
     MissingLayer {

@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use vdvae_models::Cannot;
+
 use super::{FloatArray, array};
-use crate::models::vdvae::{Latents, StateAfter};
+use crate::models::hierarchy::{Latents, StateAfter};
 use crate::random::{Keys, Purpose};
-use crate::run_dir::TrainedModel;
+use crate::trained::TrainedModel;
 
 /// Activations of N images.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Features {
-    /// By name: `encoder_RRR/activation` [N, R, R, C], the encoder's last activation at each resolution R,
+    /// By name: the encoder's activations [N, R, R, C], such as `encoder_RRR/activation`, the last one at
+    /// each resolution R,
     /// and `decoder_LLL/state` [N, R, R, C], what layer L of the decoder leaves at its resolution. Each
     /// also as `.../pooled` [N, C], the mean over the pixels.
     pub arrays: BTreeMap<String, FloatArray>,
@@ -28,22 +31,27 @@ pub struct Features {
 /// # config.apply_overrides(&["model.width=16", "data.shift=-127.5", "data.scale=0.0157"])?;
 /// # let model = TrainedModel::untrained(config, device::parse("cpu")?)?;
 ///
-/// let seen = features(&model, &vec![128; 2 * 32 * 32 * 3], 0..2, 3);
+/// let seen = features(&model, &vec![128; 2 * 32 * 32 * 3], 0..2, 3)?;
 /// assert_eq!(seen.arrays["encoder_008/activation"].shape, [2, 8, 8, 16]);
 /// assert_eq!(seen.arrays["decoder_003/state"].shape, [2, 8, 8, 16]);
 /// assert_eq!(seen.arrays["decoder_003/pooled"].shape, [2, 16]);
 /// # Ok::<(), anyhow::Error>(())
 /// ```
 ///
+/// # Errors
+/// If the model has no latents.
+///
 /// # Panics
 /// If the decoder has no such layer.
-pub fn features(model: &TrainedModel, images: &[u8], items: Range<u64>, layer: usize) -> Features {
-    let decoder = model.model.decoder();
-    assert!(
-        layer < decoder.depth(),
-        "layer {layer} of {}",
-        decoder.depth()
-    );
+pub fn features(
+    model: &TrainedModel,
+    images: &[u8],
+    items: Range<u64>,
+    layer: usize,
+) -> Result<Features, Cannot> {
+    let hierarchy = model.model.hierarchy()?;
+    let depth = hierarchy.depth();
+    assert!(layer < depth, "layer {layer} of {depth}");
     let keys = Keys {
         seed: 0,
         purpose: Purpose::Binarization,
@@ -51,21 +59,21 @@ pub fn features(model: &TrainedModel, images: &[u8], items: Range<u64>, layer: u
         items: items.collect(),
     };
     let prepared = model.preprocess.apply(images, &keys, &model.device);
-    let activations = model.model.encoder().forward(prepared.input);
+    let activations = hierarchy.encode(prepared.input);
     let latents = Latents::posterior_mean();
     let mut state = StateAfter::new(&latents, layer);
-    decoder.forward(keys.items.len(), Some(&activations), &mut state);
+    hierarchy.top_down(keys.items.len(), Some(&activations), &mut state);
     let mut features = Features::default();
-    for (resolution, activation) in activations {
+    for (number, activation) in activations {
         features.add(
-            &format!("encoder_{resolution:03}"),
+            &hierarchy.activation_name(number),
             "activation",
             array(activation),
         );
     }
     let state = state.state.expect("the loop passes every layer");
     features.add(&format!("decoder_{layer:03}"), "state", array(state));
-    features
+    Ok(features)
 }
 
 impl Features {

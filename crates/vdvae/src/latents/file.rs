@@ -14,8 +14,7 @@ use vdvae_formats::npz::FloatArrays;
 use super::decode::Z;
 use crate::error::usage;
 use crate::files::write_atomically;
-use crate::parameters;
-use crate::run_dir::TrainedModel;
+use crate::trained::TrainedModel;
 
 /// The key of [`About`] in the metadata of a safetensors file; in a .npz it is the array of bytes
 /// `metadata`.
@@ -26,7 +25,7 @@ const KEY: &str = "vdvae";
 pub struct About {
     /// `vdvae-latents-1` or `vdvae-features-1`.
     pub format: String,
-    /// [`parameters::fingerprint`] of the weights.
+    /// [`TrainedModel::fingerprint`].
     pub model_sha256: String,
     /// The step that the weights are of.
     pub step: u64,
@@ -45,7 +44,7 @@ impl About {
     pub fn new(model: &TrainedModel, format: &str, images: Vec<String>) -> Self {
         Self {
             format: format!("vdvae-{format}-1"),
-            model_sha256: parameters::fingerprint(&model.model),
+            model_sha256: model.fingerprint(),
             step: model.step,
             config: model.config.to_toml(),
             images,

@@ -4,9 +4,11 @@ use std::ops::Range;
 
 use burn::tensor::{Tensor, TensorData};
 
+use vdvae_models::Cannot;
+
 use super::{EncodeOptions, EncodedLayer, encode};
-use crate::models::vdvae::{Latents, Noise};
-use crate::run_dir::TrainedModel;
+use crate::models::hierarchy::{Latents, Noise};
+use crate::trained::TrainedModel;
 
 /// How to go from one image to another.
 #[derive(Clone, Debug)]
@@ -40,17 +42,25 @@ pub struct InterpolateOptions {
 ///
 /// let (black, white) = (vec![0; 32 * 32 * 3], vec![255; 32 * 32 * 3]);
 /// let options = InterpolateOptions { steps: 5, layers: 0..8, mean: false, seed: 0, batch: 8 };
-/// let way = interpolate(&model, &[black, white].concat(), &options);
+/// let way = interpolate(&model, &[black, white].concat(), &options)?;
 /// assert_eq!(way.len(), 5 * 32 * 32 * 3);
 /// # Ok::<(), anyhow::Error>(())
 /// ```
-pub fn interpolate(model: &TrainedModel, images: &[u8], options: &InterpolateOptions) -> Vec<u8> {
+///
+/// # Errors
+/// If the model has no latents.
+pub fn interpolate(
+    model: &TrainedModel,
+    images: &[u8],
+    options: &InterpolateOptions,
+) -> Result<Vec<u8>, Cannot> {
+    let hierarchy = model.model.hierarchy()?;
     let all = EncodeOptions {
         mean: options.mean,
         seed: options.seed,
         ..EncodeOptions::default()
     };
-    let ends: Vec<Ends> = encode(model, images, 0..2, &all)
+    let ends: Vec<Ends> = encode(model, images, 0..2, &all)?
         .into_iter()
         .map(|(layer, seen)| Ends::of(&seen, options.layers.contains(&layer)))
         .collect();
@@ -59,10 +69,10 @@ pub fn interpolate(model: &TrainedModel, images: &[u8], options: &InterpolateOpt
     let frames = batches.map(|steps| {
         let noise = ends.iter().map(|ends| ends.at(steps, options.steps, model));
         let latents = Latents::prior(&[1.0], Noise::Given(noise.collect()));
-        let parameters = model.model.decode(steps.len(), None, &latents);
-        model.model.likelihood().mode(parameters)
+        let parameters = hierarchy.decode(steps.len(), None, &mut &latents);
+        hierarchy.likelihood().mode(parameters)
     });
-    frames.flatten().collect()
+    Ok(frames.flatten().collect())
 }
 
 /// Both images at one layer, in standardised coordinates.

@@ -18,7 +18,7 @@ const COLOURS: [&str; 4] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7"];
 #[derive(Clone, Debug, PartialEq)]
 pub struct DepthPoint {
     /// What sets it apart from the others of its depth; empty: nothing.
-    pub variant: &'static str,
+    pub variant: String,
     /// Told to a pointer over it.
     pub name: String,
     /// Stochastic layers.
@@ -74,7 +74,7 @@ fn draw_depths(card: &mut Card, points: &[&DepthPoint], x: &Scale) {
 }
 
 fn draw_variants(card: &mut Card, points: &[&DepthPoint], (x, y): (&Scale, &Scale)) {
-    let mut variants: Vec<&str> = points.iter().map(|point| point.variant).collect();
+    let mut variants: Vec<&str> = points.iter().map(|point| &*point.variant).collect();
     variants.sort_unstable();
     variants.dedup();
     let clip = card.clip([LEFT, TOP, RIGHT, BOTTOM]);

@@ -2,7 +2,7 @@
 
 use super::log::TrainEntry;
 use crate::likelihood::units::bits;
-use crate::train::StepReport;
+use crate::models::step::StepReport;
 
 /// Steps gathered into one [`TrainEntry`] per interval.
 #[derive(Clone, Debug)]

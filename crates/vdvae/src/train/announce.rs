@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::step::StepReport;
 use crate::config::TrainConfig;
 use crate::console::tell;
 use crate::likelihood::units::bits;
+use crate::models::step::StepReport;
 use crate::report::log::{TrainEntry, ValidEntry};
 
 /// Tells how a run goes.

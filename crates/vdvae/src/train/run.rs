@@ -11,16 +11,16 @@ use burn::tensor::Device;
 use vdvae_data::{Batch, Batches, Dataset};
 
 use super::announce::Announcer;
-use super::state::TrainState;
-use super::step::{StepReport, train_step};
 use crate::checkpoint::{self, Progress};
 use crate::config::{Config, TrainConfig};
 use crate::evaluate::{EvaluateOptions, Evaluation, evaluate};
 use crate::files::write_atomically;
 use crate::likelihood::units::bits;
-use crate::models::Model;
+use crate::models::state::TrainState;
+use crate::models::step::{StepReport, train_step};
+use crate::models::{Model, Plan};
 use crate::preprocess::Preprocess;
-use crate::random::{Keys, Purpose};
+use crate::random::{Keys, Noise, Purpose};
 use crate::report::log::{self, Entry, LogWriter, ValidEntry};
 use crate::report::{IntervalStats, loss_curve_svg};
 use crate::run_dir::RunDir;
@@ -31,13 +31,15 @@ const HOPELESS: u64 = 100;
 const EARLY_BATCHES: usize = 8;
 
 /// Everything a run needs.
-pub struct Training<M> {
+pub struct Training {
     /// The complete configuration.
     pub config: Config,
     /// Where the run is kept.
     pub run: RunDir,
     /// The state to start or continue from.
-    pub state: TrainState<M>,
+    pub state: TrainState,
+    /// What is known of the model.
+    pub plan: Arc<dyn Plan>,
     /// Where that stands.
     pub progress: Progress,
     /// Images to learn.
@@ -67,14 +69,17 @@ pub struct Outcome {
     pub seconds: f64,
 }
 
-impl<M: Model> Training<M> {
+impl Training {
     /// Trains to the last step, or until `stop`. `picture` draws the sample picture of a model at a
     /// step into a file.
     ///
     /// # Errors
     /// If data cannot be read, a file cannot be written (what was saved before stays), or the loss
     /// stays NaN.
-    pub fn run(mut self, picture: impl Fn(&M, PathBuf) -> Result<()>) -> Result<Outcome> {
+    pub fn run(
+        mut self,
+        picture: impl Fn(Box<dyn Model>, PathBuf) -> Result<()>,
+    ) -> Result<Outcome> {
         let config = self.config.train.clone();
         let mut batches = self.batches()?;
         let mut log = Log::open(self.run.log())?;
@@ -122,7 +127,7 @@ impl<M: Model> Training<M> {
             }
             if is_due(step, config.sample_every, last) {
                 let path = self.run.samples().join(format!("step-{step:07}.png"));
-                picture(&self.state.average(), path.clone()).with_context(|| unwritable(&path))?;
+                picture(self.state.average(), path.clone()).with_context(|| unwritable(&path))?;
             }
             let due = config.save_every > 0 && step.is_multiple_of(config.save_every);
             // The checkpoint before the loss was lost is worth more than one after it.
@@ -164,10 +169,11 @@ impl<M: Model> Training<M> {
                 items: positions.clone().collect(),
             };
             let prepared = preprocess.apply(&batch.images, &keys(Purpose::Binarization), device);
-            (prepared, keys(Purpose::Training))
+            (prepared, Noise::Keyed(keys(Purpose::Training)))
         });
         let report;
-        (self.state, report) = train_step(self.state, config, prepared);
+        let recipe = config.recipe(step);
+        (self.state, report) = train_step(self.state, &recipe, prepared);
         Ok((self, report))
     }
 
@@ -226,8 +232,9 @@ impl<M: Model> Training<M> {
         };
         let device = self.device.clone().inner();
         let evaluation = evaluate(
-            &average,
+            &*average,
             &self.preprocess,
+            self.plan.dimensions(),
             self.valid.clone(),
             &options,
             &device,
@@ -239,7 +246,13 @@ impl<M: Model> Training<M> {
                 best_bits_per_dim: Some(evaluation.bits_per_dim),
                 ..self.progress_at(clock)
             };
-            checkpoint::save_average(&self.run.best(), &self.config, &self.progress, &average)?;
+            checkpoint::save_average(
+                &self.run.best(),
+                &self.config,
+                &self.progress,
+                &*average,
+                &self.state.specs,
+            )?;
         }
         Ok(self.valid_entry(&evaluation, clock))
     }

@@ -10,14 +10,14 @@ use vdvae_formats::torch::{self, Object};
 
 use super::log::published_lines;
 use super::optimizer::MOMENTS;
-use crate::architecture::Architecture;
+use crate::checkpoint::CheckpointError;
+use crate::checkpoint::Progress;
 use crate::checkpoint::native::{AVERAGE, CheckpointFile, FIRST, SECOND, WEIGHTS, floats};
-use crate::checkpoint::{CheckpointError, Progress};
-use crate::config::{ADAM_EPS, Config};
+use crate::config::{ADAM_EPS, Config, learning_rate};
 use crate::files::write_atomically;
+use crate::parameters::TensorSpec;
 use crate::report::log::{self, Entry};
 use crate::run_dir::RunDir;
-use crate::train::learning_rate;
 
 /// A file that cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -111,14 +111,14 @@ fn save_file(
 struct Source<'a> {
     config: &'a Config,
     file: CheckpointFile,
-    shapes: Vec<(String, Vec<usize>)>,
+    shapes: Vec<TensorSpec>,
 }
 
 impl<'a> Source<'a> {
     fn open(config: &'a Config, checkpoint: &Path) -> anyhow::Result<Self> {
         let file = CheckpointFile::open(checkpoint)?;
         file.check_model(config)?;
-        let shapes = Architecture::try_from(&config.model)?.parameter_shapes();
+        let shapes = config.plan()?.tensors();
         Ok(Self {
             config,
             file,
@@ -128,11 +128,11 @@ impl<'a> Source<'a> {
 
     /// The parameters under their published names, one of the checkpoint's kinds of tensors.
     fn tensors(&self, prefix: &'static str) -> Result<Vec<LazyTensor<'_>>, CheckpointError> {
-        let tensor = |(name, shape): &'_ (String, Vec<usize>)| {
-            let bytes = self.file.bytes(prefix, name, shape)?;
+        let tensor = |spec: &TensorSpec| {
+            let bytes = self.file.bytes(prefix, spec)?;
             Ok(LazyTensor {
-                name: name.clone(),
-                shape: shape.clone(),
+                name: spec.name.clone(),
+                shape: spec.shape.clone(),
                 values: Box::new(move || floats(bytes)),
             })
         };

@@ -32,9 +32,10 @@ use anyhow::Context;
 use vdvae_formats::safetensors::LazyTensor;
 use vdvae_formats::torch::TorchError;
 
-use super::native::{self, AVERAGE, FIRST, Progress, SECOND, WEIGHTS};
-use crate::architecture::Architecture;
+use super::native::{self, AVERAGE, FIRST, SECOND, WEIGHTS};
+use crate::checkpoint::Progress;
 use crate::config::Config;
+use crate::parameters::TensorSpec;
 use crate::report::log::LogWriter;
 use crate::run_dir::RunDir;
 
@@ -84,7 +85,7 @@ pub enum ImportError {
 /// A published checkpoint, read and found to fit a configuration.
 #[derive(Debug)]
 pub struct Imported {
-    shapes: Vec<(String, Vec<usize>)>,
+    shapes: Vec<TensorSpec>,
     weights: Weights,
     average: Option<Weights>,
     optimizer: Option<OptimizerState>,
@@ -97,7 +98,7 @@ pub struct Imported {
 /// If a file cannot be read, is damaged, holds more than data (nothing in it is run), or is of another
 /// model: see [`ImportError`].
 pub fn import(files: &Files, config: &Config) -> anyhow::Result<Imported> {
-    let shapes = Architecture::try_from(&config.model)?.parameter_shapes();
+    let shapes = config.plan()?.tensors();
     let weights = |path: &PathBuf| Weights::open(path, &shapes);
     let optimizer = |path: &PathBuf| OptimizerState::open(path, &shapes);
     Ok(Imported {
@@ -174,7 +175,7 @@ impl Imported {
     fn tensors(&self) -> Vec<LazyTensor<'_>> {
         let average = self.average.as_ref().unwrap_or(&self.weights);
         let mut tensors = Vec::new();
-        for (index, (name, shape)) in self.shapes.iter().enumerate() {
+        for (index, TensorSpec { name, shape, .. }) in self.shapes.iter().enumerate() {
             let mut add = |prefix, values| {
                 tensors.push(LazyTensor {
                     name: format!("{prefix}{name}"),

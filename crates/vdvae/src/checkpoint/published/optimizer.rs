@@ -7,6 +7,8 @@ use super::weights::summary;
 use vdvae_formats::pickle::Value;
 use vdvae_formats::torch::{TorchError, TorchFile, TorchTensor, entries, entry};
 
+use crate::parameters::TensorSpec;
+
 /// The moments' names there, first and second.
 pub(super) const MOMENTS: [&str; 2] = ["exp_avg", "exp_avg_sq"];
 
@@ -27,7 +29,7 @@ type Entries<'p> = Vec<(Value<'p>, Value<'p>)>;
 
 impl OptimizerState {
     /// Opens a file that must hold the state of exactly these parameters.
-    pub fn open(path: &Path, shapes: &[(String, Vec<usize>)]) -> Result<Self, ImportError> {
+    pub fn open(path: &Path, shapes: &[TensorSpec]) -> Result<Self, ImportError> {
         let file = TorchFile::open(path)?;
         let (moments, steps) = read(&file, shapes)?;
         let problems = problems(shapes, &moments);
@@ -76,10 +78,7 @@ impl OptimizerState {
 type Moments = Vec<Option<[TorchTensor; 2]>>;
 
 /// The moments of every parameter, and the numbers of updates that are noted.
-fn read(
-    file: &TorchFile,
-    shapes: &[(String, Vec<usize>)],
-) -> Result<(Moments, Vec<u64>), TorchError> {
+fn read(file: &TorchFile, shapes: &[TensorSpec]) -> Result<(Moments, Vec<u64>), TorchError> {
     let pickle = file.pickle()?;
     let root = entries(pickle.root()).unwrap_or_default();
     let state = entry(&root, "state").and_then(entries);
@@ -104,7 +103,7 @@ fn read(
     let shared = groups.iter().filter_map(|group| entry(group, "step"));
     let mut steps: Vec<u64> = shared.filter_map(|step| count(file, step)).collect();
     let mut moments = Vec::new();
-    for (key, (name, _)) in order.iter().zip(shapes) {
+    for (key, TensorSpec { name, .. }) in order.iter().zip(shapes) {
         let known = state.iter().rev().find(|(id, _)| id.as_int() == Some(*key));
         let known = known.and_then(|(_, value)| entries(*value));
         let Some(known) = known.filter(|known| !known.is_empty()) else {
@@ -161,9 +160,9 @@ fn count(file: &TorchFile, value: Value<'_>) -> Option<u64> {
 }
 
 /// Every moment that has not its parameter's shape.
-fn problems(shapes: &[(String, Vec<usize>)], moments: &Moments) -> Vec<String> {
+fn problems(shapes: &[TensorSpec], moments: &Moments) -> Vec<String> {
     let mut problems = Vec::new();
-    for ((name, shape), state) in shapes.iter().zip(moments) {
+    for (TensorSpec { name, shape, .. }, state) in shapes.iter().zip(moments) {
         for (tensor, kind) in state.iter().flatten().zip(MOMENTS) {
             if tensor.shape != *shape {
                 problems.push(format!(

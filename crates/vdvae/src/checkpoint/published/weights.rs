@@ -6,8 +6,9 @@ use std::path::Path;
 use vdvae_formats::torch::{TorchError, TorchFile, TorchTensor, entries, entry};
 
 use super::ImportError;
-use crate::architecture::Architecture;
-use crate::config::Preset;
+use crate::config::preset::{self, Preset};
+use crate::models::registry;
+use crate::parameters::TensorSpec;
 
 /// What `DistributedDataParallel` puts before every name.
 const WRAPPER: &str = "module.";
@@ -23,7 +24,7 @@ pub(super) struct Weights {
 
 impl Weights {
     /// Opens a file that must hold exactly these parameters.
-    pub fn open(path: &Path, shapes: &[(String, Vec<usize>)]) -> Result<Self, ImportError> {
+    pub fn open(path: &Path, shapes: &[TensorSpec]) -> Result<Self, ImportError> {
         let file = TorchFile::open(path)?;
         let tensors = state_dictionary(&file)?;
         let problems = problems(shapes, &tensors);
@@ -71,12 +72,9 @@ fn state_dictionary(file: &TorchFile) -> Result<BTreeMap<String, TorchTensor>, T
 }
 
 /// Every tensor that is missing, of another shape, or too many, with what was expected and found.
-fn problems(
-    expected: &[(String, Vec<usize>)],
-    found: &BTreeMap<String, TorchTensor>,
-) -> Vec<String> {
+fn problems(expected: &[TensorSpec], found: &BTreeMap<String, TorchTensor>) -> Vec<String> {
     let mut problems = Vec::new();
-    for (name, shape) in expected {
+    for TensorSpec { name, shape, .. } in expected {
         match found.get(name) {
             None => problems.push(format!("{name}: expected {shape:?}, found none")),
             Some(tensor) if tensor.shape != *shape => problems.push(format!(
@@ -86,7 +84,10 @@ fn problems(
             Some(_) => {}
         }
     }
-    let known: BTreeMap<_, _> = expected.iter().map(|(name, shape)| (name, shape)).collect();
+    let known: BTreeMap<_, _> = expected
+        .iter()
+        .map(|spec| (&spec.name, &spec.shape))
+        .collect();
     for (name, tensor) in found {
         if !known.contains_key(name) {
             problems.push(format!("{name}: expected none, found {:?}", tensor.shape));
@@ -106,12 +107,12 @@ pub(super) fn summary(problems: &[String]) -> String {
 
 /// The preset whose parameters these are, if there is one.
 fn remedy(found: &BTreeMap<String, TorchTensor>) -> String {
-    let fits = |preset: &Preset| {
-        Architecture::try_from(&preset.config().model)
-            .is_ok_and(|architecture| problems(&architecture.parameter_shapes(), found).is_empty())
+    let fits = |preset: &&Preset| {
+        let plan = preset::config(preset).plan();
+        plan.is_ok_and(|plan| problems(&plan.tensors(), found).is_empty())
     };
-    match Preset::ALL.into_iter().find(fits) {
-        Some(preset) => format!("They are those of --preset {}", preset.name()),
+    match registry::presets().find(fits) {
+        Some(preset) => format!("They are those of --preset {}", preset.path()),
         None => {
             "No preset has them; describe the model with --config FILE or --set model.KEY=VALUE"
                 .to_owned()

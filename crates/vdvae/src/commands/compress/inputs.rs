@@ -10,9 +10,9 @@ use vdvae_data::{Batch, Dataset, PictureFile, image_paths};
 use crate::cli::compress::CompressArgs;
 use crate::commands::open_data;
 use crate::compress::Images;
-use crate::config::Config;
 use crate::console::tell;
 use crate::error::usage;
+use crate::trained::TrainedModel;
 
 /// See [`Inputs::open`].
 pub enum Inputs {
@@ -27,9 +27,9 @@ impl Inputs {
     ///
     /// # Errors
     /// If one cannot be read or compressed exactly, or there is none.
-    pub fn open(arguments: &CompressArgs, config: &Config) -> Result<Self> {
+    pub fn open(arguments: &CompressArgs, model: &TrainedModel) -> Result<Self> {
         if !arguments.images.is_empty() {
-            return Self::files(&arguments.images, config);
+            return Self::files(&arguments.images, model);
         }
         if arguments.data.is_none() && arguments.split.is_none() {
             return Err(usage(
@@ -38,7 +38,13 @@ impl Inputs {
             ));
         }
         let skip = arguments.skip_bad_images;
-        let (_, _, dataset) = open_data(config, arguments.data.as_ref(), arguments.split, skip)?;
+        let (_, _, dataset) = open_data(
+            &model.config,
+            &*model.plan,
+            arguments.data.as_ref(),
+            arguments.split,
+            skip,
+        )?;
         let most = arguments.n.unwrap_or(u64::MAX);
         let count = dataset
             .len()
@@ -46,7 +52,7 @@ impl Inputs {
         Ok(Self::Data(dataset, count))
     }
 
-    fn files(given: &[PathBuf], config: &Config) -> Result<Self> {
+    fn files(given: &[PathBuf], model: &TrainedModel) -> Result<Self> {
         let mut files = Vec::new();
         let mut photographs = 0;
         for (path, name) in named_paths(given)? {
@@ -58,7 +64,7 @@ impl Inputs {
             photographs += usize::from(is_jpeg);
             let place = path.display().to_string();
             let picture = PictureFile::open(path)?;
-            if picture.shape()[2] > config.model.image_channels {
+            if picture.shape()[2] > model.plan.image().channels {
                 return Err(usage(format!(
                     "{place}: expected a gray picture, as the model has one colour, found RGB. Convert \
                      it, or use a model of three colours"

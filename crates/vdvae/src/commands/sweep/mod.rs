@@ -16,16 +16,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use indicatif::HumanDuration;
 
-use super::train::{INTERRUPTED, stop_on_ctrl_c, train};
+use super::session::{INTERRUPTED, stop_on_ctrl_c, train};
 use super::{make_folder, open_data, print_json, reading_threads};
-use crate::architecture::Architecture;
 use crate::cli::SweepArgs;
 use crate::console::tell;
 use crate::device;
 use crate::error::message;
-use crate::evaluate::{EvaluateOptions, Evaluation, evaluate};
+use crate::evaluate::{EvaluateOptions, Evaluation};
 use crate::files::write_atomically;
-use crate::run_dir::TrainedModel;
+use crate::trained::TrainedModel;
 use plan::{Planned, plan};
 use table::{Failure, Row, Table};
 
@@ -122,7 +121,8 @@ fn announce(run: &Planned, (number, count): (usize, usize), waiting: usize, seco
 /// The row of a run that was made before, by the same configuration.
 fn finished(run: &Planned) -> Option<Row> {
     let text = std::fs::read_to_string(run.result_file()).ok()?;
-    serde_json::from_str(&text).ok()
+    let row: Row = serde_json::from_str(&text).ok()?;
+    Some(row.of(&*run.config.plan().ok()?))
 }
 
 /// One run; a panic is an error like others, for the sake of the runs after it.
@@ -143,8 +143,7 @@ fn one(arguments: &SweepArgs, run: &Planned, stop: &Arc<AtomicBool>) -> Result<E
         return Ok(Ending::Stopped);
     }
     let evaluation = test(arguments, run)?;
-    let architecture = Architecture::try_from(&run.config.model)?;
-    let row = Row::new(run, &architecture, &evaluation, &outcome);
+    let row = Row::new(run, &*run.config.plan()?, &evaluation, &outcome);
     let text = serde_json::to_string(&row)?;
     let path = run.result_file();
     write_atomically(&path, |writer| writer.write_all(text.as_bytes()))
@@ -159,7 +158,13 @@ fn test(arguments: &SweepArgs, run: &Planned) -> Result<Evaluation> {
     let device = device::parse(&arguments.machine.device)?;
     let model = TrainedModel::load(&run.folder, None, device)?
         .rounding_to(arguments.machine.dtype.unwrap_or_default());
-    let (_, _, dataset) = open_data(&model.config, None, None, arguments.skip_bad_images)?;
+    let (_, _, dataset) = open_data(
+        &model.config,
+        &*model.plan,
+        None,
+        None,
+        arguments.skip_bad_images,
+    )?;
     let options = EvaluateOptions {
         batch: model.config.train.n_batch,
         seed: 0,
@@ -168,12 +173,5 @@ fn test(arguments: &SweepArgs, run: &Planned) -> Result<Evaluation> {
         threads: reading_threads(),
         limit: usize::MAX,
     };
-    evaluate(
-        &model.model,
-        &model.preprocess,
-        dataset,
-        &options,
-        &model.device,
-        |_| (),
-    )
+    model.evaluate(dataset, &options, |_| ())
 }

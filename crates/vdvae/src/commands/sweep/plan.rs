@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::cli::{Configuration, SweepArgs, TrainArgs};
-use crate::commands::train::{asked, asked_difference};
+use crate::commands::request::{difference, requested};
 use crate::config::Config;
 use crate::error::usage;
 use crate::run_dir::RunDir;
@@ -46,7 +46,7 @@ impl Planned {
             json: false,
             machine: arguments.machine.clone(),
         };
-        let config = asked(&arguments)?;
+        let config = requested(&arguments)?;
         Ok(Self {
             name,
             seed,
@@ -66,7 +66,7 @@ impl Planned {
         if !self.arguments.resume {
             return Ok(());
         }
-        let difference = asked_difference(&self.config, &self.folder.load_config()?);
+        let difference = difference(&self.config, &self.folder.load_config()?);
         if difference.is_empty() {
             return Ok(());
         }

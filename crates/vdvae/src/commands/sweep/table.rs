@@ -7,12 +7,11 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::plan::Planned;
-use crate::architecture::Architecture;
-use crate::config::Upsample;
 use crate::console::results;
 use crate::evaluate::Evaluation;
 use crate::files::write_atomically;
 use crate::likelihood::units::bits;
+use crate::models::Plan;
 use crate::report::{DepthPoint, bits_by_depth_svg};
 use crate::train::Outcome;
 
@@ -21,15 +20,15 @@ const USED: f64 = 1.0;
 
 /// A finished run. Losses are bits per dimension on the test split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Row {
     name: String,
     seed: u64,
     parameters: u64,
     /// Stochastic layers.
     depth: usize,
-    topdown_residual: bool,
-    upsample: Upsample,
+    /// What sets it apart from the published models of its family.
+    #[serde(default)]
+    variant: String,
     /// Updates made.
     steps: u64,
     /// Of the test split.
@@ -47,21 +46,15 @@ pub struct Row {
 }
 
 impl Row {
-    pub fn new(
-        run: &Planned,
-        architecture: &Architecture,
-        evaluation: &Evaluation,
-        outcome: &Outcome,
-    ) -> Self {
+    pub fn new(run: &Planned, plan: &dyn Plan, evaluation: &Evaluation, outcome: &Outcome) -> Self {
         let per_layer = &evaluation.rate_nats_per_dim_per_layer;
-        let dimensions = architecture.dimensions() as f64;
+        let dimensions = plan.dimensions() as f64;
         Self {
             name: run.name.clone(),
             seed: run.seed,
-            parameters: architecture.parameters(),
-            depth: architecture.stochastic_depth(),
-            topdown_residual: architecture.topdown_residual,
-            upsample: architecture.upsample,
+            parameters: plan.parameters(),
+            depth: plan.latents().map_or(0, |layers| layers.len()),
+            variant: plan.variant(),
             steps: outcome.step,
             images: evaluation.images,
             bits_per_dim: evaluation.bits_per_dim,
@@ -77,13 +70,11 @@ impl Row {
         }
     }
 
-    /// What sets it apart from the published architecture.
-    fn variant(&self) -> &'static str {
-        match (self.topdown_residual, self.upsample) {
-            (true, Upsample::Nearest) => "",
-            (false, Upsample::Nearest) => "no residual",
-            (true, Upsample::Conv) => "learned upsampling",
-            (false, Upsample::Conv) => "no residual, learned upsampling",
+    /// Rows of earlier versions do not tell the variant, which is that of the run's plan.
+    pub fn of(self, plan: &dyn Plan) -> Self {
+        Self {
+            variant: plan.variant(),
+            ..self
         }
     }
 }
@@ -194,7 +185,7 @@ impl Table {
             .rows
             .iter()
             .map(|row| DepthPoint {
-                variant: row.variant(),
+                variant: row.variant.clone(),
                 name: format!("{}, seed {}", row.name, row.seed),
                 depth: row.depth,
                 bits_per_dim: row.bits_per_dim,

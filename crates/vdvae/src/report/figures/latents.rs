@@ -46,7 +46,7 @@ pub fn figure(run: &RunMeasures) -> Figure {
     )
 }
 
-type Share = crate::architecture::LatentShare;
+type Share = crate::models::LatentShare;
 
 /// The latents of a resolution and their own share, its share of the rate, and that up to there.
 type Row = ((Share, f64), Option<f64>, Option<f64>);

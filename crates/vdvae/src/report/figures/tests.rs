@@ -1,5 +1,4 @@
 use super::*;
-use crate::architecture::Architecture;
 use crate::config::Config;
 use crate::evaluate::Evaluation;
 use crate::report::log::{TrainEntry, ValidEntry};
@@ -12,38 +11,35 @@ use crate::report::scene::{Anchor, Mark, text_width};
 /// A run as long and as deep as a preset, with numbers of every size.
 fn run(preset: &str, name: &str) -> RunMeasures {
     let config = Config::preset(preset).expect("a preset");
-    let architecture = Architecture::try_from(&config.model).expect("possible");
-    let depth = architecture.stochastic_depth();
+    let plan = config.plan().expect("possible");
+    let latents = plan.latents().expect("latents");
+    let depth = latents.len();
     let rate = |layer: usize| 1.8 / depth as f64 * (1.0 + (layer as f64).sin());
     let mut sum = 0.0;
-    let layers = architecture
-        .dec_blocks
-        .iter()
-        .enumerate()
-        .map(|(index, block)| {
-            sum += rate(index);
-            LayerMeasures {
-                layer: index + 1,
-                resolution: block.resolution,
-                rate_bits_per_dim: Some(rate(index)),
-                cumulative_rate_bits_per_dim: Some(sum),
-                channel_kl_nats: (0..16).map(|c| 10f64.powi(c % 7 - 5)).collect(),
-                share_without_information: Some(0.5),
-            }
-        });
+    let layers = latents.iter().enumerate().map(|(index, shape)| {
+        sum += rate(index);
+        LayerMeasures {
+            layer: index + 1,
+            resolution: shape.resolution,
+            rate_bits_per_dim: Some(rate(index)),
+            cumulative_rate_bits_per_dim: Some(sum),
+            channel_kl_nats: (0..16).map(|c| 10f64.powi(c % 7 - 5)).collect(),
+            share_without_information: Some(0.5),
+        }
+    });
     let training: Vec<TrainEntry> = (1..=1200).map(|i| train_entry(i * 1000)).collect();
     RunMeasures {
         name: name.to_owned(),
         data: "photos".to_owned(),
-        parameters: architecture.parameters(),
+        parameters: plan.parameters(),
         depth,
         network_evaluations_per_sample: 1,
-        dimensions: architecture.dimensions(),
+        dimensions: plan.dimensions(),
         finished: true,
         steps_asked: 1_200_000,
         step: Some(1_200_000),
         skip_threshold: 400.0,
-        latents: architecture.latents(),
+        latents: crate::models::LatentShare::all(&latents),
         layers: layers.collect(),
         evaluation: Some(EvaluationMeasures {
             data: "photos".to_owned(),

@@ -3,11 +3,11 @@
 use anyhow::Result;
 use vdvae_data::Dataset;
 
-use super::evenly;
+use crate::evenly::evenly;
 use crate::likelihood::values;
-use crate::models::vdvae::{Latents, Noise, Recorder};
+use crate::models::hierarchy::{Latents, Noise, Recorder};
 use crate::random::{Keys, Purpose};
-use crate::run_dir::TrainedModel;
+use crate::trained::TrainedModel;
 use vdvae_data::Batch;
 
 /// KL divergence of the posterior from the prior of every channel of every layer, top to bottom, in
@@ -27,7 +27,7 @@ pub fn channel_kl(
     let mut sums: Vec<Vec<f64>> = Vec::new();
     for indices in indices.chunks(batch) {
         let batch = Batch::read(dataset, indices)?;
-        let layers = batch_kl(model, &batch, seed);
+        let layers = batch_kl(model, &batch, seed)?;
         sums.resize_with(layers.len(), Vec::new);
         for (sums, (zdim, elements)) in sums.iter_mut().zip(layers) {
             sums.resize(zdim, 0.0);
@@ -45,7 +45,8 @@ pub fn channel_kl(
 }
 
 /// Latent channels Z and KL of each element, [B, R, R, Z], of every layer.
-fn batch_kl(model: &TrainedModel, batch: &Batch, seed: u64) -> Vec<(usize, Vec<f32>)> {
+fn batch_kl(model: &TrainedModel, batch: &Batch, seed: u64) -> Result<Vec<(usize, Vec<f32>)>> {
+    let hierarchy = model.hierarchy()?;
     let keys = |purpose| Keys {
         seed,
         purpose,
@@ -58,14 +59,11 @@ fn batch_kl(model: &TrainedModel, batch: &Batch, seed: u64) -> Vec<(usize, Vec<f
             .apply(&batch.images, &keys(Purpose::Binarization), &model.device);
     let latents = Latents::posterior(Noise::Keyed(keys(Purpose::Evaluation)));
     let mut recorder = Recorder::new(&latents);
-    let activations = model.model.encoder().forward(prepared.input);
-    model
-        .model
-        .decoder()
-        .forward(batch.len(), Some(&activations), &mut recorder);
+    let activations = hierarchy.encode(prepared.input);
+    hierarchy.top_down(batch.len(), Some(&activations), &mut recorder);
     let kl = recorder
         .layers
         .iter()
         .filter_map(|layer| layer.kl_per_element());
-    kl.map(|kl| (kl.dims()[3], values(kl))).collect()
+    Ok(kl.map(|kl| (kl.dims()[3], values(kl))).collect())
 }

@@ -8,8 +8,8 @@ mod run;
 
 use serde::Serialize;
 
-use crate::architecture::LatentShare;
 use crate::evaluate::Evaluation;
+use crate::models::LatentShare;
 use crate::report::log::{TrainEntry, ValidEntry};
 
 pub use channels::channel_kl;
@@ -145,12 +145,6 @@ impl RunMeasures {
             .filter(|layer| layer.resolution <= resolution);
         (all > 0.0).then_some(rate(&mut up_to)? / all)
     }
-}
-
-/// `count` numbers below `len`, evenly spaced from 0: neighbours in a data set are often alike.
-pub fn evenly(len: usize, count: usize) -> Vec<usize> {
-    let count = count.min(len);
-    (0..count).map(|index| index * len / count).collect()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 use vdvae_data::{Dataset, ItemRng};
 
-use super::evenly;
+use crate::evenly::evenly;
 
 /// Training images that are looked through at most.
 pub const NEIGHBOURS_AMONG: usize = 50_000;

@@ -4,11 +4,11 @@
 use anyhow::Result;
 use vdvae_data::{Batch, Dataset};
 
-use super::{RunMeasures, evenly};
+use super::RunMeasures;
+use crate::evenly::evenly;
 use crate::reconstruct::{ReconstructOptions, reconstruct};
 use crate::report::scene::Tile;
-use crate::run_dir::TrainedModel;
-use crate::sample::sample;
+use crate::trained::TrainedModel;
 
 /// Temperatures of the samples, as in figures 7 to 9 of the paper.
 const TEMPERATURES: [f32; 3] = [1.0, 0.85, 0.6];
@@ -53,14 +53,16 @@ pub fn gather_pictures(
     (batch, seed): (usize, u64),
     mut progress: impl FnMut(usize),
 ) -> Result<Pictures> {
-    let side = model.config.model.image_size;
+    let side = model.plan.image().size;
     let count = (PIXELS / (side * side)).clamp(4, 32);
     let mut pictures = Pictures::default();
     for temperature in TEMPERATURES {
         let mut tiles = Vec::new();
         while tiles.len() < count {
             let now = batch.min(count - tiles.len());
-            let images = sample(model, seed, tiles.len() as u64, now, &[temperature]);
+            let first = tiles.len() as u64;
+            let items: Vec<u64> = (first..first + now as u64).collect();
+            let images = model.model.sample(seed, &items, &[temperature]);
             tiles.extend(cut(&images, side, now));
             progress(now);
         }
@@ -81,7 +83,7 @@ pub fn gather_pictures(
             seed,
             batch,
         };
-        let images = reconstruct(model, &shown.images, &shown.indices, &options);
+        let images = reconstruct(model, &shown.images, &shown.indices, &options)?;
         pictures.reconstructions.push(Reconstructed {
             resolution: share.resolution,
             layers,

@@ -6,13 +6,15 @@ use anyhow::Result;
 use vdvae_data::{DataError, Dataset, ImageShape, ItemRng};
 
 use super::history::{UPDATES_PER_WINDOW, gradient_windows};
-use super::{EvaluationMeasures, LayerMeasures, Missing, NOTHING_NATS, RunMeasures, evenly};
-use crate::architecture::Architecture;
+use super::{EvaluationMeasures, LayerMeasures, Missing, NOTHING_NATS, RunMeasures};
 use crate::config::Config;
-use crate::evaluate::{EvaluateOptions, evaluate};
+use crate::evaluate::EvaluateOptions;
+use crate::evenly::evenly;
 use crate::likelihood::units::bits;
+use crate::models::{LatentShare, Plan};
 use crate::report::log::{self, Entry};
-use crate::run_dir::{RunDir, TrainedModel};
+use crate::run_dir::RunDir;
+use crate::trained::TrainedModel;
 
 /// Images whose channels are looked into.
 const CHANNEL_IMAGES: usize = 64;
@@ -55,8 +57,8 @@ impl Dataset for Evenly {
 /// If the folder holds no run.
 pub fn measure_run(run: &RunDir) -> Result<RunMeasures> {
     let config = run.load_config()?;
-    let architecture = Architecture::try_from(&config.model)?;
-    let mut measures = structure(run, &config, &architecture);
+    let plan = config.plan()?;
+    let mut measures = structure(run, &config, &*plan);
     let entries = match run.log().exists() {
         true => measures.keep(
             "training history",
@@ -82,24 +84,26 @@ pub fn measure_run(run: &RunDir) -> Result<RunMeasures> {
     Ok(measures)
 }
 
-fn structure(run: &RunDir, config: &Config, architecture: &Architecture) -> RunMeasures {
-    let layers = architecture.dec_blocks.iter().zip(1..);
+fn structure(run: &RunDir, config: &Config, plan: &dyn Plan) -> RunMeasures {
+    // Of a model without latents there are no layers to tell of.
+    let latents = plan.latents().unwrap_or_default();
     RunMeasures {
         name: run.name(),
         data: config.data.source.clone(),
-        parameters: architecture.parameters(),
-        depth: architecture.stochastic_depth(),
-        network_evaluations_per_sample: 1,
-        dimensions: architecture.dimensions(),
+        parameters: plan.parameters(),
+        depth: latents.len(),
+        network_evaluations_per_sample: plan.passes_per_sample(),
+        dimensions: plan.dimensions(),
         finished: false,
         steps_asked: config.train.steps,
         step: None,
         skip_threshold: config.train.skip_threshold,
-        latents: architecture.latents(),
-        layers: layers
-            .map(|(block, layer)| LayerMeasures {
+        latents: LatentShare::all(&latents),
+        layers: (1..)
+            .zip(&latents)
+            .map(|(layer, shape)| LayerMeasures {
                 layer,
-                resolution: block.resolution,
+                resolution: shape.resolution,
                 rate_bits_per_dim: None,
                 cumulative_rate_bits_per_dim: None,
                 channel_kl_nats: Vec::new(),
@@ -129,12 +133,13 @@ impl RunMeasures {
     ) -> Result<()> {
         let images_in_split = dataset.len();
         let some: Arc<dyn Dataset> = Arc::new(Evenly::new(dataset.clone(), options.limit));
-        let (network, device) = (&model.model, &model.device);
-        let means = evaluate(network, &model.preprocess, some, options, device, progress)?;
+        let means = model.evaluate(some, options, progress)?;
         self.set_rates(&means.rate_nats_per_dim_per_layer);
         let count = CHANNEL_IMAGES.min(options.limit);
-        let channels = super::channel_kl(model, &*dataset, count, options.batch, options.seed)?;
-        self.set_channels(channels);
+        if !self.layers.is_empty() {
+            let (batch, seed) = (options.batch, options.seed);
+            self.set_channels(super::channel_kl(model, &*dataset, count, batch, seed)?);
+        }
         self.evaluation = Some(EvaluationMeasures {
             data,
             split,

@@ -1,0 +1,3 @@
+//! One folder per family: its configuration, its plan, its model, its published files.
+
+pub mod vdvae;

@@ -1,0 +1,122 @@
+//! The distribution of an image given the decoder's output, the same for every family of models.
+
+mod bernoulli;
+pub mod units;
+
+use burn::tensor::Tensor;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::ops::{self, DmolShape};
+
+/// The distribution of a pixel given the decoder's output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LikelihoodKind {
+    /// Discretized mixture of logistics; with colour coefficients for three channels.
+    #[default]
+    Dmol,
+    /// One logit per pixel of a binary image (dynamic binarization).
+    Bernoulli,
+}
+
+/// p(x | z).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Likelihood {
+    /// Discretized mixture of logistics, RGB or grayscale, 8 or 5 bits.
+    Dmol(DmolShape),
+    /// Independent binary values.
+    Bernoulli,
+}
+
+impl Likelihood {
+    /// Bits of a value that are measured; binary images are drawn from values of 8.
+    pub fn bits(&self) -> u32 {
+        match self {
+            Self::Dmol(shape) => shape.bits,
+            Self::Bernoulli => 8,
+        }
+    }
+
+    /// In nats per image, `[B]`. `parameters`: [B, S, S, P]; `target`: [B, S, S, C], in [-1, 1] for
+    /// mixtures of logistics, 0 or 1 for binary images.
+    pub fn negative_log_likelihood(&self, parameters: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
+        match self {
+            Self::Dmol(shape) => ops::dmol_nll(shape, parameters, target),
+            Self::Bernoulli => bernoulli::negative_log_likelihood(parameters, target),
+        }
+    }
+
+    /// Draws an image for each item of the batch, [B, S, S, C] as bytes. `parameters`: [B, S, S, P];
+    /// one generator per image.
+    pub fn sample(&self, parameters: Tensor<4>, mut generators: Vec<ChaCha8Rng>) -> Vec<u8> {
+        let [batch, height, width, _] = parameters.dims();
+        let pixels = height * width;
+        let parameters = values(parameters);
+        match self {
+            Self::Bernoulli => parameters
+                .chunks_exact(parameters.len() / batch)
+                .zip(&mut generators)
+                .flat_map(|(image, generator)| {
+                    image
+                        .iter()
+                        .map(|&logit| bernoulli::sample(logit, generator))
+                })
+                .collect(),
+            Self::Dmol(shape) => {
+                let mut uniforms = |per_pixel: usize| -> Vec<f32> {
+                    let image = |generator: &mut ChaCha8Rng| -> Vec<f32> {
+                        (0..pixels * per_pixel)
+                            .map(|_| generator.random_range(1e-5..1.0 - 1e-5))
+                            .collect()
+                    };
+                    generators.iter_mut().flat_map(image).collect()
+                };
+                let mixture = uniforms(shape.mixtures);
+                let logistic = uniforms(shape.channels);
+                ops::dmol_sample(shape, &parameters, &mixture, &logistic)
+                    .iter()
+                    .map(|&x| to_byte(x))
+                    .collect()
+            }
+        }
+    }
+
+    /// The most likely image, without the noise of single pixels, [B, S, S, C] as bytes: the mean of the
+    /// most likely logistic, or the more likely of black and white. `parameters`: [B, S, S, P].
+    pub fn mode(&self, parameters: Tensor<4>) -> Vec<u8> {
+        let [batch, height, width, _] = parameters.dims();
+        let pixels = batch * height * width;
+        let parameters = values(parameters);
+        match self {
+            Self::Bernoulli => parameters
+                .iter()
+                .map(|&logit| if logit >= 0.0 { 255 } else { 0 })
+                .collect(),
+            Self::Dmol(shape) => {
+                // Where the noise of all mixtures is the same, the largest logit wins; a logistic's
+                // median is its mean.
+                let mixture = vec![0.5; pixels * shape.mixtures];
+                let logistic = vec![0.5; pixels * shape.channels];
+                ops::dmol_sample(shape, &parameters, &mixture, &logistic)
+                    .iter()
+                    .map(|&x| to_byte(x))
+                    .collect()
+            }
+        }
+    }
+}
+
+/// The byte of a value in [-1, 1]: truncation of clip((x + 1) * 127.5, 0, 255).
+pub fn to_byte(x: f32) -> u8 {
+    ((x + 1.0) * 127.5).clamp(0.0, 255.0) as u8
+}
+
+/// All elements of a tensor, in row-major order, on the host.
+pub fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor
+        .into_data()
+        .try_into_vec()
+        .expect("the model computes in f32")
+}

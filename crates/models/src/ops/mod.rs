@@ -1,0 +1,51 @@
+//! The operations the model is made of, on channels-last tensors [B, H, W, C].
+//!
+//! On the CPU each is one call into `vdvae-kernels`, those of training with a hand-written backward pass; on
+//! every other device it is a composition of Burn's operations. The compositions (`composed`) are also the oracle
+//! of the tests.
+
+use burn::tensor::Device;
+
+mod bottleneck;
+mod conv;
+mod dmol;
+mod fused;
+mod latents;
+mod optimizer;
+mod precision;
+pub mod profile;
+mod resample;
+mod sum;
+
+pub use bottleneck::{
+    BottleneckWeights, Compute, KeptWeights, add_drawn, bottleneck, draws_in_one,
+};
+pub use conv::conv;
+pub use dmol::{DmolShape, dmol_nll, dmol_sample};
+pub use latents::{
+    add_latents, draw, draw_with_kl, gaussian_kl, gaussian_kl_per_element, gaussian_log_ratio,
+};
+
+pub use precision::Dtype;
+
+pub use optimizer::{AdamW, Moments, adamw, sum_of_squares};
+pub use resample::{average_pool, upsample_add};
+
+/// Runs `body`, which computes on `device`; on the CPU with all threads awake.
+pub fn awake<T: Send>(device: &Device, body: impl FnOnce() -> T + Send) -> T {
+    if fused::is_cpu(device) {
+        vdvae_kernels::parallel::awake(body)
+    } else {
+        body()
+    }
+}
+
+/// The same operations composed of Burn's own, on any device.
+pub mod composed {
+    pub use super::bottleneck::composed::*;
+    pub use super::conv::composed::*;
+    pub use super::dmol::composed::*;
+    pub use super::latents::composed::*;
+    pub use super::optimizer::composed::*;
+    pub use super::resample::composed::*;
+}

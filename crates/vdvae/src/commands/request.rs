@@ -1,0 +1,59 @@
+//! What the arguments of a command ask for, as a configuration.
+
+use anyhow::Result;
+
+use crate::cli::{Configuration, TrainArgs};
+use crate::config::Config;
+
+/// The preset where none is named.
+pub const DEFAULT_PRESET: &str = "photos32";
+
+/// The configuration that the arguments describe.
+pub fn config_of(configuration: &Configuration) -> Result<Config> {
+    match (&configuration.config, &configuration.preset) {
+        (Some(path), _) => Ok(Config::from_file(path)?),
+        (None, preset) => Ok(Config::preset(preset.as_deref().unwrap_or(DEFAULT_PRESET))?),
+    }
+}
+
+/// The configuration that a new run of these arguments would have.
+pub fn requested(arguments: &TrainArgs) -> Result<Config> {
+    with_options(arguments, config_of(&arguments.configuration)?)
+}
+
+/// Applies --set and the shorter ways of saying the same.
+pub fn with_options(arguments: &TrainArgs, mut config: Config) -> Result<Config> {
+    config.apply_overrides(&arguments.configuration.set)?;
+    if let Some(source) = &arguments.data {
+        let source = source.to_string();
+        if config.data.source != source {
+            // Another data set has other statistics, unless they were asked for.
+            let asked = |key: &str| {
+                arguments
+                    .configuration
+                    .set
+                    .iter()
+                    .any(|set| set.trim_start().starts_with(key))
+            };
+            if !asked("data.shift") && !asked("data.scale") && !arguments.resume {
+                (config.data.shift, config.data.scale) = (None, None);
+            }
+            config.data.source = source;
+        }
+    }
+    config.train.steps = arguments.steps.unwrap_or(config.train.steps);
+    config.train.n_batch = arguments.batch.unwrap_or(config.train.n_batch);
+    config.train.seed = arguments.seed.unwrap_or(config.train.seed);
+    config.train.dtype = arguments.machine.dtype.unwrap_or(config.train.dtype);
+    config.validate()?;
+    Ok(config)
+}
+
+/// Where `asked` differs from what a run holds, the normalisation that was computed for it aside.
+pub fn difference(asked: &Config, existing: &Config) -> Vec<String> {
+    let mut asked = asked.clone();
+    if asked.data.shift.is_none() {
+        (asked.data.shift, asked.data.scale) = (existing.data.shift, existing.data.scale);
+    }
+    asked.difference(existing)
+}

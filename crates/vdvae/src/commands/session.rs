@@ -1,0 +1,303 @@
+//! A run of training, begun or continued: for `vdvae train`, and for each run of a sweep.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+use vdvae_data::{Batch, Dataset, OpenOptions, Source, Split, pixel_statistics};
+
+use super::request::{difference, requested, with_options};
+use super::{image_shape, make_folder, reading_threads, tell_skipped};
+use crate::checkpoint::{self, Progress};
+use crate::cli::TrainArgs;
+use crate::config::{Config, TrainConfig};
+use crate::console::tell;
+use crate::device;
+use crate::error::usage;
+use crate::evenly::evenly;
+use crate::files::write_atomically;
+use crate::memory::{available_memory, training_memory};
+use crate::models::state::TrainState;
+use crate::models::{ImageShape, Model, Plan};
+use crate::ops::Compute;
+use crate::parameters::Specs;
+use crate::reconstruct::{ReconstructOptions, depths_picture, several_depths};
+use crate::report::{Grid, log};
+use crate::run_dir::RunDir;
+use crate::train::{Outcome, Training};
+use crate::trained::{TrainedModel, preprocess};
+
+/// Images in a row of the sample picture.
+const PICTURE_COLUMNS: usize = 8;
+/// Exit code after Ctrl-C, as shells have it.
+pub const INTERRUPTED: u8 = 130;
+/// What a run cannot change: the model, what it reads, and which images are held out.
+const FIXED: [&str; 4] = ["model.", "data.shift", "data.scale", "train.seed"];
+
+/// Trains the run that the arguments describe, or goes on with it. `stop` is asked, once all is ready,
+/// for what is set from outside to end it early.
+pub fn train(
+    arguments: &TrainArgs,
+    run: &RunDir,
+    stop: impl FnOnce() -> Result<Arc<AtomicBool>>,
+) -> Result<Outcome> {
+    let device = device::parse(&arguments.machine.device)?;
+    let mut config = if arguments.resume {
+        resumed(arguments, run)?
+    } else {
+        fresh(arguments, run)?
+    };
+    let plan: Arc<dyn Plan> = config.plan()?.into();
+    let parameters = plan.parameters();
+    let checkpointed = arguments.checkpoint_activations;
+    let needed = training_memory(&*plan, config.train.n_batch, checkpointed);
+    warn_about_memory(needed, &config.train);
+    let (train, valid) = open(arguments, &mut config, &*plan)?;
+    make_folder(run.path())?;
+    let preprocess = preprocess(&config, &*plan)?;
+    let device = device.autodiff();
+    let mut model = plan.build(config.train.seed, &device);
+    model.set_compute(Compute {
+        dtype: config.train.dtype,
+        checkpoint_activations: checkpointed,
+        keep_laid_out: false,
+    });
+    let specs = Arc::new(Specs::new(plan.tensors()));
+    let (state, progress) = state(arguments, run, &config, model, specs)?;
+    if progress.step > config.train.steps {
+        return Err(usage(format!(
+            "--resume: the run in {} has made {} steps already; expected --steps of at least that, found {}",
+            run.path().display(),
+            progress.step,
+            config.train.steps,
+        )));
+    }
+    prepare_folder(run, &config)?;
+    let (folder, images, held_out) = (run.path().display(), train.len(), valid.len());
+    let (step, steps) = (progress.step, config.train.steps);
+    tell(format_args!(
+        "{folder}: {parameters} parameters, {images} training and {held_out} validation images, step {step} of {steps}"
+    ));
+    let shown = shown_images(&*valid)?;
+    let training = Training {
+        config: config.clone(),
+        run: run.clone(),
+        state,
+        plan: plan.clone(),
+        progress,
+        train,
+        valid,
+        preprocess: preprocess.clone(),
+        device: device.clone(),
+        threads: reading_threads(),
+        stop: stop()?,
+    };
+    training.run(|average, path| {
+        let model = TrainedModel {
+            model: average,
+            plan: plan.clone(),
+            config: config.clone(),
+            preprocess: preprocess.clone(),
+            step: 0,
+            device: device.clone().inner(),
+        };
+        sample_picture(&model, &shown)?
+            .save_png(&path)
+            .map_err(Into::into)
+    })
+}
+
+/// Says beforehand what would otherwise end without a word.
+fn warn_about_memory(needed: u64, train: &TrainConfig) {
+    let Some(available) = available_memory().filter(|&available| needed > available) else {
+        return;
+    };
+    let gibibytes = |bytes: u64| bytes as f64 / 2.0_f64.powi(30);
+    tell(format_args!(
+        "warning: a training step takes about {:.1} GiB of memory, and {:.1} GiB are free. Fewer images at once take less and, accumulated, train the same: --set train.n_batch={} --set train.accumulate={}",
+        gibibytes(needed),
+        gibibytes(available),
+        (train.n_batch / 2).max(1),
+        2 * train.accumulate,
+    ));
+}
+
+/// Where training continues: at the latest checkpoint, or at the start where there is none yet.
+fn state(
+    arguments: &TrainArgs,
+    run: &RunDir,
+    config: &Config,
+    model: Box<dyn Model>,
+    specs: Arc<Specs>,
+) -> Result<(TrainState, Progress)> {
+    if arguments.resume && run.best().exists() && !run.latest().exists() {
+        return Err(usage(format!(
+            "--resume: {} is missing, where the run stood; put it back, or train anew with another --out",
+            run.latest().display()
+        )));
+    }
+    let (state, progress) = if arguments.resume && run.latest().exists() {
+        checkpoint::load_state(&run.latest(), config, model, specs)?
+    } else {
+        (TrainState::new(model, specs), Progress::default())
+    };
+    log::truncate_after(&run.log(), progress.step)?;
+    Ok((state, progress))
+}
+
+fn fresh(arguments: &TrainArgs, run: &RunDir) -> Result<Config> {
+    let config = requested(arguments)?;
+    let folder = run.path().display();
+    if run.config().exists() {
+        let existing = run.load_config()?;
+        let difference = difference(&config, &existing);
+        return Err(usage(if difference.is_empty() {
+            format!(
+                "--out {folder}: this run exists; continue it with --resume, or choose another --out"
+            )
+        } else {
+            format!(
+                "--out {folder}: another run is kept there, with {} (asked for, other: there). Choose another --out, continue that one with --resume (longer: --resume --steps N), or delete the folder",
+                difference.join(", ")
+            )
+        }));
+    }
+    if !run.is_vacant() {
+        return Err(usage(format!(
+            "--out {folder}: this folder is not empty and holds no run (no config.toml); choose another --out"
+        )));
+    }
+    Ok(config)
+}
+
+fn resumed(arguments: &TrainArgs, run: &RunDir) -> Result<Config> {
+    let existing = run.load_config()?;
+    let configuration = &arguments.configuration;
+    if configuration.config.is_some() || configuration.preset.is_some() {
+        let difference = difference(&requested(arguments)?, &existing);
+        let difference: Vec<_> = difference
+            .into_iter()
+            .filter(|field| !field.starts_with("train.steps"))
+            .collect();
+        if !difference.is_empty() {
+            return Err(usage(format!(
+                "--resume: the run in {} has {} (asked for, other: there). Leave out --preset and --config to continue it as it is",
+                run.path().display(),
+                difference.join(", ")
+            )));
+        }
+    }
+    let config = with_options(arguments, existing.clone())?;
+    let fixed: Vec<_> = existing
+        .difference(&config)
+        .into_iter()
+        .filter(|field| FIXED.iter().any(|fixed| field.starts_with(fixed)))
+        .collect();
+    if !fixed.is_empty() {
+        return Err(usage(format!(
+            "--resume: {} cannot change in the middle of a run; train anew with another --out",
+            fixed.join(", ")
+        )));
+    }
+    let images = |config: &Config| config.train.n_batch * config.train.accumulate;
+    if images(&config) != images(&existing) {
+        return Err(usage(format!(
+            "--resume: train.n_batch x train.accumulate: expected {} images an update, as the run has, found {}; how they are cut may change",
+            images(&existing),
+            images(&config),
+        )));
+    }
+    Ok(config)
+}
+
+/// Opens training and validation images; computes the normalisation where the model wants one and none is given.
+fn open(
+    arguments: &TrainArgs,
+    config: &mut Config,
+    plan: &dyn Plan,
+) -> Result<(Arc<dyn Dataset>, Arc<dyn Dataset>)> {
+    let source: Source = config.data.source.parse().context("data.source")?;
+    let plain = OpenOptions {
+        seed: config.train.seed,
+        skip_bad_images: arguments.skip_bad_images,
+        ..OpenOptions::new(image_shape(plan))
+    };
+    let augmented = OpenOptions {
+        augment: true,
+        flip: config.data.flip,
+        ..plain
+    };
+    let open = |split, options| {
+        let opened = vdvae_data::open(&source, split, options);
+        match arguments.data {
+            Some(_) => opened.map_err(Into::into),
+            None => opened.context("the configuration's images (--data SOURCE gives others)"),
+        }
+    };
+    let train = open(Split::Train, &augmented)?;
+    let valid = open(Split::Valid, &plain)?;
+    tell_skipped(&*train);
+    tell_skipped(&*valid);
+    if plan.is_normalised() && config.data.shift.is_none() {
+        let statistics = pixel_statistics(&*open(Split::Train, &plain)?)?;
+        config.data.shift = Some(statistics.shift());
+        config.data.scale = Some(statistics.scale());
+    }
+    Ok((train, valid))
+}
+
+/// The configuration comes first: a folder that holds anything of a run is known for one.
+fn prepare_folder(run: &RunDir, config: &Config) -> Result<()> {
+    let text = config.to_toml();
+    write_atomically(&run.config(), |writer| writer.write_all(text.as_bytes()))
+        .with_context(|| format!("{}: cannot save the configuration", run.config().display()))?;
+    make_folder(&run.checkpoints())?;
+    make_folder(&run.samples())?;
+    run.remove_leftovers();
+    Ok(())
+}
+
+pub fn stop_on_ctrl_c() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(INTERRUPTED));
+        }
+        tell("saving after this step; once more to stop at once");
+    })
+    .context("cannot watch for Ctrl-C")?;
+    Ok(stop)
+}
+
+/// Evenly spaced validation images for the sample picture.
+fn shown_images(valid: &dyn Dataset) -> Result<Batch> {
+    let count = valid.len().min(PICTURE_COLUMNS);
+    Ok(Batch::read(valid, &evenly(valid.len(), count))?)
+}
+
+/// Originals, reconstructions from several depths with the rest at t = 0.1, samples at four
+/// temperatures.
+fn sample_picture(model: &TrainedModel, shown: &Batch) -> Result<Grid> {
+    let depth = model.plan.latents().map_or(0, |layers| layers.len());
+    let options = ReconstructOptions {
+        layers: depth,
+        mean_latents: false,
+        temperatures: &[0.1],
+        seed: 0,
+        batch: model.config.train.n_batch,
+    };
+    let grid = if depth > 0 {
+        depths_picture(model, shown, &several_depths(depth), &options)?
+    } else {
+        let ImageShape { size, channels } = model.plan.image();
+        Grid::new(size, channels)
+    };
+    let items: Vec<u64> = (0..shown.len() as u64).collect();
+    let temperatures = [1.0, 0.9, 0.8, 0.7].into_iter();
+    Ok(temperatures.fold(grid, |grid, temperature| {
+        let images = model.model.sample(0, &items, &[temperature]);
+        grid.row(format!("samples, t = {temperature:.1}"), &images)
+    }))
+}

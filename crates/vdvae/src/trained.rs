@@ -1,0 +1,132 @@
+//! Models of runs, ready to be used.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use burn::tensor::Device;
+use vdvae_data::Dataset;
+
+use crate::checkpoint;
+use crate::config::Config;
+use crate::error::usage;
+use crate::evaluate::{EvaluateOptions, Evaluation, evaluate};
+use crate::models::{Hierarchy, Model, Plan};
+use crate::ops::{Compute, Dtype};
+use crate::parameters::{self, Specs};
+use crate::preprocess::Preprocess;
+use crate::run_dir::RunDir;
+
+/// A trained model, ready to be used.
+#[derive(Debug)]
+pub struct TrainedModel {
+    /// With the averaged weights.
+    pub model: Box<dyn Model>,
+    /// What is known of it without its weights.
+    pub plan: Arc<dyn Plan>,
+    /// The run's configuration.
+    pub config: Config,
+    /// How images become the model's input.
+    pub preprocess: Preprocess,
+    /// The step that the weights are of.
+    pub step: u64,
+    /// Where it computes.
+    pub device: Device,
+}
+
+impl TrainedModel {
+    /// Loads the averaged weights of a run.
+    ///
+    /// # Errors
+    /// If the run or the checkpoint is missing, damaged or of another configuration.
+    pub fn load(run: &RunDir, checkpoint: Option<&Path>, device: Device) -> Result<Self> {
+        let config = run.load_config()?;
+        let path = checkpoint.map_or_else(|| run.default_checkpoint(), Path::to_owned);
+        let fresh = Self::untrained(config, device);
+        let fresh = fresh.with_context(|| run.config().display().to_string())?;
+        let specs = Specs::new(fresh.plan.tensors());
+        let (model, progress) =
+            checkpoint::load_average(&path, &fresh.config, fresh.model, &specs)?;
+        let trained = Self {
+            model,
+            step: progress.step,
+            ..fresh
+        };
+        Ok(trained.rounding_to(Dtype::default()))
+    }
+
+    /// The same model, the factors of whose products are rounded to `dtype`. Its weights do not change, so
+    /// that they are kept as they were laid out.
+    pub fn rounding_to(mut self, dtype: Dtype) -> Self {
+        self.model.set_compute(Compute {
+            dtype,
+            keep_laid_out: true,
+            ..Compute::default()
+        });
+        self
+    }
+
+    /// A model with fresh weights, a function of the configuration's seed: to try things out with.
+    ///
+    /// # Errors
+    /// If the configuration is not valid, or lacks `data.shift` or `data.scale`.
+    pub fn untrained(config: Config, device: Device) -> Result<Self> {
+        let plan = config.plan()?;
+        Ok(Self {
+            model: plan.build(config.train.seed, &device),
+            preprocess: preprocess(&config, &*plan)?,
+            plan: plan.into(),
+            config,
+            step: 0,
+            device,
+        })
+    }
+
+    /// What the model's images cost: [`evaluate`] with what it wants.
+    ///
+    /// # Errors
+    /// If an image cannot be read.
+    pub fn evaluate(
+        &self,
+        dataset: Arc<dyn Dataset>,
+        options: &EvaluateOptions,
+        progress: impl FnMut(usize),
+    ) -> Result<Evaluation> {
+        evaluate(
+            &*self.model,
+            &self.preprocess,
+            self.plan.dimensions(),
+            dataset,
+            options,
+            &self.device,
+            progress,
+        )
+    }
+
+    /// Equal for equal weights, see [`parameters::fingerprint`].
+    pub fn fingerprint(&self) -> String {
+        parameters::fingerprint(&*self.model, &Specs::new(self.plan.tensors()))
+    }
+
+    /// The model as layers of latents.
+    ///
+    /// # Errors
+    /// If it has none.
+    pub fn hierarchy(&self) -> Result<&dyn Hierarchy> {
+        Ok(self.model.hierarchy()?)
+    }
+}
+
+/// How a run's images become its model's input: by the normalisation that its configuration holds.
+///
+/// # Errors
+/// If the model wants one and `data.shift` and `data.scale` were not computed yet.
+pub fn preprocess(config: &Config, plan: &dyn Plan) -> Result<Preprocess> {
+    let normalisation = config.data.normalisation();
+    if plan.is_normalised() && normalisation.is_none() {
+        return Err(usage(
+            "data.shift, data.scale: expected numbers, found none; a run stores those of its training set",
+        ));
+    }
+    Ok(plan.preprocess(normalisation))
+}
