@@ -12,10 +12,30 @@ use crate::options::OpenOptions;
 use crate::rng::ItemRng;
 use crate::split::Split;
 
-/// Image files, each delivered whole: its largest centred square at the size of the model.
-struct Folder {
+/// Image files, one item each.
+pub(crate) struct Folder {
     store: ImageStore,
     image: ImageShape,
+}
+
+impl Folder {
+    /// Of `files`, each of which `prepare` brings to the size of the model.
+    ///
+    /// # Errors
+    /// As [`ImageStore::open`].
+    pub fn prepare(
+        folder: &Path,
+        files: Vec<ImageFile>,
+        prepare: Prepare,
+        options: &OpenOptions,
+    ) -> Result<Self, DataError> {
+        let place = folder.display().to_string();
+        let skip = options.skip_bad_images;
+        Ok(Self {
+            store: ImageStore::open(files, prepare, skip, &place, Budget::USUAL)?,
+            image: options.image,
+        })
+    }
 }
 
 impl Dataset for Folder {
@@ -48,7 +68,8 @@ pub(crate) fn open(
     options: &OpenOptions,
 ) -> Result<Arc<dyn Dataset>, DataError> {
     let files = split_files(folder, split, options.seed, "images")?;
-    prepare(folder, files, options)
+    let prepare = Prepare::Square(options.image);
+    Ok(Arc::new(Folder::prepare(folder, files, prepare, options)?))
 }
 
 /// Opens `ffhq1024:DIR`: the folders `train` and `valid` of 1024 x 1024 images. Validation is test.
@@ -76,22 +97,4 @@ pub(crate) fn open_ffhq1024(
         });
     }
     open(folder, split, options)
-}
-
-fn prepare(
-    folder: &Path,
-    files: Vec<ImageFile>,
-    options: &OpenOptions,
-) -> Result<Arc<dyn Dataset>, DataError> {
-    let place = folder.display().to_string();
-    Ok(Arc::new(Folder {
-        store: ImageStore::open(
-            files,
-            Prepare::Square(options.image),
-            options.skip_bad_images,
-            &place,
-            Budget::USUAL,
-        )?,
-        image: options.image,
-    }))
 }

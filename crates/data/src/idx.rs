@@ -5,57 +5,15 @@ use std::sync::Arc;
 
 use vdvae_formats::idx::IdxFile;
 
-use crate::channels;
 use crate::dataset::{Dataset, ImageShape, Joined, Subset};
 use crate::error::DataError;
 use crate::options::OpenOptions;
-use crate::rng::{ItemRng, hold_out_order};
+use crate::padded::PaddedImages;
+use crate::rng::hold_out_order;
 use crate::split::Split;
 
 /// Images of the training file that are held out for validation.
 const VALID: usize = 5000;
-
-/// Grayscale images, with a border of zeros up to the size of the model.
-struct IdxImages {
-    /// [images, rows, columns].
-    pixels: Vec<u8>,
-    rows: usize,
-    columns: usize,
-    image: ImageShape,
-    place: String,
-}
-
-impl Dataset for IdxImages {
-    fn len(&self) -> usize {
-        self.pixels.len() / (self.rows * self.columns)
-    }
-
-    fn image(&self) -> ImageShape {
-        self.image
-    }
-
-    fn read(&self, index: usize, _: &mut ItemRng, out: &mut [u8]) -> Result<(), DataError> {
-        let ImageShape { size, channels } = self.image;
-        let (top, left) = ((size - self.rows) / 2, (size - self.columns) / 2);
-        let area = self.rows * self.columns;
-        let image = &self.pixels[index * area..(index + 1) * area];
-        out.fill(0);
-        for (y, row) in image.chunks_exact(self.columns).enumerate() {
-            let start = ((top + y) * size + left) * channels;
-            channels::convert(
-                row,
-                1,
-                &mut out[start..start + self.columns * channels],
-                channels,
-            );
-        }
-        Ok(())
-    }
-
-    fn name(&self, index: usize) -> String {
-        format!("{} image {index}", self.place)
-    }
-}
 
 /// Opens `idx:DIR`: test is the t10k file, validation a seeded 5000 images of the training file.
 pub(crate) fn open(
@@ -110,12 +68,12 @@ fn find(folder: &Path, part: &str) -> Result<PathBuf, DataError> {
     })
 }
 
-fn read_images(path: &Path, image: ImageShape) -> Result<IdxImages, DataError> {
+fn read_images(path: &Path, image: ImageShape) -> Result<PaddedImages, DataError> {
     let place = path.display().to_string();
     let file = IdxFile::open(path)?;
     let [count, rows, columns] = file.shape;
     check_sizes(count, rows, columns, image, &place)?;
-    Ok(IdxImages {
+    Ok(PaddedImages {
         pixels: file.pixels()?,
         rows: rows as usize,
         columns: columns as usize,

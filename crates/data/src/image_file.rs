@@ -32,6 +32,17 @@ enum Content {
     Embedded(&'static [u8]),
 }
 
+/// A part of a picture of known size, in pixels.
+#[derive(Clone, Copy)]
+pub(crate) struct Window {
+    /// Width and height that the whole picture has to have.
+    pub picture: [u32; 2],
+    /// The first column and row of the part.
+    pub corner: [u32; 2],
+    /// Width and height of the part.
+    pub size: [u32; 2],
+}
+
 /// Pixels as [height, width, channels].
 pub(crate) struct Raster {
     pub width: usize,
@@ -85,6 +96,24 @@ impl ImageFile {
         } else {
             imageops::resize(&*square, size, size, FilterType::Lanczos3)
         };
+        Ok(raster(resized, shape.channels))
+    }
+
+    /// A part of the picture, resized to `shape` with a bilinear filter, which is widened where the picture is made
+    /// smaller.
+    pub fn decode_window(&self, window: &Window, shape: ImageShape) -> Result<Raster, Reason> {
+        let image = self.decode_rgb()?;
+        let ([width, height], [x, y]) = (window.size, window.corner);
+        if [image.width(), image.height()] != window.picture {
+            let [wide, high] = window.picture;
+            let (found_wide, found_high) = image.dimensions();
+            return Err(format!(
+                "expected {wide} x {high} pixels, found {found_wide} x {found_high}"
+            ));
+        }
+        let part = imageops::crop_imm(&image, x, y, width, height);
+        let size = shape.size as u32;
+        let resized = imageops::resize(&*part, size, size, FilterType::Triangle);
         Ok(raster(resized, shape.channels))
     }
 

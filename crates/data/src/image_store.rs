@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::dataset::ImageShape;
 use crate::error::DataError;
-use crate::image_file::{ImageFile, Raster, Reason};
+use crate::image_file::{ImageFile, Raster, Reason, Window};
 
 /// How much may be decoded and kept.
 #[derive(Clone, Copy)]
@@ -38,6 +38,8 @@ pub(crate) enum Prepare {
     Whole { channels: usize },
     /// The largest centred square, resized.
     Square(ImageShape),
+    /// A certain part, resized.
+    Window(Window, ImageShape),
 }
 
 /// Image files, decoded when they are first needed.
@@ -198,6 +200,7 @@ impl ImageStore {
         let raster = Arc::new(match self.prepare {
             Prepare::Whole { channels } => file.decode(channels)?,
             Prepare::Square(shape) => file.decode_square(shape)?,
+            Prepare::Window(window, shape) => file.decode_window(&window, shape)?,
         });
         let needed = raster.pixels.len() as u64;
         let room = self

@@ -21,9 +21,11 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+mod amat;
 mod array;
 mod array_file;
 mod batches;
+mod celeba;
 mod channels;
 mod cifar10;
 mod crops;
@@ -36,8 +38,10 @@ mod image_store;
 mod jpeg;
 mod layout;
 mod listing;
+mod lmdb;
 mod npz;
 mod options;
+mod padded;
 mod photos;
 mod picture;
 mod published;

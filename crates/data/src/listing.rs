@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::DataError;
 use crate::image_file::ImageFile;
+use crate::lmdb;
 use crate::split::{Split, held_out};
 
 const EXTENSIONS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
@@ -83,7 +84,11 @@ pub fn image_paths(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
         return Err(DataError::Empty {
             place: folder.display().to_string(),
             expected: "PNG, JPEG or WebP images".to_owned(),
-            remedy: "Give a folder that holds such files, in folders of classes or not".to_owned(),
+            remedy: if lmdb::is_in(folder) {
+                lmdb::REMEDY.to_owned()
+            } else {
+                "Give a folder that holds such files, in folders of classes or not".to_owned()
+            },
         });
     }
     paths.sort_unstable();

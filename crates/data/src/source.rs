@@ -9,7 +9,7 @@ use crate::dataset::{Dataset, RandomlyFlipped};
 use crate::error::DataError;
 use crate::options::OpenOptions;
 use crate::split::Split;
-use crate::{array_file, cifar10, crops, folder, idx, published};
+use crate::{amat, array_file, celeba, cifar10, crops, folder, idx, lmdb, published};
 
 /// A data source, written `photos` or `kind:path`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,15 +32,19 @@ pub enum Source {
     Ffhq256(PathBuf),
     /// Folders `train` and `valid` of 1024 x 1024 PNG files.
     Ffhq1024(PathBuf),
+    /// CelebA: a folder of aligned JPEG files with `list_eval_partition.txt`, cropped to the face.
+    Celeba(PathBuf),
     /// MNIST or Fashion-MNIST: a folder of IDX files, .gz or not.
     Idx(PathBuf),
+    /// MNIST with pixels of 0 and 1: a folder of `binarized_mnist_train.amat`, `_valid` and `_test`.
+    Amat(PathBuf),
 }
 
 /// Name, constructor and argument of a kind of source.
 type Kind = (&'static str, fn(PathBuf) -> Source, &'static str);
 
 /// The kinds that take a path.
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 11] = [
     ("crops", Source::Crops, "DIR"),
     ("folder", Source::Folder, "DIR"),
     ("npy", Source::Npy, "FILE"),
@@ -49,7 +53,9 @@ const KINDS: [Kind; 9] = [
     ("imagenet64", Source::Imagenet64, "DIR"),
     ("ffhq256", Source::Ffhq256, "DIR"),
     ("ffhq1024", Source::Ffhq1024, "DIR"),
+    ("celeba", Source::Celeba, "DIR"),
     ("idx", Source::Idx, "DIR"),
+    ("amat", Source::Amat, "DIR"),
 ];
 
 impl Source {
@@ -65,7 +71,9 @@ impl Source {
             Self::Imagenet64(path) => ("imagenet64", Some(path)),
             Self::Ffhq256(path) => ("ffhq256", Some(path)),
             Self::Ffhq1024(path) => ("ffhq1024", Some(path)),
+            Self::Celeba(path) => ("celeba", Some(path)),
             Self::Idx(path) => ("idx", Some(path)),
+            Self::Amat(path) => ("amat", Some(path)),
         }
     }
 }
@@ -120,6 +128,7 @@ fn unknown(given: &str, kind: &str) -> DataError {
         .iter()
         .min_by_key(|form| edit_distance(kind, &name(form)));
     let hint = match nearest {
+        _ if kind == "lmdb" => format!("{}. ", lmdb::REMEDY),
         _ if PathBuf::from(given).is_dir() => format!("Did you mean `folder:{given}`? "),
         _ if PathBuf::from(given).is_file() => format!("Did you mean `npy:{given}`? "),
         Some(form) if edit_distance(kind, &name(form)) <= 3 => format!("Did you mean `{form}`? "),
@@ -168,7 +177,9 @@ pub fn open(
         Source::Imagenet64(path) => published::open_imagenet(path, 64, split, options),
         Source::Ffhq256(path) => published::open_ffhq256(path, split, options),
         Source::Ffhq1024(path) => folder::open_ffhq1024(path, split, options),
+        Source::Celeba(path) => celeba::open(path, split, options),
         Source::Idx(path) => idx::open(path, split, options),
+        Source::Amat(path) => amat::open(path, split, options),
     }?;
     if options.augment && options.flip && split == Split::Train {
         return Ok(Arc::new(RandomlyFlipped(dataset)));

@@ -149,7 +149,7 @@ Examples:
   vdvae train --resume --out runs/slow --steps 10000     longer
 
 Sources for --data: photos, crops:DIR, folder:DIR, npy:FILE, cifar10:PATH, imagenet32:DIR,
-imagenet64:DIR, ffhq256:DIR, ffhq1024:DIR, idx:DIR.")]
+imagenet64:DIR, ffhq256:DIR, ffhq1024:DIR, celeba:DIR, idx:DIR, amat:DIR.")]
 pub struct TrainArgs {
     /// Which configuration.
     #[command(flatten)]

@@ -47,6 +47,17 @@ fn images_of_all_formats_and_sizes_in_folders_of_classes() {
     );
 }
 
+/// What is measured on the embedded photographs, which are such files, can be compared with other programs' numbers
+/// to the byte. JPEG is another matter: see `findings/jpeg_decoders.sh`.
+#[test]
+fn lossy_webp_is_decoded_to_the_bytes_of_pillow() {
+    let folder = tempdir().unwrap();
+    fs::copy(fixture("lossy.webp"), folder.path().join("lossy.webp")).unwrap();
+    let dataset = opened(source(folder.path()), Split::All, rgb(40)).unwrap();
+    let pillow = image::open(fixture("lossy.png")).unwrap().into_rgb8();
+    assert!(item(&*dataset, 0) == pillow.into_raw());
+}
+
 #[test]
 fn grayscale_transparent_and_deep_images_become_bytes() {
     let folder = tempdir().unwrap();

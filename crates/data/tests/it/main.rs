@@ -1,8 +1,10 @@
 //! Every source, and every kind of bad input, on files made for the purpose.
 
+mod amat;
 mod archives;
 mod arrays;
 mod batches;
+mod celeba;
 mod cifar10;
 mod crops;
 mod files;

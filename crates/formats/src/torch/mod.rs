@@ -20,6 +20,7 @@ pub use write::{Object, write};
 
 /// All that the pickle of a checkpoint may name.
 pub const GLOBALS: &[(&str, &str)] = &[
+    ("argparse", "Namespace"),
     ("collections", "OrderedDict"),
     ("torch._utils", "_rebuild_parameter"),
     ("torch._utils", "_rebuild_tensor"),
@@ -100,7 +101,7 @@ pub struct TorchFile {
 }
 
 impl TorchFile {
-    /// Reads a file, and checks that it is whole as far as its form allows: archives hold checksums.
+    /// Reads a file, and checks that it is whole as far as its form allows: archives usually hold checksums.
     ///
     /// # Errors
     /// It cannot be read, is of another kind, or is damaged.
@@ -188,6 +189,19 @@ pub fn entries(value: Value<'_>) -> Option<Vec<(Value<'_>, Value<'_>)>> {
         let is_dict = (call.module, call.name) == ("collections", "OrderedDict");
         (is_dict && call.arguments.is_empty()).then_some(call.entries)
     })
+}
+
+/// The attributes of an `argparse.Namespace`, in which training scripts keep what they were started with.
+pub fn attributes(value: Value<'_>) -> Option<Vec<(Value<'_>, Value<'_>)>> {
+    let call = value.as_call()?;
+    let is_namespace = (call.module, call.name) == ("argparse", "Namespace");
+    if !is_namespace || !call.arguments.is_empty() {
+        return None;
+    }
+    match call.state {
+        Some(state) => state.entries(),
+        None => Some(Vec::new()),
+    }
 }
 
 /// The last entry of a dictionary for `key`, as Python has it.

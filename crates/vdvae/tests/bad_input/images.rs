@@ -23,6 +23,8 @@ fn missing_paths() {
         "crops:no",
         "cifar10:no",
         "idx:no",
+        "celeba:no",
+        "amat:no",
         "ffhq1024:no",
     ] {
         let options = if source.starts_with("cifar10") {
