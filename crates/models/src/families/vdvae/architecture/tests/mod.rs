@@ -6,7 +6,8 @@ mod properties;
 mod structure;
 
 use super::*;
-use crate::config::{Config, Preset};
+use crate::families::vdvae::{VDVAE, VdvaePlan};
+use crate::family::{Family, LatentShare, Plan, Preset};
 
 /// The model of the golden vectors called `plain32`.
 fn plain32() -> VdvaeConfig {
@@ -59,6 +60,24 @@ fn build(model: &VdvaeConfig) -> Architecture {
     Architecture::try_from(model).unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// What a preset says of the model.
+fn config(preset: &Preset) -> VdvaeConfig {
+    let table: toml::Table = preset.text.parse().expect("TOML");
+    table["model"].clone().try_into().expect(preset.name)
+}
+
+fn preset_plan(name: &str) -> VdvaePlan {
+    let mut presets = VDVAE.presets().iter();
+    let preset = presets.find(|preset| preset.name == name);
+    let config = config(preset.expect("a preset"));
+    VdvaePlan::new(config).unwrap_or_else(|error| panic!("{error}"))
+}
+
 fn preset(name: &str) -> Architecture {
-    build(&Config::preset(name).expect("a preset").model)
+    preset_plan(name).architecture().clone()
+}
+
+/// The latent variables of each resolution.
+fn shares(plan: &VdvaePlan) -> Vec<LatentShare> {
+    LatentShare::all(&plan.latents().expect("layers of latents"))
 }

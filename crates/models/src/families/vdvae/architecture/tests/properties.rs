@@ -69,7 +69,7 @@ proptest! {
         let architecture = build(&model);
         prop_assert_eq!(enc_string(&architecture.enc_blocks), &*model.enc_blocks);
         prop_assert_eq!(dec_string(&architecture.dec_blocks), &*model.dec_blocks);
-        let shares = architecture.latents();
+        let shares = shares(&VdvaePlan::new(model).expect("possible"));
         prop_assert_eq!(shares.len(), architecture.dec_resolutions().len());
         prop_assert_eq!(shares.last().map(|share| share.cumulative_share), Some(1.0));
     }

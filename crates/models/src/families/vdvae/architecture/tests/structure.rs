@@ -4,8 +4,8 @@ use super::*;
 
 #[test]
 fn published_strings_print_back() {
-    for preset in Preset::ALL {
-        let model = preset.config().model;
+    for preset in VDVAE.presets() {
+        let model = config(preset);
         let architecture = build(&model);
         assert_eq!(enc_string(&architecture.enc_blocks), model.enc_blocks);
         assert_eq!(dec_string(&architecture.dec_blocks), model.dec_blocks);

@@ -5,7 +5,7 @@ use std::path::Path;
 use vdvae::checkpoint::published::{Files, import};
 use vdvae::config::Config;
 
-use crate::file;
+use super::file;
 use crate::support::Lab;
 
 #[test]

@@ -4,15 +4,13 @@
 mod faults;
 mod property;
 mod round_trip;
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use image::DynamicImage;
-use support::{Finished, Lab};
+use crate::support::{Finished, Lab};
 
 /// A picture of bytes that a function of place and channel gives.
 pub fn picture([height, width, channels]: [usize; 3], value: impl Fn(usize) -> u8) -> DynamicImage {

@@ -3,7 +3,7 @@
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
 
-use crate::number;
+use super::number;
 use crate::support::{Lab, RGB, SIDE, floats, npy_data, tensors};
 
 /// What a file of latents says of itself.

@@ -4,9 +4,10 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use vdvae::config::Dtype;
-use vdvae::ops::{self, BottleneckWeights, Compute, DmolShape, KeptWeights, composed};
-use vdvae::random::{Purpose, generator};
+use vdvae_models::ops::{
+    self, BottleneckWeights, Compute, DmolShape, Dtype, KeptWeights, UPPER_EDGE, composed,
+};
+use vdvae_models::random::{Purpose, generator};
 
 /// Makes tracked inputs that are the same for both ways.
 struct Inputs {
@@ -374,16 +375,19 @@ fn mixtures_of_logistics() {
             mixtures: 3,
             channels: 3,
             bits: 8,
+            upper_edge: UPPER_EDGE,
         },
         DmolShape {
             mixtures: 10,
             channels: 3,
             bits: 5,
+            upper_edge: UPPER_EDGE,
         },
         DmolShape {
             mixtures: 2,
             channels: 1,
             bits: 8,
+            upper_edge: UPPER_EDGE,
         },
     ] {
         let mut inputs = Inputs::new();
@@ -467,7 +471,7 @@ fn the_log_ratio_of_draws_is_the_kl_divergence_on_average() {
     let repeat = |tensor: Tensor<4>| tensor.inner().repeat_dim(0, batch);
     let posterior = repeat(inputs.tensor([1, 1, 1, 6]));
     let prior = repeat(inputs.tensor([1, 1, 1, 8]));
-    let keys = vdvae::random::Keys {
+    let keys = vdvae_models::random::Keys {
         seed: 1,
         purpose: Purpose::Evaluation,
         step: 0,

@@ -7,11 +7,9 @@ mod images;
 mod latents;
 mod options;
 mod runs;
-#[path = "../support/mod.rs"]
-mod support;
 mod trouble;
 
-use support::Lab;
+use crate::support::Lab;
 
 /// A configuration for CIFAR-10's 32 x 32 images.
 const CIFAR: &str = "--set model.image_size=32 --set model.enc_blocks=32d2,16d16,1x1 \

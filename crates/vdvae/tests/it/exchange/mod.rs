@@ -4,16 +4,12 @@
 
 mod bad;
 mod forms;
-#[path = "../golden_file/mod.rs"]
-mod golden_file;
 mod log;
 mod round_trip;
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::path::PathBuf;
 
-use support::{Finished, Lab};
+use crate::support::{Finished, Lab};
 
 /// The numbers that the tiny model's input is shifted and scaled with.
 const NORMALISED: &str = "--set data.shift=-120 --set data.scale=0.015";
@@ -21,7 +17,7 @@ const NORMALISED: &str = "--set data.shift=-120 --set data.scale=0.015";
 /// A file that PyTorch wrote.
 fn file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/exchange/files")
+        .join("tests/it/exchange/files")
         .join(name)
 }
 

@@ -2,7 +2,6 @@
 
 #![cfg(unix)]
 
-mod support;
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use support::{Finished, Lab, assert_same_state, log_steps};
+use crate::support::{Finished, Lab, assert_same_state, log_steps};
 
 fn start(lab: &Lab, arguments: &str) -> Child {
     let mut command = lab.command(arguments);

@@ -1,12 +1,11 @@
 //! The two ablations of the top-down path, against the same path composed of Burn's operations: values
 //! and the gradient of every weight, and what each of them means.
 
-mod support;
 
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Gradients, Tensor};
-use support::TINY;
+use crate::support::TINY;
 use vdvae::architecture::Architecture;
 use vdvae::config::{Config, Upsample};
 use vdvae::likelihood::Likelihood;

@@ -1,6 +1,6 @@
 //! vdvae train.
 
-use crate::number;
+use super::number;
 use crate::support::{Lab, assert_same_state, floats, log_steps, tensors};
 
 #[test]

@@ -1,6 +1,6 @@
 //! Every kind of image and likelihood, through all commands.
 
-use crate::number;
+use super::number;
 use crate::support::{Lab, RGB, SIDE, images, npy, npy_data};
 
 /// Trains, evaluates, samples and reconstructs with `options`; returns samples.

@@ -6,8 +6,6 @@ mod kinds;
 mod latents;
 mod pictures;
 mod report;
-#[path = "../support/mod.rs"]
-mod support;
 mod sweep;
 mod training;
 mod words;

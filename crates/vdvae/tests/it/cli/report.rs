@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::number;
+use super::number;
 use crate::support::Lab;
 
 const FIGURES: [&str; 9] = [

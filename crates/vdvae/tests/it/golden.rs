@@ -2,13 +2,12 @@
 //! steps of training. Three small models: `plain32` (several blocks per resolution), `widths32` (a width
 //! per resolution, few biases), `lowbit16` (5 bit, a 2x2 resolution).
 
-mod golden_file;
 
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use golden_file::Golden;
+use crate::golden_file::Golden;
 use vdvae::checkpoint::load_state;
 use vdvae::checkpoint::published::{Files, import};
 use vdvae::config::Dtype;

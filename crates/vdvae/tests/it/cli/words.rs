@@ -6,7 +6,7 @@ use clap::{CommandFactory, Parser};
 use serde_json::json;
 use vdvae::cli::Cli;
 
-use crate::number;
+use super::number;
 use crate::support::{Lab, log_steps};
 
 /// The parameters to the digit.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::number;
+use super::number;
 use crate::support::Lab;
 
 const BENCH: &str = "bench --config tiny.toml --batch 2 --steps 3 --warmup 1";

@@ -1,6 +1,6 @@
 //! Files that mean harm.
 
-use crate::CIFAR;
+use super::CIFAR;
 use crate::support::{Lab, RGB, SIDE, images, npy};
 
 #[test]

@@ -2,7 +2,7 @@
 
 use image::codecs::jpeg::JpegEncoder;
 
-use crate::CIFAR;
+use super::CIFAR;
 use crate::support::{Lab, RGB, SIDE, images, npy, npy_of};
 
 fn jpeg(side: u32) -> Vec<u8> {
