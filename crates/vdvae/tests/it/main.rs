@@ -1,7 +1,6 @@
 //! The program and its library from outside. One program of all tests, since each that links takes its
 //! time; what must not meet others runs as a process of its own, by [`support::Lab`].
 
-mod ablations;
 mod bad_input;
 mod cli;
 mod compress;

@@ -8,6 +8,8 @@ mod decoder;
 mod encoder;
 mod model;
 mod plan;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 use toml::Table;

@@ -5,57 +5,63 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Gradients, Tensor};
-use crate::support::TINY;
-use vdvae::architecture::Architecture;
-use vdvae::config::{Config, Upsample};
-use vdvae::likelihood::Likelihood;
-use vdvae::models::vdvae::{Activations, Latents, Noise, Vdvae};
-use vdvae::ops::composed;
-use vdvae::parameters::{self, VisitParameter};
-use vdvae::random::{Keys, Purpose};
+
+use super::{by_name, host, keys};
+use crate::families::vdvae::config::{Upsample, VdvaeConfig};
+use crate::families::vdvae::{Vdvae, VdvaePlan};
+use crate::family::Plan;
+use crate::hierarchy::{Activations, Hierarchy, Latents, Noise};
+use crate::ops::composed;
+use crate::parameters::{self, Ranked, Specs};
+use crate::random::Purpose;
 
 const BATCH: usize = 3;
 const ZDIM: usize = 2;
 /// Resolution, and what is mixed in, of the blocks `1x1,4m1,8m4`.
 const BLOCKS: [(usize, Option<usize>); 3] = [(1, None), (4, Some(1)), (8, Some(4))];
 
-fn config(topdown_residual: bool, upsample: Upsample) -> Config {
-    let mut config = Config::from_toml(TINY, "tiny.toml").expect("valid");
-    config.model.topdown_residual = topdown_residual;
-    config.model.upsample = upsample;
-    config.model.custom_width_str = "4:20,1:24".to_owned();
-    config
+fn config(topdown_residual: bool, upsample: Upsample) -> VdvaeConfig {
+    let table = toml::toml! {
+        image_size = 8
+        width = 16
+        zdim = 2
+        enc_blocks = "8x1,8d2,4d4,1x1"
+        dec_blocks = "1x1,4m1,8m4"
+        num_mixtures = 2
+        custom_width_str = "4:20,1:24"
+    };
+    VdvaeConfig {
+        topdown_residual,
+        upsample,
+        ..table.try_into().expect("valid")
+    }
 }
 
-fn fresh(config: &Config, device: &Device) -> Vdvae {
-    let architecture = Architecture::try_from(&config.model).expect("possible");
-    Vdvae::new(&architecture, Likelihood::new(&config.model), 5, device)
+fn plan(config: &VdvaeConfig) -> VdvaePlan {
+    VdvaePlan::new(config.clone()).expect("possible")
+}
+
+fn specs(config: &VdvaeConfig) -> Specs {
+    Specs::new(plan(config).tensors())
+}
+
+fn fresh(config: &VdvaeConfig, device: &Device) -> Vdvae {
+    plan(config).model(5, device)
 }
 
 /// With no weight at zero: a bias or a prior at zero would hide what it multiplies.
-fn stirred(model: Vdvae) -> Vdvae {
+fn stirred(config: &VdvaeConfig, device: &Device) -> Vdvae {
     let mut state = 1_u32;
-    let stirred = parameters::import::<_, ()>(model, |_, shape| {
+    let model = fresh(config, device);
+    let stirred = parameters::import_module::<_, ()>(model, &specs(config), |spec| {
         let value = |_| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             0.6 * (state as f32 / u32::MAX as f32 - 0.5)
         };
-        Ok((0..shape.iter().product::<usize>()).map(value).collect())
+        let count = spec.shape.iter().product::<usize>();
+        Ok((0..count).map(value).collect())
     });
     stirred.expect("every weight has a value")
-}
-
-fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_into_vec().expect("floats")
-}
-
-fn keys(purpose: Purpose) -> Keys {
-    Keys {
-        seed: 3,
-        purpose,
-        step: 0,
-        items: (0..BATCH as u64).collect(),
-    }
 }
 
 /// The decoder's weights by name, as they are in memory.
@@ -65,27 +71,22 @@ struct Weights {
     one: BTreeMap<String, Tensor<1>>,
 }
 
-impl VisitParameter for &mut Weights {
-    fn visit<const D: usize>(&mut self, name: &str, tensor: Tensor<D>) {
-        let dims = tensor.dims();
-        if let Ok(four) = <[usize; 4]>::try_from(dims.as_slice()) {
-            self.four.insert(name.to_owned(), tensor.reshape(four));
-        } else {
-            self.one.insert(name.to_owned(), tensor.reshape([dims[0]]));
-        }
-    }
-}
-
 impl Weights {
     /// Leaves of a graph of their own.
     fn of(model: &Vdvae) -> Self {
         let mut weights = Self::default();
-        parameters::for_each(model, &mut weights);
-        for tensor in weights.four.values_mut() {
-            *tensor = tensor.clone().detach().require_grad();
-        }
-        for tensor in weights.one.values_mut() {
-            *tensor = tensor.clone().detach().require_grad();
+        for (name, tensor) in by_name(model) {
+            match tensor {
+                Ranked::Four(tensor) => {
+                    let leaf = tensor.detach().require_grad();
+                    weights.four.insert(name, leaf);
+                }
+                Ranked::One(tensor) => {
+                    let leaf = tensor.detach().require_grad();
+                    weights.one.insert(name, leaf);
+                }
+                other => panic!("{name} of the shape {:?}", other.dims()),
+            }
         }
         weights
     }
@@ -114,7 +115,7 @@ impl Weights {
     /// The formulas of the decoder's documentation: px_z and the sum of all KL divergences.
     fn top_down(
         &self,
-        config: &Config,
+        config: &VdvaeConfig,
         activations: &Activations,
         noise: &[Tensor<4>],
     ) -> (Tensor<4>, Tensor<1>) {
@@ -126,7 +127,7 @@ impl Weights {
             x = x.repeat_dim(0, BATCH);
             if let Some(lower) = mixin {
                 let mut lower = states[&lower].clone();
-                if config.model.upsample == Upsample::Conv {
+                if config.upsample == Upsample::Conv {
                     lower = self.conv(&format!("{name}.upsample"), lower);
                 }
                 x = composed::upsample_add(x, lower);
@@ -141,7 +142,7 @@ impl Weights {
             let features = prior.narrow(3, 2 * ZDIM, width);
             let told = features + self.conv(&format!("{name}.z_proj"), z);
             let resnet = format!("{name}.resnet");
-            let state = if config.model.topdown_residual {
+            let state = if config.topdown_residual {
                 let h = x + told;
                 h.clone() + self.bottleneck(&resnet, h)
             } else {
@@ -155,17 +156,16 @@ impl Weights {
 }
 
 /// The gradient of every weight of a model that has one, by name.
-struct ModelGradients {
-    of: Gradients,
-    by_name: BTreeMap<String, Vec<f32>>,
-}
-
-impl VisitParameter for &mut ModelGradients {
-    fn visit<const D: usize>(&mut self, name: &str, tensor: Tensor<D>) {
-        if let Some(gradient) = tensor.grad(&self.of) {
-            self.by_name.insert(name.to_owned(), host(gradient));
-        }
-    }
+fn gradients(model: &Vdvae, of: &Gradients) -> BTreeMap<String, Vec<f32>> {
+    let one = |(name, tensor)| {
+        let gradient = match tensor {
+            Ranked::Four(tensor) => host(tensor.grad(of)?),
+            Ranked::One(tensor) => host(tensor.grad(of)?),
+            other => panic!("{name} of the shape {:?}", other.dims()),
+        };
+        Some((name, gradient))
+    };
+    by_name(model).into_iter().filter_map(one).collect()
 }
 
 /// Within 1e-4 of the norm.
@@ -192,8 +192,8 @@ fn both_ablations_equal_their_formulas_and_so_do_all_gradients() {
     ] {
         let config = config(residual, upsample);
         let what = |name: &str| format!("{residual} {upsample:?} {name}");
-        let model = stirred(fresh(&config, &device));
-        let image = keys(Purpose::Sample).normal(0, 8, 3, &device.clone().inner());
+        let model = stirred(&config, &device);
+        let image = keys(Purpose::Sample, BATCH).normal(0, 8, 3, &device.clone().inner());
         let image = Tensor::from_data(image.into_data(), &device);
         let activations: Activations = model.encoder().forward(image);
         let activations = activations
@@ -203,7 +203,7 @@ fn both_ablations_equal_their_formulas_and_so_do_all_gradients() {
         let noise: Vec<Tensor<4>> = BLOCKS
             .into_iter()
             .enumerate()
-            .map(|(i, (side, _))| keys(Purpose::Training).normal(i, side, ZDIM, &device))
+            .map(|(i, (side, _))| keys(Purpose::Training, BATCH).normal(i, side, ZDIM, &device))
             .collect();
         let latents = Latents::posterior(Noise::Given(noise.clone()));
         let output = model.decoder().forward(BATCH, Some(&activations), &latents);
@@ -221,12 +221,8 @@ fn both_ablations_equal_their_formulas_and_so_do_all_gradients() {
 
         let expected = (px_z.powi_scalar(2).sum() + expected_kl).backward();
         let expected = weights.gradients(&expected);
-        let mut found = ModelGradients {
-            of: (output.px_z.powi_scalar(2).sum() + kl).backward(),
-            by_name: BTreeMap::new(),
-        };
-        parameters::for_each(&model, &mut found);
-        let found = found.by_name;
+        let found = (output.px_z.powi_scalar(2).sum() + kl).backward();
+        let found = gradients(&model, &found);
         let has = |part: &str| expected.keys().any(|name| name.contains(part));
         assert_eq!(has(".upsample."), upsample == Upsample::Conv);
         assert!(has("bias_xs") && has("resnet.c4"));
@@ -244,7 +240,7 @@ fn a_replaced_state_forgets_what_no_network_passes_on() {
     let device = Device::flex();
     for (residual, remembers) in [(true, true), (false, false)] {
         let mut config = config(residual, Upsample::Nearest);
-        config.model.dec_blocks = "1x2,4m1,8m4,8x1".to_owned();
+        config.dec_blocks = "1x2,4m1,8m4,8x1".to_owned();
         let model = fresh(&config, &device);
         let pictures = [0.0, 1.0].map(|first| {
             let z = |(side, value)| Tensor::full([1, side, side, ZDIM], value, &device);
@@ -261,13 +257,14 @@ fn a_replaced_state_forgets_what_no_network_passes_on() {
 fn learned_upsampling_can_be_the_nearest_neighbour() {
     let device = Device::flex();
     let config = config(true, Upsample::Conv);
-    let learned = stirred(fresh(&config, &device));
-    let learned = parameters::import::<_, ()>(learned.clone(), |name, shape| {
-        let exported = parameters::export(&learned);
-        let own = exported.into_iter().find(|tensor| tensor.name == name);
-        let own = own.expect("a weight of this name").values;
-        Ok(match (name.contains(".upsample."), shape) {
-            (true, [c_out, c_in, 1, 1]) => (0..c_out * c_in)
+    let learned = stirred(&config, &device);
+    let specs = specs(&config);
+    let exported = parameters::export(&learned, &specs);
+    let learned = parameters::import_module::<_, ()>(learned, &specs, |spec| {
+        let own = exported.iter().find(|tensor| tensor.name == spec.name);
+        let own = own.expect("a weight of this name").values.clone();
+        Ok(match (spec.name.contains(".upsample."), &*spec.shape) {
+            (true, &[c_out, c_in, 1, 1]) => (0..c_out * c_in)
                 .map(|at| f32::from(at / c_in == at % c_in))
                 .collect(),
             (true, _) => vec![0.0; own.len()],
@@ -275,18 +272,20 @@ fn learned_upsampling_can_be_the_nearest_neighbour() {
         })
     })
     .expect("every weight");
-    let mut weights: BTreeMap<String, Vec<f32>> = parameters::export(&learned)
+    let mut weights: BTreeMap<String, Vec<f32>> = parameters::export(&learned, &specs)
         .into_iter()
         .map(|tensor| (tensor.name, tensor.values))
         .collect();
-    let nearest = fresh(&self::config(true, Upsample::Nearest), &device);
-    let nearest = parameters::import::<_, String>(nearest, |name, _| {
-        weights.remove(name).ok_or_else(|| name.to_owned())
+    let config = self::config(true, Upsample::Nearest);
+    let nearest = fresh(&config, &device);
+    let nearest = parameters::import_module(nearest, &self::specs(&config), |spec| {
+        weights.remove(&spec.name).ok_or_else(|| spec.name.clone())
     })
     .expect("the learned one has all weights and more");
     let pictures = [learned, nearest].map(|model| {
-        let latents = Latents::prior(&[1.0], Noise::Keyed(keys(Purpose::Sample)));
-        host(model.decode(BATCH, None, &latents))
+        let latents = Latents::prior(&[1.0], Noise::Keyed(keys(Purpose::Sample, BATCH)));
+        let model: &dyn Hierarchy = &model;
+        host(model.decode(BATCH, None, &mut &latents))
     });
     assert_close("picture", &pictures[0], &pictures[1]);
 }
