@@ -165,11 +165,12 @@ pub fn unknown(place: String, key: &str, family: &dyn Family) -> ConfigError {
     }
 }
 
-/// Of `(name, value)` pairs, the value whose name is most like `wanted`, if one is like it at all.
+/// Of `(name, value)` pairs, the value whose name is most like `wanted`, if one is like it at all; the first
+/// of equals.
 pub fn nearest<T>(wanted: &str, names: impl Iterator<Item = (String, T)>) -> Option<T> {
     names
         .map(|(name, value)| (strsim::jaro_winkler(wanted, &name), value))
         .filter(|(likeness, _)| *likeness >= LIKENESS)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .reduce(|best, next| if next.0 > best.0 { next } else { best })
         .map(|(_, value)| value)
 }

@@ -1,5 +1,6 @@
 //! The learning rate of each step.
 
+use vdvae_models::ops::Optimizer;
 use vdvae_models::step::Recipe;
 
 use super::{ADAM_EPS, LrDecay, TrainConfig};
@@ -8,6 +9,7 @@ impl TrainConfig {
     /// How the step after `step` steps updates the weights.
     pub fn recipe(&self, step: u64) -> Recipe {
         Recipe {
+            optimizer: Optimizer::AdamW,
             steps: self.steps,
             learning_rate: learning_rate(self, step),
             weight_decay: self.wd,

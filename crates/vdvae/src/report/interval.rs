@@ -123,6 +123,7 @@ mod tests {
         StepReport {
             distortion: distortion * LN_2,
             rate: rate * LN_2,
+            terms: Vec::new(),
             gradient_norm,
             learning_rate: 0.001,
             updated: true,

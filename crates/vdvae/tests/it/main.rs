@@ -6,7 +6,6 @@ mod cli;
 mod compress;
 mod exchange;
 mod families;
-mod golden;
 mod latents;
 mod resume;
 mod support;

@@ -2,7 +2,6 @@
 
 #![cfg(unix)]
 
-
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

@@ -3,13 +3,12 @@
 //!
 //! Everything is computed with the portable kernels, whose bits are the same on every machine.
 
-
 use std::fs;
 use std::path::Path;
 
+use crate::support::{Finished, Lab, tensors};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use crate::support::{Finished, Lab, tensors};
 
 /// Images of the archive, by the names in it.
 const PICTURES: [&str; 2] = ["pictures/first.png", "pictures/second.png"];

@@ -41,17 +41,18 @@ fn overrides_of_every_kind() {
         (1e-3, 0.0, 100_000)
     );
     assert!(config.data.flip);
-    assert_eq!(config.model.likelihood, Likelihood::Bernoulli);
+    let text = |key| model::<String>(&config, key);
+    assert_eq!(text("likelihood"), "bernoulli");
     assert_eq!(
-        (&*config.model.enc_blocks, &*config.model.dec_blocks),
+        (&*text("enc_blocks"), &*text("dec_blocks")),
         ("32x1,32d2", "16x1")
     );
     assert_eq!(
-        (&*config.model.custom_width_str, &*config.data.source),
+        (&*text("custom_width_str"), &*config.data.source),
         ("", "idx:a=b")
     );
     assert_eq!((config.data.shift, config.data.scale), (None, Some(2.0)));
-    assert_eq!(config.model.width, cifar10().model.width);
+    assert_eq!(config.model.get("width"), cifar10().model.get("width"));
 }
 
 #[test]

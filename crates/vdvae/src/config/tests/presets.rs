@@ -4,18 +4,19 @@ use super::*;
 
 #[test]
 fn every_preset_is_complete_and_possible() {
-    for preset in Preset::ALL {
-        let config = Config::from_toml(preset.text(), preset.name()).expect("valid");
+    for preset in registry::presets() {
+        let name = preset.path();
+        let config = Config::from_toml(preset.text, &name).expect("valid");
         config.validate().expect("possible");
-        assert!(preset.text().starts_with("# "), "{}", preset.name());
-        assert!(preset.description().len() > 20, "{}", preset.name());
-        let given: Vec<String> = keys::entries(preset.text())
+        assert!(preset.text.starts_with("# "), "{name}");
+        assert!(preset.description().len() > 20, "{name}");
+        let given: Vec<String> = keys::entries(preset.text)
             .expect("valid TOML")
             .into_iter()
             .map(|entry| entry.key)
             .collect();
         for key in keys::literals(&config).keys() {
-            assert!(given.contains(key), "{} leaves out {key}", preset.name());
+            assert!(given.contains(key), "{name} leaves out {key}");
         }
     }
 }
@@ -54,15 +55,17 @@ fn unknown_presets_get_a_suggestion() {
     let message = |name: &str| Config::preset(name).expect_err(name).to_string();
     assert_eq!(
         message("cifar"),
-        "unknown preset `cifar`; did you mean `cifar10`?"
+        "unknown preset `cifar`; did you mean `vdvae/cifar10`?"
     );
-    assert!(message("qqq").contains("the presets are photos32, fashion32, cifar10"));
+    assert!(
+        message("qqq").contains("the presets are vdvae/photos32, vdvae/fashion32, vdvae/cifar10")
+    );
 }
 
 #[test]
 fn toml_round_trip() {
-    for preset in Preset::ALL {
-        let config = preset.config();
+    for preset in registry::presets() {
+        let config = preset::config(preset);
         assert_eq!(
             Config::from_toml(&config.to_toml(), "text").expect("valid"),
             config

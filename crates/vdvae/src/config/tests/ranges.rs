@@ -13,7 +13,10 @@ fn range_fault(change: impl FnOnce(&mut Config)) -> String {
 fn values_outside_their_ranges() {
     type Case = (fn(&mut Config), &'static str);
     let cases: [Case; 24] = [
-        (|c| c.model.bits = 4, "model.bits: expected 8 or 5, found 4"),
+        (
+            |c| set_model(c, "bits", 4),
+            "model.bits: expected 8 or 5, found 4",
+        ),
         (
             |c| c.data.source = " ".into(),
             "data.source: expected a source",
@@ -91,7 +94,7 @@ fn values_outside_their_ranges() {
             "train.skip_threshold: expected",
         ),
         (
-            |c| c.model.zdim = 0,
+            |c| set_model(c, "zdim", 0),
             "model.zdim: expected a whole number from 1",
         ),
     ];
@@ -113,18 +116,18 @@ fn every_range_is_reported_at_once() {
 #[test]
 fn binary_images() {
     let gray = |config: &mut Config| {
-        config.model.likelihood = Likelihood::Bernoulli;
-        config.model.image_channels = 1;
+        set_model(config, "likelihood", "bernoulli");
+        set_model(config, "image_channels", 1);
     };
     let mut config = cifar10();
     gray(&mut config);
     config.validate().expect("possible");
     let bits = range_fault(|config| {
         gray(config);
-        config.model.bits = 5;
+        set_model(config, "bits", 5);
     });
     assert!(bits.starts_with("model.bits: expected 8"), "{bits}");
-    let colours = range_fault(|config| config.model.likelihood = Likelihood::Bernoulli);
+    let colours = range_fault(|config| set_model(config, "likelihood", "bernoulli"));
     assert_eq!(
         colours,
         "model.image_channels: expected 1 with likelihood bernoulli, found 3"

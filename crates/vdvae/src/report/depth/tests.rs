@@ -1,8 +1,8 @@
 use super::*;
 
-fn point(variant: &'static str, depth: usize, bits_per_dim: f64) -> DepthPoint {
+fn point(variant: &str, depth: usize, bits_per_dim: f64) -> DepthPoint {
     DepthPoint {
-        variant,
+        variant: variant.to_owned(),
         name: format!("depth{depth} <{variant}>"),
         depth,
         bits_per_dim,

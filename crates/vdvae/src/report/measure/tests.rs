@@ -117,10 +117,3 @@ fn what_fails_is_remembered() {
     };
     assert_eq!(run.missing, [expected]);
 }
-
-#[test]
-fn evenly_spaced() {
-    assert_eq!(evenly(10, 4), [0, 2, 5, 7]);
-    assert_eq!(evenly(3, 8), [0, 1, 2]);
-    assert!(evenly(0, 4).is_empty());
-}

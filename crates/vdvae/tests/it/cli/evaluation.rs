@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::{assert_close, number};
 use crate::support::Lab;
-use crate::{assert_close, number};
 
 #[test]
 fn eval_reports_every_part_of_the_bound() {

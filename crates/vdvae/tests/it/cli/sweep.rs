@@ -4,8 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use super::{assert_close, number};
 use crate::support::{Finished, Lab, assert_same_state};
-use crate::{assert_close, number};
 
 /// With `set/a.toml` and `set/b.toml`, the latter without residual connections and one layer deeper.
 fn lab() -> Lab {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use image::DynamicImage;
 
+use super::{picture, smooth};
 use crate::support::Lab;
-use crate::{picture, smooth};
 
 /// With `x.vdz`, which holds `a.png` and `b.png`.
 fn lab() -> Lab {

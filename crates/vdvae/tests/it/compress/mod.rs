@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use image::DynamicImage;
 use crate::support::{Finished, Lab};
+use image::DynamicImage;
 
 /// A picture of bytes that a function of place and channel gives.
 pub fn picture([height, width, channels]: [usize; 3], value: impl Fn(usize) -> u8) -> DynamicImage {

@@ -5,9 +5,9 @@
 use vdvae::compress::{Archive, Codec, Image};
 use vdvae::config::Config;
 use vdvae::device;
-use vdvae::run_dir::TrainedModel;
+use vdvae::trained::TrainedModel;
 
-use crate::{noise, smooth};
+use super::{noise, smooth};
 
 /// Weights that were never trained, and so posteriors and priors of any shape.
 fn model(seed: u64) -> TrainedModel {

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
+use super::{noise, picture, smooth};
 use crate::support::{Lab, SIDE};
-use crate::{noise, picture, smooth};
 
 /// Sizes, channels and contents that are awkward for a model of 8 x 8 RGB images.
 fn awkward(lab: &Lab) {

@@ -8,10 +8,9 @@ fn parameters() -> Vec<(String, usize)> {
         &String::from_utf8(Lab::new().read("tiny.toml")).unwrap(),
         "tiny.toml",
     );
-    let architecture = vdvae::architecture::Architecture::try_from(&config.unwrap().model).unwrap();
-    let shapes = architecture.parameter_shapes().into_iter();
-    shapes
-        .map(|(name, shape)| (name, shape.iter().product()))
+    let tensors = config.unwrap().plan().unwrap().tensors().into_iter();
+    tensors
+        .map(|tensor| (tensor.name, tensor.shape.iter().product()))
         .collect()
 }
 

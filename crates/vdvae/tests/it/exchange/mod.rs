@@ -5,6 +5,7 @@
 mod bad;
 mod forms;
 mod log;
+mod recorded;
 mod round_trip;
 
 use std::path::PathBuf;

@@ -1,17 +1,18 @@
 //! Nothing is lost on the way out and in again.
 
-use crate::golden_file::{self, Golden};
+use super::recorded::{MODELS, Recorded};
 use crate::support::{Lab, assert_same_state, log_steps, npy, tensors};
 
 #[test]
 fn imported_golden_models_evaluate_to_the_recorded_bounds() {
-    for name in ["plain32", "widths32", "lowbit16"] {
-        let golden = Golden::open(name);
+    for name in MODELS {
+        let recorded = Recorded::open(name);
+        let recording = recorded.recording();
         let lab = Lab::new();
-        let (shape, images) = golden.images();
+        let (shape, images) = recording.bytes("images_u8").unwrap();
         lab.write("images.npy", npy(&shape, &images));
-        lab.write("golden.toml", golden.run_config().to_toml());
-        let weights = golden_file::folder().join(format!("{name}-model.th"));
+        lab.write("golden.toml", recorded.config.to_toml());
+        let weights = recorded.file("-model.th");
         lab.write("model.th", std::fs::read(weights).unwrap());
         lab.run("import model.th --config golden.toml --out run")
             .succeeds();
@@ -24,7 +25,7 @@ fn imported_golden_models_evaluate_to_the_recorded_bounds() {
             ("distortion", found("distortion_nats_per_dim")),
             ("rate", found("rate_nats_per_dim")),
         ] {
-            let expected = f64::from(golden.get(&format!("mean/{key}"))[0]);
+            let expected = f64::from(recording.numbers(&format!("mean/{key}")).unwrap()[0]);
             assert!(
                 (found - expected).abs() < 1e-5,
                 "{name} {key}: {found} {expected}"

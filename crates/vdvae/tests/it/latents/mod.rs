@@ -3,16 +3,19 @@
 
 mod slerp;
 
+use std::sync::Arc;
+
 use burn::tensor::{Device, Tensor};
 use vdvae::config::Config;
 use vdvae::latents::{
     About, DecodeOptions, EncodeOptions, InterpolateOptions, LatentsError, Layers, Z, check,
     decode, decode_parameters, encode, features, interpolate, load_z, save,
 };
-use vdvae::models::vdvae::{LatentSource, Latents, Noise, Recorder, StochasticLayer};
-use vdvae::parameters;
+use vdvae::models::Plan;
+use vdvae::models::hierarchy::{LatentSource, Latents, Noise, Recorder, StochasticLayer, TopDown};
+use vdvae::parameters::{self, Specs};
 use vdvae::random::{Keys, Purpose};
-use vdvae::run_dir::TrainedModel;
+use vdvae::trained::TrainedModel;
 
 const SIDE: usize = 8;
 const IMAGE: usize = 3 * SIDE * SIDE;
@@ -46,11 +49,16 @@ fn model_with(more: &str) -> TrainedModel {
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (f64::from(seed) / f64::from(u32::MAX) - 0.5) as f32 * 0.5
     };
-    model.model = parameters::import(model.model, |_, shape| {
-        Ok::<_, ()>((0..shape.iter().product()).map(|_| weight()).collect())
+    model.model = parameters::import(model.model, &specs(&model.plan), |spec| {
+        let count = spec.shape.iter().product::<usize>();
+        Ok::<_, ()>((0..count).map(|_| weight()).collect())
     })
     .unwrap();
     model
+}
+
+fn specs(plan: &Arc<dyn Plan>) -> Specs {
+    Specs::new(plan.tensors())
 }
 
 fn images(count: usize) -> Vec<u8> {
@@ -91,7 +99,8 @@ fn reconstruction(model: &TrainedModel, images: &[u8], latents: &Latents) -> Vec
     let keys = keys((images.len() / IMAGE) as u64, Purpose::Binarization);
     let prepared = model.preprocess.apply(images, &keys, &model.device);
     let batch = keys.items.len();
-    host(model.model.decode(batch, Some(prepared.input), latents))
+    let hierarchy = model.hierarchy().unwrap();
+    host(hierarchy.decode(batch, Some(prepared.input), &mut &*latents))
 }
 
 #[test]
@@ -103,14 +112,14 @@ fn encoded_and_decoded_are_the_same_output_parameters_to_the_bit() {
         (true, Latents::posterior_mean()),
     ] {
         let expected = reconstruction(&model, &images, &latents);
-        let z = z_of(&encode(&model, &images, 0..3, &options(mean)));
+        let z = z_of(&encode(&model, &images, 0..3, &options(mean)).unwrap());
         assert_eq!(z.len(), DEPTH);
         let decoded = decode_parameters(&model, &z, 0..3, &DecodeOptions::default()).unwrap();
         assert_eq!(host(decoded), expected, "mean {mean}");
         // In other batches too.
         let (first, rest) = images.split_at(IMAGE);
-        let mut layers = encode(&model, first, 0..1, &options(mean));
-        for (layer, seen) in encode(&model, rest, 1..3, &options(mean)) {
+        let mut layers = encode(&model, first, 0..1, &options(mean)).unwrap();
+        for (layer, seen) in encode(&model, rest, 1..3, &options(mean)).unwrap() {
             layers.get_mut(&layer).unwrap().append(seen);
         }
         assert_eq!(z_of(&layers), z);
@@ -131,22 +140,22 @@ fn watched_or_not_the_loop_computes_the_same() {
 fn watched_or_not(model: &TrainedModel) {
     let images = images(3);
     let prior = Latents::prior(&[1.0, 0.7], Noise::Keyed(keys(3, Purpose::Sample)));
-    let watched = model.model.decode(3, None, Recorder::new(&prior));
-    assert_eq!(
-        host(model.model.decode(3, None, &prior)),
-        host(watched),
-        "samples"
-    );
+    let hierarchy = model.hierarchy().unwrap();
+    let watched = hierarchy.decode(3, None, &mut Recorder::new(&prior));
+    let unwatched = hierarchy.decode(3, None, &mut &prior);
+    assert_eq!(host(unwatched), host(watched), "samples");
     let binarization = keys(3, Purpose::Binarization);
     let prepared = model
         .preprocess
         .apply(&images, &binarization, &model.device);
     let posterior = Latents::posterior(Noise::Keyed(keys(3, Purpose::Evaluation)));
     let elbo = |latents: &mut dyn LatentSource| {
-        let (input, target) = (prepared.input.clone(), prepared.target.clone());
-        let elbo = model.model.elbo(input, target, latents);
-        let rates = elbo.rate_per_layer.into_iter().flatten().map(host);
-        (host(elbo.distortion), rates.collect::<Vec<_>>())
+        let activations = hierarchy.encode(prepared.input.clone());
+        let TopDown { parameters, kl } = hierarchy.top_down(3, Some(&activations), latents);
+        let likelihood = hierarchy.likelihood();
+        let distortion = likelihood.negative_log_likelihood(parameters, prepared.target.clone());
+        let rates = kl.into_iter().flatten().map(host);
+        (host(distortion), rates.collect::<Vec<_>>())
     };
     let (distortion, rates) = elbo(&mut &posterior);
     assert_eq!(rates.len(), DEPTH);
@@ -160,14 +169,16 @@ fn watched_or_not(model: &TrainedModel) {
 #[should_panic(expected = "latents from the posterior need an encoded image")]
 fn the_posterior_without_an_image_is_refused() {
     let latents = Latents::posterior(Noise::Keyed(keys(1, Purpose::Evaluation)));
-    model().model.decode(1, None, &latents);
+    let model = model();
+    let hierarchy = model.hierarchy().unwrap();
+    hierarchy.decode(1, None, &mut &latents);
 }
 
 #[test]
 fn what_is_kept_of_a_layer_agrees_with_itself() {
     let (model, images) = (model(), images(2));
-    let all = encode(&model, &images, 0..2, &options(false));
-    let means = encode(&model, &images, 0..2, &options(true));
+    let all = encode(&model, &images, 0..2, &options(false)).unwrap();
+    let means = encode(&model, &images, 0..2, &options(true)).unwrap();
     assert_eq!(means[&0].z, means[&0].posterior_mean);
     assert_ne!(all[&0].z, all[&0].posterior_mean);
     assert_eq!(
@@ -208,7 +219,8 @@ fn what_is_kept_of_a_layer_agrees_with_itself() {
             layers: 1..3,
             ..options(false)
         },
-    );
+    )
+    .unwrap();
     assert!(some.keys().eq(&[1, 2]));
     assert_eq!(some[&2], all[&2]);
 }
@@ -241,25 +253,25 @@ fn a_coder_meets_the_same_distributions_in_every_pass() {
     let prepared = model
         .preprocess
         .apply(&images, &keys(2, Purpose::Binarization), &model.device);
-    let (encoder, decoder) = (model.model.encoder(), model.model.decoder());
-    let activations = encoder.forward(prepared.input);
+    let hierarchy = model.hierarchy().unwrap();
+    let activations = hierarchy.encode(prepared.input);
     let latents = Latents::posterior(Noise::Keyed(keys(2, Purpose::Evaluation)));
     let mut sender = Recorder::new(&latents);
-    let sent = decoder.forward(2, Some(&activations), &mut sender);
+    let sent = hierarchy.top_down(2, Some(&activations), &mut sender);
 
     let z: Vec<Tensor<4>> = sender.layers.iter().map(|layer| layer.z.clone()).collect();
     let mut popped = Popped {
         z: z.clone().into_iter(),
         priors: Vec::new(),
     };
-    let received = decoder.forward(2, None, &mut popped);
+    let received = hierarchy.top_down(2, None, &mut &mut popped);
     assert!(received.kl.iter().all(Option::is_none));
-    assert_eq!(host(received.px_z), host(sent.px_z.clone()));
+    assert_eq!(host(received.parameters), host(sent.parameters.clone()));
 
     let given = Latents::given(z);
     let mut receiver = Recorder::new(&given);
-    let again = decoder.forward(2, Some(&activations), &mut receiver);
-    assert_eq!(host(again.px_z), host(sent.px_z));
+    let again = hierarchy.top_down(2, Some(&activations), &mut receiver);
+    assert_eq!(host(again.parameters), host(sent.parameters));
     assert_eq!(receiver.layers.len(), DEPTH);
     for (layer, (a, b)) in sender.layers.iter().zip(&receiver.layers).enumerate() {
         assert_eq!(host(a.prior.clone()), popped.priors[layer], "prior {layer}");
@@ -280,7 +292,7 @@ fn a_coder_meets_the_same_distributions_in_every_pass() {
 #[test]
 fn the_first_layers_as_given_and_the_rest_from_the_prior() {
     let (model, images) = (model(), images(2));
-    let z = z_of(&encode(&model, &images, 0..2, &options(false)));
+    let z = z_of(&encode(&model, &images, 0..2, &options(false)).unwrap());
     let decoded = |layers, temperature: f32, seed| {
         let options = DecodeOptions {
             layers,
@@ -332,7 +344,7 @@ fn the_first_layers_as_given_and_the_rest_from_the_prior() {
 #[test]
 fn latents_that_do_not_fit_are_refused() {
     let (model, images) = (model(), images(2));
-    let good = z_of(&encode(&model, &images, 0..2, &options(false)));
+    let good = z_of(&encode(&model, &images, 0..2, &options(false)).unwrap());
     let refused = |change: &dyn Fn(&mut Z), layers| {
         let mut z = good.clone();
         change(&mut z);
@@ -396,7 +408,7 @@ fn latents_that_do_not_fit_are_refused() {
 #[test]
 fn files_hold_the_latents_to_the_bit() {
     let (model, images) = (model(), images(2));
-    let layers = encode(&model, &images, 0..2, &options(false));
+    let layers = encode(&model, &images, 0..2, &options(false)).unwrap();
     let about = About::new(
         &model,
         "latents",
@@ -420,21 +432,24 @@ fn files_hold_the_latents_to_the_bit() {
         assert_eq!(read.as_ref(), Some(&about), "{name}");
     }
     assert_eq!(about.model_sha256.len(), 64);
-    assert_eq!(about.model_sha256, parameters::fingerprint(&model.model));
+    assert_eq!(about.model_sha256, model.fingerprint());
 }
 
 #[test]
 fn a_fingerprint_tells_weights_apart() {
-    let one = parameters::fingerprint(&model().model);
-    assert_eq!(parameters::fingerprint(&model().model), one);
+    let one = model().fingerprint();
+    assert_eq!(model().fingerprint(), one);
     let mut changed = false;
-    let other = parameters::import(model().model, |_, shape| {
-        let mut values = vec![0.1; shape.iter().product()];
+    let mut other = model();
+    let specs = specs(&other.plan);
+    other.model = parameters::import(other.model, &specs, |spec| {
+        let mut values = vec![0.1; spec.shape.iter().product()];
         changed = true;
         values[0] = 0.2;
         Ok::<_, ()>(values)
-    });
-    assert_ne!(parameters::fingerprint(&other.unwrap()), one);
+    })
+    .unwrap();
+    assert_ne!(other.fingerprint(), one);
     assert!(changed);
 }
 
@@ -449,14 +464,14 @@ fn interpolation_ends_at_the_images_and_moves_what_it_is_told_to() {
             seed: 5,
             batch,
         };
-        interpolate(&model, &images, &options)
+        interpolate(&model, &images, &options).unwrap()
     };
     let nine = way(9, 0..DEPTH, 9);
     assert_eq!(nine.len(), 9 * IMAGE);
     assert_eq!(way(9, 0..DEPTH, 2), nine);
     let (first, second) = images.split_at(IMAGE);
     for (frame, (image, item)) in [(0, (first, 0)), (8, (second, 1))] {
-        let layers = encode(&model, image, item..item + 1, &options(false));
+        let layers = encode(&model, image, item..item + 1, &options(false)).unwrap();
         let decoding = DecodeOptions {
             mode: true,
             ..DecodeOptions::default()
@@ -477,7 +492,7 @@ fn interpolation_ends_at_the_images_and_moves_what_it_is_told_to() {
 #[test]
 fn features_are_the_encoders_activations_and_the_decoders_state() {
     let (model, images) = (model(), images(3));
-    let all = features(&model, &images, 0..3, 1);
+    let all = features(&model, &images, 0..3, 1).unwrap();
     let shapes: Vec<_> = all
         .arrays
         .iter()
@@ -496,7 +511,7 @@ fn features_are_the_encoders_activations_and_the_decoders_state() {
     assert_eq!(shapes, expected);
     let keys = keys(3, Purpose::Binarization);
     let input = model.preprocess.apply(&images, &keys, &model.device).input;
-    let activations = model.model.encoder().forward(input);
+    let activations = model.hierarchy().unwrap().encode(input);
     assert_eq!(
         all.arrays["encoder_004/activation"].values,
         host(activations[&4].clone())
@@ -505,9 +520,9 @@ fn features_are_the_encoders_activations_and_the_decoders_state() {
     let mean: f32 = (0..16).map(|pixel| state[pixel * 12 + 5]).sum::<f32>() / 16.0;
     assert!((all.arrays["decoder_001/pooled"].values[5] - mean).abs() < 1e-5);
     let (first, rest) = images.split_at(IMAGE);
-    let mut parts = features(&model, first, 0..1, 1);
-    parts.append(features(&model, rest, 1..3, 1));
+    let mut parts = features(&model, first, 0..1, 1).unwrap();
+    parts.append(features(&model, rest, 1..3, 1).unwrap());
     assert_eq!(parts, all);
-    let other = features(&model, &images, 0..3, 3);
+    let other = features(&model, &images, 0..3, 3).unwrap();
     assert_eq!(other.arrays["decoder_003/state"].shape, [3, 8, 8, 12]);
 }

@@ -1,7 +1,6 @@
 //! The two ablations of the top-down path, against the same path composed of Burn's operations: values
 //! and the gradient of every weight, and what each of them means.
 
-
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Gradients, Tensor};

@@ -25,6 +25,8 @@ fn keys(purpose: Purpose, batch: usize) -> Keys {
 /// All weights, in the published order.
 fn by_name(model: &Vdvae) -> Vec<(String, Ranked)> {
     let mut all = Vec::new();
-    Parameters::visit(model, &mut |name, tensor| all.push((name.to_owned(), tensor)));
+    Parameters::visit(model, &mut |name, tensor| {
+        all.push((name.to_owned(), tensor))
+    });
     all
 }

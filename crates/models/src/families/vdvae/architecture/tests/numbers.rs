@@ -33,21 +33,9 @@ macro_rules! golden {
 #[test]
 fn golden_names_shapes_and_order() {
     for (model, count, golden) in [
-        (
-            plain32(),
-            130_130,
-            golden!("plain32"),
-        ),
-        (
-            widths32(),
-            64_332,
-            golden!("widths32"),
-        ),
-        (
-            lowbit16(),
-            38_448,
-            golden!("lowbit16"),
-        ),
+        (plain32(), 130_130, golden!("plain32")),
+        (widths32(), 64_332, golden!("widths32")),
+        (lowbit16(), 38_448, golden!("lowbit16")),
     ] {
         let architecture = build(&model);
         let found: String = architecture
