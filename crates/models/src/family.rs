@@ -105,7 +105,18 @@ pub fn complete<C: Serialize + DeserializeOwned>(values: Table) -> Result<Table,
 /// If a key is missing, unknown or of the wrong type.
 pub fn read<C: DeserializeOwned>(values: &Table) -> Result<C, ModelError> {
     let typed = C::deserialize(toml::Value::Table(values.clone()));
-    typed.map_err(|error| ModelError(error.message().to_owned()))
+    typed.map_err(|error| ModelError(with_key(&error)))
+}
+
+/// The message, after the key that it is about: that is told by the error in whole alone, in its last line.
+fn with_key(error: &toml::de::Error) -> String {
+    let (whole, message) = (error.to_string(), error.message());
+    let last = whole.strip_prefix(message).map(str::trim);
+    let key = last.and_then(|last| last.strip_prefix("in `")?.strip_suffix('`'));
+    match key {
+        Some(key) => format!("model.{key}: {message}"),
+        None => message.to_owned(),
+    }
 }
 
 /// What a model cannot do.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::keys::{self, Kind};
+use super::keys::{self, Entry, Kind};
 use super::{Config, ConfigError, preset};
 
 /// No configuration is longer; what is longer is another kind of file.
@@ -93,18 +93,21 @@ fn check_keys(text: &str, place: &impl Fn(usize) -> String) -> Result<(), Config
 
 /// The reader's own message, with the line, and with the key where the message lacks it.
 fn describe(text: &str, place: &impl Fn(usize) -> String, error: &toml::de::Error) -> ConfigError {
-    let span = error.span().unwrap_or(0..0);
-    let key = keys::entries(text).ok().and_then(|entries| {
-        entries
-            .into_iter()
-            .find(|entry| entry.value_span == span)
-            .map(|entry| entry.key)
-    });
-    let message = error.message();
+    let (message, span) = (error.message(), error.span().unwrap_or(0..0));
+    let entries = keys::entries(text).unwrap_or_default();
+    // A family names its keys, and does not know where they are written.
+    let named = |entry: &&Entry| message.starts_with(&format!("{}: ", entry.key));
+    if let Some(entry) = entries.iter().find(named) {
+        return ConfigError::Syntax {
+            place: place(entry.value_span.start),
+            message: message.to_owned(),
+        };
+    }
+    let entry = entries.iter().find(|entry| entry.value_span == span);
     ConfigError::Syntax {
         place: place(span.start),
-        message: match key {
-            Some(key) => format!("{key}: {message}"),
+        message: match entry {
+            Some(Entry { key, .. }) => format!("{key}: {message}"),
             None => message.to_owned(),
         },
     }

@@ -25,7 +25,7 @@ pub struct Features {
 /// but the binarization of binary images. `items` number the images for that.
 ///
 /// ```
-/// # use vdvae::{config::Config, device, run_dir::TrainedModel};
+/// # use vdvae::{config::Config, device, trained::TrainedModel};
 /// use vdvae::latents::features;
 /// # let mut config = Config::preset("photos32")?;
 /// # config.apply_overrides(&["model.width=16", "data.shift=-127.5", "data.scale=0.0157"])?;

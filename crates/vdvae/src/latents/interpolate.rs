@@ -34,7 +34,7 @@ pub struct InterpolateOptions {
 /// pixels are the most likely ones: their noise would hide the way.
 ///
 /// ```
-/// # use vdvae::{config::Config, device, run_dir::TrainedModel};
+/// # use vdvae::{config::Config, device, trained::TrainedModel};
 /// use vdvae::latents::{InterpolateOptions, interpolate};
 /// # let mut config = Config::preset("photos32")?;
 /// # config.apply_overrides(&["model.width=16", "data.shift=-127.5", "data.scale=0.0157"])?;

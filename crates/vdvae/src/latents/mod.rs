@@ -6,7 +6,7 @@
 //!
 //! ```
 //! use vdvae::latents::{DecodeOptions, EncodeOptions, decode, encode};
-//! use vdvae::{config::Config, device, run_dir::TrainedModel};
+//! use vdvae::{config::Config, device, trained::TrainedModel};
 //!
 //! let mut config = Config::preset("photos32")?;
 //! config.apply_overrides(&["model.width=16", "data.shift=-127.5", "data.scale=0.0157"])?;
@@ -14,7 +14,7 @@
 //! let model = TrainedModel::untrained(config, device::parse("cpu")?)?;
 //!
 //! let images = vec![128; 2 * 32 * 32 * 3]; // two images, [2, 32, 32, 3] bytes
-//! let layers = encode(&model, &images, 0..2, &EncodeOptions::default());
+//! let layers = encode(&model, &images, 0..2, &EncodeOptions::default())?;
 //! assert_eq!(layers[&7].z.shape, [2, 32, 32, 4]);
 //! println!("layer 7 tells {} nats about image 0", layers[&7].kl_per_image.values[0]);
 //!

@@ -396,6 +396,7 @@ pub enum Way {
 
 /// What a cell's output is added to.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there are as many as cells")]
 enum Skip {
     Identity,
     /// swish, then a quarter of the channels from each of four pixels.

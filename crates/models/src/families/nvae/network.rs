@@ -41,6 +41,7 @@ pub struct Network {
 
 /// A step of the encoder's tower.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there are as many as cells")]
 enum Bottom {
     Cell(Cell),
     /// Here a group of latents looks at the image; the tower itself passes by.

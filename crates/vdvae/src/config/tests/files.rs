@@ -22,6 +22,13 @@ fn edited_fault(from: &str, to: &str) -> String {
     file_fault(&text.replacen(from, to, 1))
 }
 
+/// The number of lines before `part` in a preset's file.
+fn line_of(part: &str) -> usize {
+    let text = preset::find("cifar10").expect("a preset").text;
+    let (before, _) = text.split_once(part).expect(part);
+    before.lines().count()
+}
+
 #[test]
 fn defaults_fill_what_a_file_leaves_out() {
     let text = "data.source = 'photos'\n[model]\nimage_size = 4\nwidth = 8\nzdim = 2\n\
@@ -65,7 +72,11 @@ fn a_file_with_a_typo() {
 #[test]
 fn ablations_that_do_not_exist() {
     let upsample = edited_fault("upsample = \"nearest\"", "upsample = \"bilinear\"");
-    assert!(upsample.starts_with("my.toml:"), "{upsample}");
+    let line = 1 + line_of("upsample = \"nearest\"");
+    assert!(
+        upsample.starts_with(&format!("my.toml:{line}: ")),
+        "{upsample}"
+    );
     for part in ["model.upsample", "bilinear", "`nearest`", "`conv`"] {
         assert!(upsample.contains(part), "no {part} in {upsample}");
     }

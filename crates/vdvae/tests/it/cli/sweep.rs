@@ -54,8 +54,8 @@ fn a_sweep_is_its_runs_and_their_evaluations() {
         assert_close(number(&row[key]), number(&report[key]));
     }
     assert_eq!(
-        (&row["depth"], &row["topdown_residual"]),
-        (&json!(4), &json!(false))
+        (&row["depth"], &row["variant"]),
+        (&json!(4), &json!("no residual"))
     );
     assert_eq!((&row["steps"], &row["images"]), (&json!(6), &json!(4)));
     let info = lab.run("info set/b.toml --json").succeeds().json();
@@ -251,10 +251,13 @@ fn ablations_pass_through_every_command() {
     // Two 1x1 convolutions of 16 channels, 4m1 and 8m4, beside the 7080 of the published kind.
     let info = lab.run("info run --json").succeeds().json();
     assert_eq!(info["parameters"], 7080 + 2 * 17 * 16);
-    assert_eq!(
-        (&info["topdown_residual"], &info["upsample"]),
-        (&json!(false), &json!("conv"))
-    );
+    let details = info["details"].as_array().expect("a list");
+    for detail in [
+        json!(["top-down state", "replaced by each layer (not residual)"]),
+        json!(["upsampling", "learned 1x1 convolutions"]),
+    ] {
+        assert!(details.contains(&detail), "no {detail} in {details:?}");
+    }
     let text = lab.run("info run").succeeds().out;
     assert!(
         text.contains("replaced by each layer") && text.contains("learned 1x1"),

@@ -5,6 +5,7 @@ use std::process::Stdio;
 use clap::{CommandFactory, Parser};
 use serde_json::json;
 use vdvae::cli::Cli;
+use vdvae::models::registry::presets;
 
 use super::number;
 use crate::support::{Lab, log_steps};
@@ -64,7 +65,7 @@ fn info_of_a_run_a_file_and_everything() {
         .map(|preset| &preset["preset"])
         .collect();
     assert!(
-        names.contains(&&json!("photos32")) && names.len() == 8,
+        names.contains(&&json!("vdvae/photos32")) && names.len() == presets().count(),
         "{names:?}"
     );
 }
@@ -111,7 +112,8 @@ fn every_command_teaches_by_examples_that_are_right() {
             "info",
             "bench",
             "import",
-            "export"
+            "export",
+            "verify"
         ]
     );
     for command in std::iter::once("").chain(names.iter().map(String::as_str)) {

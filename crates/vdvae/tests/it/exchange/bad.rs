@@ -148,7 +148,7 @@ fn weights_of_another_model() {
         ],
     );
     lab.run("import photos32.th --preset cifar10 --out run")
-        .fails(1, &["They are those of --preset photos32"]);
+        .fails(1, &["They are those of --preset vdvae/photos32"]);
     let deeper = "--set model.dec_blocks=1x1,4m1,8m4,8x1";
     lab.import(&format!("zip.th {deeper} --out run")).fails(
         1,

@@ -1,7 +1,5 @@
 //! The program under test, a model so small that it trains in a tenth of a second, and its images.
 
-#![allow(dead_code, reason = "each test binary uses a part")]
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -116,6 +114,7 @@ impl Lab {
 /// A program that came to its end.
 #[derive(Debug)]
 pub struct Finished {
+    #[expect(dead_code, reason = "told with the rest when a test fails")]
     pub arguments: String,
     /// Nothing if a signal ended it.
     pub code: Option<i32>,
