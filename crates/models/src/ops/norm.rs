@@ -78,7 +78,7 @@ pub fn batch_norm(
 }
 
 /// `v` times exp(log_norm) / (|v| + 1e-5), the norm taken for each output channel, the last axis
-/// (Salimans and Kingma, NeurIPS 2016). `log_norm`: [C_out].
+/// (Salimans and Kingma, NeurIPS 2016). `log_norm`: `[C_out]`.
 pub fn weight_norm<const D: usize>(v: Tensor<D>, log_norm: Tensor<1>) -> Tensor<D> {
     let dims = v.dims();
     let c_out = dims[D - 1];

@@ -113,7 +113,7 @@ impl Nvae {
             .negative_log_likelihood(middle(logits), middle(target))
     }
 
-    /// What the encoder tells each group, see [`Network::encode`].
+    /// What the encoder tells each group.
     pub fn bottom_up(&self, input: Tensor<4>, mode: Mode, seen: &mut Seen) -> Vec<Tensor<4>> {
         let device = input.device();
         ops::awake(&device, || {

@@ -42,7 +42,7 @@ impl Initializer<'_> {
 /// A convolution with stride 1 and "same" padding.
 #[derive(Module, Debug)]
 pub struct Conv {
-    /// [k, k, C_in, C_out]. Files hold it as [C_out, C_in, k, k], see [`crate::checkpoint`].
+    /// [k, k, C_in, C_out]. Files hold it as [C_out, C_in, k, k], see `TensorSpec::conv`.
     pub weight: Param<Tensor<4>>,
     /// `[C_out]`.
     pub bias: Param<Tensor<1>>,
