@@ -12,19 +12,23 @@
 #![allow(clippy::needless_range_loop)]
 
 pub mod arch;
+pub mod batch_norm;
 mod bf16;
 mod blank;
 pub mod bottleneck;
 pub mod conv;
+pub mod depthwise;
 pub mod detect;
 pub mod elementwise;
 pub mod gelu;
 mod grid;
 mod groups;
+pub mod inverted;
 mod layer;
 pub mod math;
 mod multiply;
 pub mod naive;
+pub mod naive_cells;
 mod pack;
 mod paired;
 pub mod parallel;
@@ -34,6 +38,7 @@ mod rows;
 pub mod scratch;
 pub mod simd;
 mod sizes;
+pub mod squeeze;
 mod tile;
 mod weight_gradient;
 mod winograd;

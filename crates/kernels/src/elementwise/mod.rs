@@ -25,7 +25,7 @@ const WORTH_A_THREAD: usize = 1 << 16;
 const CHUNK: usize = 1 << 14;
 
 /// Positions (pixels) per partial sum of an image; part of what defines the result.
-const PIXELS_PER_SUM: usize = 64;
+pub(crate) const PIXELS_PER_SUM: usize = 64;
 
 /// Asserts that a slice has the length that the shape asks for.
 #[track_caller]
