@@ -4,6 +4,7 @@
 use std::time::Instant;
 use vdvae_kernels::batch_norm::Norm;
 use vdvae_kernels::inverted::{self, Inverted};
+use vdvae_kernels::residual::{self, Residual};
 use vdvae_kernels::squeeze::Squeeze;
 use vdvae_kernels::{Precision, peak};
 
@@ -61,6 +62,25 @@ fn measure_all() {
             scale: 0.1,
         };
         inverted_bottleneck(&shape, peak);
+    }
+    for (batch, side, c_in, c_out, stride) in [
+        (2, 16, 256, 256, 1),
+        (8, 16, 256, 256, 1),
+        (8, 32, 128, 128, 1),
+        (8, 32, 128, 256, 2),
+    ] {
+        let shape = Residual {
+            batch,
+            height: side,
+            width: side,
+            c_in,
+            c_out,
+            squeezed: c_out / 16,
+            stride,
+            epsilon: 1e-5,
+            scale: 0.1,
+        };
+        residual_cell(&shape, peak);
     }
 }
 
@@ -121,6 +141,64 @@ fn inverted_bottleneck(shape: &Inverted, peak: f64) {
         inverted::evaluate(shape, &x, &skip, &weights, &statistics);
     });
     let floor = shape.operations() as f64 * 1e-9 / peak;
+    report(&name, floor, [forward, backward, evaluation]);
+}
+
+fn residual_cell(shape: &Residual, peak: f64) {
+    let Residual {
+        batch,
+        height,
+        width,
+        c_in,
+        c_out,
+        squeezed,
+        stride,
+        ..
+    } = *shape;
+    let name = format!("residual B{batch} {height}x{width} {c_in}-{c_out} stride {stride}");
+    if !std::env::args()
+        .nth(1)
+        .is_none_or(|part| name.contains(&part))
+    {
+        return;
+    }
+    let pixels = batch * height * width;
+    let out = pixels / (stride * stride) * c_out;
+    let (x, skip) = (numbers(pixels * c_in, 1.0), numbers(out, 1.0));
+    let (ones, small) = (vec![1.0; c_out], numbers(c_out, 0.1));
+    let norm = |n: usize| Norm {
+        gamma: &ones[..n],
+        beta: &small[..n],
+    };
+    let convolutions = [c_in, c_out].map(|n| numbers(9 * n * c_out, 0.1));
+    let (w1, w2) = (
+        numbers(c_out * squeezed, 0.1),
+        numbers(c_out * squeezed, 0.1),
+    );
+    let weights = residual::Weights {
+        norms: [c_in, c_out].map(norm),
+        convolutions: convolutions.each_ref().map(Vec::as_slice),
+        biases: [&small, &small],
+        squeeze: Squeeze {
+            w1: &w1,
+            b1: &small[..squeezed],
+            w2: &w2,
+            b2: &small[..c_out],
+        },
+    };
+    let (y, saved) = residual::forward_new(shape, &x, &skip, &weights);
+    let statistics = saved.statistics().clone();
+    let forward = fastest(|| {
+        residual::forward_new(shape, &x, &skip, &weights);
+    });
+    let backward = fastest(|| {
+        residual::backward_new(shape, &x, &weights, &saved, &y, [None; 2]);
+    });
+    let evaluation = fastest(|| {
+        residual::evaluate(shape, &x, &skip, &weights, &statistics);
+    });
+    // Minimal filtering takes a quarter of the operations.
+    let floor = shape.operations() as f64 * 1e-9 / peak / 4.0;
     report(&name, floor, [forward, backward, evaluation]);
 }
 

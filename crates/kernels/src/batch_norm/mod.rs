@@ -9,11 +9,13 @@ mod scaling;
 
 pub(crate) use moments::{Channels, Moments, Parts};
 pub(crate) use passes::{Combination, combine, normalise};
-pub(crate) use scaling::{Scaling, Slopes};
+pub(crate) use scaling::{Scaling, Slopes, total};
 
 use crate::blank::Blank;
 use crate::bottleneck::check_length;
-use crate::parallel::enter;
+use crate::grid::{Grid, Map};
+use crate::parallel::{Shared, enter};
+use crate::precision::Precision;
 use crate::sizes::product;
 
 /// The rows that are normalised.
@@ -65,6 +67,16 @@ pub(crate) struct Images {
 }
 
 impl Images {
+    /// A buffer of these, without border.
+    pub fn map(self, at: Shared) -> Map {
+        Map {
+            at,
+            grid: Grid::line_of(self.batch * self.pixels),
+            channels: self.channels,
+            precision: Precision::Fp32,
+        }
+    }
+
     pub fn length(self) -> usize {
         product(&[self.batch, self.pixels, self.channels])
     }
@@ -126,7 +138,7 @@ pub fn evaluate(shape: &BatchNorm, x: &[f32], norm: &Norm, statistics: &Statisti
     statistics.check(shape.channels);
     let scaling = Scaling::new(norm, statistics, shape.epsilon);
     let mut y = Blank::new(x.len());
-    let to = y.at();
+    let to = shape.images().map(y.at());
     enter(shape.operations(), || {
         // SAFETY: lengths were checked, every pixel is written.
         unsafe { normalise(shape.images(), x, &scaling, shape.swish, to) };
@@ -156,7 +168,7 @@ pub fn backward_new(
     }
     let scaling = Scaling::new(norm, statistics, shape.epsilon);
     let mut dx = Blank::new(x.len());
-    let to = dx.at();
+    let to = shape.images().map(dx.at());
     let gradient = enter(shape.operations(), || {
         let images = shape.images();
         // SAFETY: lengths were checked, every pixel is written.

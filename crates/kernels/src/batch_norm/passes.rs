@@ -2,8 +2,9 @@
 
 use super::{Images, Scaling};
 use crate::detect::{Kernel, dispatch};
+use crate::grid::Map;
 use crate::math::{swish, swish_and_slope};
-use crate::parallel::{Shared, for_ranges};
+use crate::parallel::for_ranges;
 use crate::rows::{load, store};
 use crate::simd::Simd;
 use std::ops::Range;
@@ -15,13 +16,7 @@ const GRANULE: usize = 16;
 ///
 /// # Safety
 /// `to` must have room for the images and be used by nobody else; lengths must have been checked.
-pub(crate) unsafe fn normalise(
-    images: Images,
-    x: &[f32],
-    scaling: &Scaling,
-    swish: bool,
-    to: Shared,
-) {
+pub(crate) unsafe fn normalise(images: Images, x: &[f32], scaling: &Scaling, swish: bool, to: Map) {
     let pixels = images.batch * images.pixels;
     let operations = images.length() * if swish { 30 } else { 6 };
     for_ranges(pixels, GRANULE, operations, |range| {
@@ -41,7 +36,7 @@ struct Normalise<'a> {
     x: &'a [f32],
     scaling: &'a Scaling,
     swish: bool,
-    to: Shared,
+    to: Map,
     range: Range<usize>,
 }
 
@@ -51,7 +46,10 @@ impl Kernel for Normalise<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let (n, channels) = (self.n, self.scaling.channels());
+        let mut places = self.to.grid.places_from(self.range.start);
         for pixel in self.range {
+            // SAFETY: a pixel of the buffer.
+            let to = unsafe { self.to.spot(pixel, places.next()) };
             let mut c = 0;
             while c < n {
                 let lanes = S::LANES.min(n - c);
@@ -62,7 +60,7 @@ impl Kernel for Normalise<'_> {
                     if self.swish {
                         y = swish(s, y);
                     }
-                    store(s, self.to.after(pixel * n + c), y, lanes);
+                    store(s, to.add(c), y, lanes);
                 }
                 c += lanes;
             }
@@ -89,7 +87,7 @@ pub(crate) struct Combination<'a> {
 /// # Safety
 /// `to` must have room for the images and be used by nobody else; lengths must have been checked.
 /// It may be one of the buffers that are read.
-pub(crate) unsafe fn combine(images: Images, combination: &Combination, to: Shared) {
+pub(crate) unsafe fn combine(images: Images, combination: &Combination, to: Map) {
     let pixels = images.batch * images.pixels;
     let operations = images.length() * if combination.swish { 40 } else { 10 };
     for_ranges(pixels, GRANULE, operations, |range| {
@@ -105,7 +103,7 @@ pub(crate) unsafe fn combine(images: Images, combination: &Combination, to: Shar
 struct Combine<'a> {
     images: Images,
     combination: &'a Combination<'a>,
-    to: Shared,
+    to: Map,
     range: Range<usize>,
 }
 
@@ -116,6 +114,7 @@ impl Kernel for Combine<'_> {
     fn run<S: Simd>(self, s: S) {
         let n = self.images.channels;
         let pixels = self.images.pixels;
+        let mut places = self.to.grid.places_from(self.range.start);
         let mut pixel = self.range.start;
         while pixel < self.range.end {
             let image = pixel / pixels;
@@ -123,7 +122,7 @@ impl Kernel for Combine<'_> {
             let part = self.combination.of_image(n, image);
             for pixel in pixel..end {
                 // SAFETY: a pixel of all buffers, which no other range has.
-                unsafe { part.row(s, n, pixel * n, self.to.after(pixel * n)) };
+                unsafe { part.row(s, n, pixel * n, self.to.spot(pixel, places.next())) };
             }
             pixel = end;
         }

@@ -29,6 +29,17 @@ impl Scaling {
         }
     }
 
+    /// That changes nothing.
+    pub fn identity(channels: usize) -> Self {
+        let all = |value: f32| vec![value; channels];
+        Self {
+            mean: all(0.0),
+            scale: all(1.0),
+            shift: all(0.0),
+            inverse: all(1.0),
+        }
+    }
+
     /// With zeros behind the last channel, up to a multiple of `size`.
     pub fn padded(mut self, size: usize) -> Self {
         let length = self.mean.len().next_multiple_of(size);
@@ -120,4 +131,15 @@ impl Slopes {
             add,
         }
     }
+}
+
+/// Sums over all images.
+pub(crate) fn total(sums: &[Vec<f64>; 2], channels: usize) -> [Vec<f64>; 2] {
+    sums.each_ref().map(|sums| {
+        let mut total = vec![0.0; channels];
+        for image in sums.chunks_exact(channels) {
+            total.iter_mut().zip(image).for_each(|(t, s)| *t += s);
+        }
+        total
+    })
 }

@@ -3,7 +3,9 @@
 use super::forward::from_panels;
 use super::panels_backward::{PanelsBackward, Places};
 use super::{Gradients, Inverted, Saved, Weights};
-use crate::batch_norm::{Combination, NormGradient, Parts, Scaling, Slopes, combine, normalise};
+use crate::batch_norm::{
+    Combination, NormGradient, Parts, Scaling, Slopes, combine, normalise, total,
+};
 use crate::blank::Blank;
 use crate::bottleneck::check_length;
 use crate::depthwise::taps::PANEL;
@@ -125,7 +127,8 @@ impl Backward<'_> {
         unsafe {
             let slope_at = Shared(slope.as_mut_ptr());
             let (dlast, squeeze) = self.ending(&last, slope_at);
-            normalise(inputs, self.x, &first, false, Shared(input.as_mut_ptr()));
+            let input_at = inputs.map(Shared(input.as_mut_ptr()));
+            normalise(inputs, self.x, &first, false, input_at);
             for_ranges(shape.panels(), 1, 2 * shape.operations(), |range| {
                 dispatch(PanelsBackward {
                     shape,
@@ -144,7 +147,7 @@ impl Backward<'_> {
             let sums = Parts::products(inputs, (&dnormal, self.x), first.channels(), false);
             let slopes = Slopes::new(&first, total(&sums.image_sums(), c_in), pixels);
             let combination = slopes.combination(&first, &dnormal, self.x, false, self.others);
-            combine(inputs, &combination, self.to);
+            combine(inputs, &combination, inputs.map(self.to));
             (slopes.gradient(), dlast, squeeze)
         }
     }
@@ -195,18 +198,7 @@ impl Backward<'_> {
             add: [None; 2],
         };
         // SAFETY: promised by the caller.
-        unsafe { combine(outputs, &combination, to) };
+        unsafe { combine(outputs, &combination, outputs.map(to)) };
         (slopes.gradient(), squeeze)
     }
-}
-
-/// Sums over all images.
-fn total(sums: &[Vec<f64>; 2], channels: usize) -> [Vec<f64>; 2] {
-    sums.each_ref().map(|sums| {
-        let mut total = vec![0.0; channels];
-        for image in sums.chunks_exact(channels) {
-            total.iter_mut().zip(image).for_each(|(t, s)| *t += s);
-        }
-        total
-    })
 }

@@ -98,7 +98,8 @@ impl Evaluation<'_> {
         // SAFETY: promised by the caller; rooms are as large as the shape says.
         unsafe {
             let x = &self.x[at_in..at_in + inputs.length()];
-            normalise(inputs, x, first, false, Shared(input.as_mut_ptr()));
+            let input_at = inputs.map(Shared(input.as_mut_ptr()));
+            normalise(inputs, x, first, false, input_at);
             for_ranges(shape.panels(), 1, shape.operations(), |range| {
                 dispatch(Panels {
                     shape,

@@ -48,7 +48,7 @@ pub fn forward_new(
         let to = Shared(room.as_mut_ptr());
         // SAFETY: lengths were checked; what is written has room for what the shape says.
         unsafe {
-            let input_at = Shared(input.as_mut_ptr());
+            let input_at = shape.inputs().map(Shared(input.as_mut_ptr()));
             normalise(shape.inputs(), x, &scaling, false, input_at);
             let places = |s: &mut Statistics| {
                 [&mut s.mean, &mut s.variance].map(|values| Shared(values.as_mut_ptr()))
@@ -230,6 +230,6 @@ impl Ending<'_> {
             add: [None; 2],
         };
         // SAFETY: promised by the caller.
-        unsafe { combine(images, &combination, to) };
+        unsafe { combine(images, &combination, images.map(to)) };
     }
 }
