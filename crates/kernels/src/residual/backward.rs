@@ -177,9 +177,7 @@ impl Backward<'_> {
             conv3::gradients(read, slope, self.places[which]);
             // The room is free for the gradient with respect to what it held.
             let d = images.map(read.at);
-            let weights = self.weights.convolutions[which];
-            let turned = conv3::turned(grid, weights, images.channels, shape.c_out);
-            conv3::run(slope, &turned, None, d);
+            conv3::run(slope, shape.filters(self.weights, which, true), None, d);
             let d = &room[..images.length()];
             let sums = Parts::products(images, (d, x), scaling.channels(), true);
             let pixels = images.batch * images.pixels;

@@ -6,11 +6,11 @@ use crate::blank::Blank;
 use crate::bottleneck::check_length;
 use crate::conv3;
 use crate::grid::{Grid, Map};
-use crate::pack::Weights as Packed;
-use crate::parallel::{Shared, enter, for_items};
+use crate::parallel::{Shared, enter};
 use crate::precision::Precision;
 use crate::scratch::Scratch;
 use crate::squeeze::Gates;
+use crate::winograd::Filters;
 use std::ops::Range;
 
 /// Computes the output, `[batch, height, width, c_out]`, with the statistics of the batch; `skip` is what
@@ -36,21 +36,9 @@ pub fn forward_new(
         let mut read = (x, shape.inputs());
         for i in 0..2 {
             statistics[i] = Parts::moments(read.1, read.0).total_moments().finish();
-            let packed = shape.packed(weights, i);
             let scaling = Scaling::new(&weights.norms[i], &statistics[i], shape.epsilon);
-            for_items(shape.batch, 1, shape.operations() / 2, |images| {
-                let step = Step {
-                    shape: &shape.images(images.len()),
-                    scaling: &scaling,
-                    weights: &packed,
-                    bias: weights.biases[i],
-                };
-                // SAFETY: lengths were checked; ranges of images are disjoint.
-                unsafe {
-                    let to = outputs.map(places[i].part(outputs, &images));
-                    step.run(i, part(read.0, read.1, &images), to);
-                }
-            });
+            // SAFETY: lengths were checked.
+            unsafe { shape.step(weights, i, &scaling, read.0, places[i]) };
             // SAFETY: all of it has been written.
             let written = unsafe { std::slice::from_raw_parts(places[i].0, outputs.length()) };
             read = (written, outputs);
@@ -94,21 +82,18 @@ pub fn evaluate(
     enter(shape.operations(), || {
         let scalings =
             [0, 1].map(|i| Scaling::new(&weights.norms[i], &statistics[i], shape.epsilon));
-        let packed = [0, 1].map(|i| shape.packed(weights, i));
-        for_items(shape.batch, 1, shape.operations(), |images| {
+        // As many images as make up for transforming weights, and as caches bear.
+        let together = TOGETHER.div_ceil(outputs.pixels);
+        for start in (0..shape.batch).step_by(together) {
+            let images = start..shape.batch.min(start + together);
             let shape = &shape.images(images.len());
             let own = shape.outputs();
             let mut rooms = [(); 2].map(|()| Scratch::take(own.length()));
             let mut read = part(x, inputs, &images);
             for (i, room) in rooms.iter_mut().enumerate() {
-                let step = Step {
-                    shape,
-                    scaling: &scalings[i],
-                    weights: &packed[i],
-                    bias: weights.biases[i],
-                };
+                let to = Shared(room.as_mut_ptr());
                 // SAFETY: lengths were checked, the room is that of the images.
-                unsafe { step.run(i, read, own.map(Shared(room.as_mut_ptr()))) };
+                unsafe { shape.step(weights, i, &scalings[i], read, to) };
                 read = room;
             }
             let means = Parts::moments(own, read).image_means();
@@ -116,7 +101,7 @@ pub fn evaluate(
             let skip = part(skip, outputs, &images);
             // SAFETY: lengths were checked; ranges of images are disjoint.
             unsafe { end(shape, read, skip, &gates, to.part(outputs, &images)) };
-        });
+        }
     });
     // SAFETY: all images were written.
     unsafe { y.written() }
@@ -140,51 +125,51 @@ fn narrow(values: &[f64]) -> Vec<f32> {
     values.iter().map(|&v| v as f32).collect()
 }
 
+/// Pixels of the images that are taken through all steps together.
+const TOGETHER: usize = 2048;
+
 impl Residual {
-    /// The weights of one of the convolutions.
-    fn packed<'a>(&self, weights: &Weights<'a>, i: usize) -> Packed<'a> {
-        let inputs = [self.c_in, self.c_out][i];
-        conv3::weights(self.grids()[i], weights.convolutions[i], inputs, self.c_out)
+    /// One of the convolutions.
+    pub(super) fn filters<'a>(&self, weights: &Weights<'a>, i: usize, turned: bool) -> Filters<'a> {
+        Filters {
+            weights: weights.convolutions[i],
+            c_in: [self.c_in, self.c_out][i],
+            c_out: self.c_out,
+            turned,
+        }
     }
-}
 
-/// Normalisation, swish and convolution of some images.
-struct Step<'a> {
-    /// Of these images.
-    shape: &'a Residual,
-    scaling: &'a Scaling,
-    weights: &'a Packed<'a>,
-    bias: &'a [f32],
-}
-
-impl Step<'_> {
-    /// The first or second step.
+    /// The first or second normalisation, swish and convolution.
     ///
     /// # Safety
-    /// `to` must have room for the images' outputs and be used by nobody else.
-    unsafe fn run(&self, which: usize, x: &[f32], to: Map) {
-        let shape = self.shape;
-        let grid = shape.grids()[which];
-        let images = [shape.inputs(), shape.outputs()][which];
+    /// `to` must have room for the outputs and be used by nobody else.
+    unsafe fn step(
+        &self,
+        weights: &Weights,
+        which: usize,
+        scaling: &Scaling,
+        x: &[f32],
+        to: Shared,
+    ) {
+        let grid = self.grids()[which];
+        let images = [self.inputs(), self.outputs()][which];
         let mut room = Scratch::take(grid.places() * images.channels);
+        let filters = self.filters(weights, which, false);
+        let bias = Some(weights.biases[which]);
         // SAFETY: promised by the caller; rooms are as large as the grids say.
         unsafe {
-            let read = activated(grid, images, x, self.scaling, &mut room);
-            let to = Map {
-                grid: Grid::line_of(shape.batch * shape.outputs().pixels),
-                ..to
-            };
-            if which == 0 && shape.stride == 2 {
+            let read = activated(grid, images, x, scaling, &mut room);
+            if which == 0 && self.stride == 2 {
                 let full = Images {
-                    channels: shape.c_out,
+                    channels: self.c_out,
                     ..images
                 };
                 let mut room = Scratch::take(full.length());
                 let all = full.map(Shared(room.as_mut_ptr()));
-                conv3::run(read, self.weights, Some(self.bias), all);
-                gather(shape, &room, to.at);
+                conv3::run(read, filters, bias, all);
+                gather(self, &room, to);
             } else {
-                conv3::run(read, self.weights, Some(self.bias), to);
+                conv3::run(read, filters, bias, self.outputs().map(to));
             }
         }
     }
