@@ -36,14 +36,17 @@ mod paired;
 pub mod parallel;
 pub mod peak;
 mod precision;
+pub mod quarters;
 pub mod residual;
 mod rows;
 pub mod scratch;
 pub mod simd;
 mod sizes;
+mod spectral;
 pub mod squeeze;
 mod tile;
 mod weight_gradient;
+pub mod weight_norm;
 mod winograd;
 
 pub use precision::Precision;

@@ -4,7 +4,10 @@
 //! Tensors are slices, channels last. Sizes that a function can tell from the lengths of its
 //! slices are not passed. Outputs are written completely, whatever they held before.
 
+pub mod adamax;
+pub mod bilinear;
 pub mod dmol;
+pub mod elu;
 pub mod features;
 pub mod latents;
 pub mod naive;

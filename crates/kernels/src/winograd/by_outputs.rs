@@ -12,6 +12,7 @@ use crate::multiply::{self, Product, Rows, multiply};
 use crate::pack::Weights;
 use crate::parallel::{Shared, for_ranges, threads};
 use crate::precision::Single;
+use crate::rows::store_row;
 use crate::scratch::Scratch;
 use crate::simd::Simd;
 use crate::tile::Segment;
@@ -50,6 +51,14 @@ impl Filters<'_> {
             }
             return Weights::transposed(&rows, 9, n, c_out, n).winograd(c_out, n);
         }
+        let transformed = |weights: &[f32], columns| {
+            let stored = Weights::Stored { weights, columns };
+            stored.winograd(c_in, n)
+        };
+        if c_out.is_multiple_of(WIDEST_LANES) {
+            return transformed(&self.weights[outputs.start..], c_out);
+        }
+        // Whole vectors of columns.
         let width = n.next_multiple_of(WIDEST_LANES);
         let mut columns = Scratch::take(9 * c_in * width);
         let rows = columns.chunks_exact_mut(width);
@@ -57,11 +66,7 @@ impl Filters<'_> {
             to[..n].copy_from_slice(&from[outputs.clone()]);
             to[n..].fill(0.0);
         }
-        let stored = Weights::Stored {
-            weights: &columns,
-            columns: width,
-        };
-        stored.winograd(c_in, n)
+        transformed(&columns, width)
     }
 }
 
@@ -247,7 +252,7 @@ impl Part<'_> {
                 for (j, from) in pixels.chunks_exact(n).take(SIDE * SIDE).enumerate() {
                     let pixel = tiles.pixel + j / SIDE * width + j % SIDE;
                     let to = self.to.pixel(pixel).add(outputs.start);
-                    to.copy_from_nonoverlapping(from.as_ptr(), n);
+                    store_row(s, from.as_ptr(), None, to, n);
                 }
             }
             tiles.advance();
