@@ -17,7 +17,7 @@ mod bf16;
 mod blank;
 pub mod bottleneck;
 pub mod conv;
-mod conv3;
+pub mod conv3;
 pub mod depthwise;
 pub mod detect;
 pub mod elementwise;
