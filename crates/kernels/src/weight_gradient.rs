@@ -314,6 +314,13 @@ impl Block<'_> {
         let last = S::LANES.min(self.outputs - start - (V - 1) * S::LANES);
         let full = last == S::LANES;
         let mut sum = [[s.splat(0.0); V]; R];
+        // The rows of the gradient lie further away than what is summed: they come meanwhile.
+        for r in 0..R {
+            for v in 0..V {
+                let at = (row + r) * self.to_stride + start + v * S::LANES;
+                s.prefetch(self.to.wrapping_add(at));
+            }
+        }
         // SAFETY: promised by the caller.
         unsafe {
             for run in self.runs {

@@ -82,8 +82,8 @@ pub struct Saved {
 }
 
 impl Saved {
-    /// The batch's statistics of the four normalisations, for running ones. The second one's are the
-    /// same before and after pixels are repeated, as are the first one's.
+    /// The batch's statistics of the four normalisations, for running ones. They are means over the pixels of
+    /// the output, all four: repeating pixels changes neither means nor biased variances.
     pub fn statistics(&self) -> &[Statistics; 4] {
         &self.statistics
     }
