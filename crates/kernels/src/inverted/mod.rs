@@ -9,8 +9,8 @@
 //! is done to them is done channel by channel, statistics of the batch included: so a thread takes a panel
 //! of channels of all images through all steps, within its caches. Between the passes there are, once
 //! written and once read, the first expanded tensor, which is kept for the backward pass, and the last one,
-//! which is not. What lies between them is computed again from the first, which costs 3 % of the
-//! operations: a cell keeps one expanded tensor, where operations one by one keep six. As repeating pixels
+//! which is not. What lies between them is computed again from the first, which costs 2 % of the
+//! operations of a step: a cell keeps one expanded tensor, where operations one by one keep six. As repeating pixels
 //! changes no statistics, the expansion is computed for the pixels before they are repeated.
 
 mod backward;
