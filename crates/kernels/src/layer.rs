@@ -9,7 +9,7 @@ use crate::multiply::{CHUNK, GRANULE, Product, Rows, multiply};
 use crate::pack::Weights;
 use crate::parallel::for_ranges;
 use crate::precision::{Pairs, Precision, Single};
-use crate::rows::{More, Row, add_rows, gelu_row, round_row, slope_row};
+use crate::rows::{More, Row, add_rows, gelu_row, round_row, slope_row, store_row};
 use crate::scratch::Scratch;
 use crate::simd::Simd;
 use crate::tile::Segment;
@@ -293,7 +293,10 @@ pub(crate) unsafe fn finish_row<S: Simd>(
     // SAFETY: promised by the caller.
     unsafe {
         match *finish {
-            Finish::Store { .. } => unreachable!("stored while multiplying"),
+            Finish::Store { to, add } => {
+                let add = add.map(|add| add.pixel(pixel).cast_const());
+                store_row(s, h, add, to.spot(pixel, place), n);
+            }
             Finish::StoreOnto { to, x, p } => {
                 let p = p.pixel(pixel).add(p.channels - n);
                 add_rows(s, [h, x.pixel(pixel), p], to.spot(pixel, place), n);

@@ -12,30 +12,41 @@
 #![allow(clippy::needless_range_loop)]
 
 pub mod arch;
+pub mod batch_norm;
 mod bf16;
 mod blank;
 pub mod bottleneck;
 pub mod conv;
+pub mod conv3;
+pub mod depthwise;
 pub mod detect;
 pub mod elementwise;
 pub mod gelu;
 mod grid;
 mod groups;
+pub mod inverted;
 mod layer;
 pub mod math;
 mod multiply;
 pub mod naive;
+pub mod naive_cells;
+pub mod naive_residual;
 mod pack;
 mod paired;
 pub mod parallel;
 pub mod peak;
 mod precision;
+pub mod quarters;
+pub mod residual;
 mod rows;
 pub mod scratch;
 pub mod simd;
 mod sizes;
+mod spectral;
+pub mod squeeze;
 mod tile;
 mod weight_gradient;
+pub mod weight_norm;
 mod winograd;
 
 pub use precision::Precision;

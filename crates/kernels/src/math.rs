@@ -142,3 +142,29 @@ pub fn tanh<S: Simd>(s: S, x: S::F) -> S::F {
     let y = s.div(t, s.sub(s.splat(2.0), t));
     s.select(s.lt(x, s.splat(0.0)), s.neg(y), y)
 }
+
+/// `1 / (1 + e^-x)` of what activations are made of: 1e-38 where the true value is smaller.
+#[inline(always)]
+fn gate<S: Simd>(s: S, x: S::F) -> S::F {
+    // Within these bounds one power of two suffices; this order of arguments lets NaN through.
+    let x = s.max(s.splat(-87.0), s.min(s.splat(87.0), s.neg(x)));
+    let (n, rest) = split_exp(s, x);
+    let scale = power_of_two(s, n);
+    let one = s.splat(1.0);
+    s.div(one, s.add(one, s.fma(rest, scale, scale)))
+}
+
+/// `x / (1 + e^-x)`, also called SiLU.
+#[inline(always)]
+pub fn swish<S: Simd>(s: S, x: S::F) -> S::F {
+    s.mul(x, gate(s, x))
+}
+
+/// The same bits, and the derivative.
+#[inline(always)]
+pub fn swish_and_slope<S: Simd>(s: S, x: S::F) -> (S::F, S::F) {
+    let gate = gate(s, x);
+    let swish = s.mul(x, gate);
+    let rest = s.sub(s.splat(1.0), gate);
+    (swish, s.fma(swish, rest, gate))
+}

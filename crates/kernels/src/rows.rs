@@ -158,6 +158,33 @@ pub(crate) unsafe fn add_rows<S: Simd>(s: S, from: [*const f32; 3], to: *mut f32
     }
 }
 
+/// `to = from`, plus `add` if given, for `count` numbers.
+///
+/// # Safety
+/// All pointers must be valid for `count` numbers.
+#[inline(always)]
+pub(crate) unsafe fn store_row<S: Simd>(
+    s: S,
+    from: *const f32,
+    add: Option<*const f32>,
+    to: *mut f32,
+    count: usize,
+) {
+    let mut i = 0;
+    while i < count {
+        let n = S::LANES.min(count - i);
+        // SAFETY: no more numbers from `i` on than there are.
+        unsafe {
+            let mut a = load(s, from.add(i), n);
+            if let Some(add) = add {
+                a = s.add(a, load(s, add.add(i), n));
+            }
+            store(s, to.add(i), a, n);
+        }
+        i += n;
+    }
+}
+
 /// `to = from` in pairs, for `count` numbers.
 ///
 /// # Safety

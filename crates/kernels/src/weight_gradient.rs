@@ -217,8 +217,10 @@ impl Part<'_> {
                     stride: runs.stride,
                     rows: end - from,
                     outputs,
+                    slope_stride: outputs,
                     // SAFETY: a row of the gradient.
                     to: unsafe { self.gradient.weights.0.add(row * outputs) },
+                    to_stride: outputs,
                     first,
                 };
                 // SAFETY: promised by the caller.
@@ -239,8 +241,12 @@ pub(crate) struct Block<'a> {
     /// Rows: consecutive input channels.
     pub rows: usize,
     pub outputs: usize,
+    /// Distance between the pixels of a slope.
+    pub slope_stride: usize,
     /// The first row of the gradient.
     pub to: *mut f32,
+    /// Distance between its rows.
+    pub to_stride: usize,
     /// Whether these are the first pixels: their sums replace what the gradient holds.
     pub first: bool,
 }
@@ -308,6 +314,13 @@ impl Block<'_> {
         let last = S::LANES.min(self.outputs - start - (V - 1) * S::LANES);
         let full = last == S::LANES;
         let mut sum = [[s.splat(0.0); V]; R];
+        // The rows of the gradient lie further away than what is summed: they come meanwhile.
+        for r in 0..R {
+            for v in 0..V {
+                let at = (row + r) * self.to_stride + start + v * S::LANES;
+                s.prefetch(self.to.wrapping_add(at));
+            }
+        }
         // SAFETY: promised by the caller.
         unsafe {
             for run in self.runs {
@@ -316,14 +329,14 @@ impl Block<'_> {
                     run.input.offset(self.offset).add(row),
                     self.stride,
                     run.slope.add(start),
-                    self.outputs,
+                    self.slope_stride,
                     run.count,
                     last,
                     &mut sum,
                 );
             }
             for (r, sum) in sum.into_iter().enumerate() {
-                let to = self.to.add((row + r) * self.outputs + start);
+                let to = self.to.add((row + r) * self.to_stride + start);
                 add_to::<S, V>(s, to, sum, last, full, self.first);
             }
         }

@@ -2,8 +2,9 @@
 
 mod common;
 
-use common::{assert_close, bits, numbers, on_every_path, poisoned, with_threads};
+use common::{assert_close, assert_within, bits, numbers, on_every_path, poisoned, with_threads};
 use vdvae_kernels::conv::{Conv, backward, forward, forward_onto, forward_onto_in_place};
+use vdvae_kernels::conv3;
 use vdvae_kernels::naive;
 
 fn wide(numbers: &[f32]) -> Vec<f64> {
@@ -132,6 +133,49 @@ fn threads_change_no_bit_of(shape: Conv) {
             );
         }
     });
+}
+
+#[test]
+fn filtered_convolutions_agree_with_the_naive_twin() {
+    let mut cases: Vec<_> = shapes().into_iter().filter(|c| c.kernel == 3).collect();
+    cases.push(conv(2, 8, 12, 20, 40, 3));
+    cases.push(conv(1, 16, 16, 33, 70, 3));
+    cases.push(conv(9, 16, 20, 5, 130, 3));
+    for shape in cases {
+        let x = numbers(shape.pixels() * shape.c_in, 1, 1.0);
+        let w = numbers(shape.weight_length(), 2, 0.5);
+        let b = numbers(shape.c_out, 3, 0.5);
+        let dy = numbers(shape.pixels() * shape.c_out, 4, 1.0);
+        let y = naive::conv_forward(&shape, &wide(&x), &w, &b);
+        let without = naive::conv_forward(&shape, &wide(&x), &w, &vec![0.0; b.len()]);
+        let (dx, dw, db) = naive::conv_backward(&shape, &wide(&x), &w, &wide(&dy));
+        on_every_path(|path| {
+            let name = |what| format!("{path} {shape:?} {what}");
+            let compute = || {
+                let y = conv3::forward_new(&shape, &x, &w, Some(&b));
+                let [dx, dw, db] = conv3::backward_new(&shape, &x, &w, &dy, None);
+                [y, dx, dw, db]
+            };
+            let found = with_threads(2, compute);
+            assert_within(1e-5, &name("y"), &found[0], y.clone());
+            assert_within(1e-5, &name("dx"), &found[1], dx.clone());
+            assert_within(1e-5, &name("dw"), &found[2], dw.clone());
+            assert_within(1e-5, &name("db"), &found[3], db.clone());
+            for threads in [1, 5] {
+                let again = with_threads(threads, compute);
+                assert!(again.each_ref().map(|r| bits(r)) == found.each_ref().map(|r| bits(r)));
+            }
+            let alone = conv3::forward_new(&shape, &x, &w, None);
+            assert_within(1e-5, &name("without bias"), &alone, without.clone());
+            let [sum, ..] = conv3::backward_new(&shape, &x, &w, &dy, Some(&x));
+            let added = found[1].iter().zip(&x).map(|(a, b)| a + b);
+            assert!(
+                bits(&sum) == bits(&added.collect::<Vec<_>>()),
+                "{}",
+                name("other")
+            );
+        });
+    }
 }
 
 #[test]

@@ -4,7 +4,10 @@
 //! Tensors are slices, channels last. Sizes that a function can tell from the lengths of its
 //! slices are not passed. Outputs are written completely, whatever they held before.
 
+pub mod adamax;
+pub mod bilinear;
 pub mod dmol;
+pub mod elu;
 pub mod features;
 pub mod latents;
 pub mod naive;
@@ -25,7 +28,7 @@ const WORTH_A_THREAD: usize = 1 << 16;
 const CHUNK: usize = 1 << 14;
 
 /// Positions (pixels) per partial sum of an image; part of what defines the result.
-const PIXELS_PER_SUM: usize = 64;
+pub(crate) const PIXELS_PER_SUM: usize = 64;
 
 /// Asserts that a slice has the length that the shape asks for.
 #[track_caller]

@@ -140,7 +140,9 @@ impl Kernel for Part<'_> {
                         stride: 0,
                         rows: 1,
                         outputs,
+                        slope_stride: outputs,
                         to: self.gradient.bias.0,
+                        to_stride: outputs,
                         first: first == 0,
                     };
                     block.add::<S, Pairs>(s);
@@ -191,6 +193,8 @@ impl Part<'_> {
                 stride,
                 rows,
                 outputs,
+                slope_stride: outputs,
+                to_stride: outputs,
                 to: self
                     .gradient
                     .weights

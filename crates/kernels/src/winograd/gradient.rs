@@ -151,6 +151,8 @@ impl Part<'_> {
                         stride: inputs,
                         rows: inputs,
                         outputs,
+                        slope_stride: outputs,
+                        to_stride: outputs,
                         to: self.gradient.sums.0.add(row * outputs),
                         first: first == 0,
                     }

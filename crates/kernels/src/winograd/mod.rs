@@ -7,9 +7,11 @@
 //! Convolutional Neural Networks" (2016); S. Winograd, "Arithmetic Complexity of Computations"
 //! (1980).
 
+mod by_outputs;
 mod gradient;
 mod transform;
 
+pub(crate) use by_outputs::{Filters, run_by_outputs};
 pub(crate) use gradient::WinogradGradient;
 
 use crate::detect::{Kernel, dispatch};
