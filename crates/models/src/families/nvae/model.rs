@@ -262,10 +262,10 @@ impl Nvae {
         }
     }
 
-    /// Re-estimates the running statistics of the generative network by `passes` samples of it at a
-    /// temperature, one batch after the other: samples are then normalised by what samples are like, not
-    /// reconstructions (section 3.2 of the paper's appendix; `--readjust_bn` of the published code).
-    pub fn readjust(&mut self, passes: u64, batch: usize, temperatures: &[f32], seed: u64) {
+    /// Samples are then normalised by what samples are like, not reconstructions (`--readjust_bn` of the
+    /// published code): each pass is normalised by its own batch and moves the running statistics of the
+    /// generative network as a step of training does.
+    fn readjusted(&mut self, passes: u64, batch: usize, temperatures: &[f32], seed: u64) {
         for pass in 0..passes {
             let keys = Keys {
                 seed,
@@ -440,6 +440,17 @@ impl Model for Nvae {
     fn sample(&self, seed: u64, items: &[u64], temperatures: &[f32]) -> Vec<u8> {
         let hierarchy: &dyn Hierarchy = self;
         hierarchy.sample(seed, items, temperatures)
+    }
+
+    fn readjust(
+        &mut self,
+        passes: u64,
+        batch: usize,
+        temperatures: &[f32],
+        seed: u64,
+    ) -> Result<(), Cannot> {
+        self.readjusted(passes, batch, temperatures, seed);
+        Ok(())
     }
 
     fn hierarchy(&self) -> Result<&dyn Hierarchy, Cannot> {
