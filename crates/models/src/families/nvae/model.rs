@@ -213,20 +213,19 @@ impl Nvae {
         };
         let densities = || {
             let q = gaussian_log_density(posterior.clone(), drawn.clone());
-            [
-                per_image(q),
-                per_image(gaussian_log_density(prior.clone(), z.clone())),
-            ]
+            [q, gaussian_log_density(prior.clone(), z.clone())]
         };
-        let log_densities = (weigh || flows).then(densities);
-        let kl = match &log_densities {
-            Some([q, p]) if flows => q.clone() - p.clone(),
+        let densities = (weigh || flows).then(densities);
+        let kl = match &densities {
+            // Latent by latent: the sums are much larger than their difference.
+            Some([q, p]) if flows => per_image(q.clone() - p.clone()),
             _ => ops::gaussian_kl(posterior, prior),
         };
+        let log_densities = densities.filter(|_| weigh).map(|both| both.map(per_image));
         DrawnGroup {
             z,
             kl: Some(kl),
-            log_densities: log_densities.filter(|_| weigh),
+            log_densities,
         }
     }
 
