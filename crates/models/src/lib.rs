@@ -18,6 +18,7 @@ pub mod likelihood;
 pub mod ops;
 pub mod parameters;
 pub mod preprocess;
+pub mod published;
 pub mod random;
 pub mod registry;
 pub mod state;
