@@ -77,6 +77,7 @@ pub fn run(arguments: &BenchArgs) -> Result<()> {
         },
         device: &device,
     };
+    plan.computes(&bench.compute)?;
     let gflop = arguments.what.operations(&plan.operations()) * bench.batch as f64 * 1e-9;
     let report = measure(arguments, &bench, gflop)?;
     if arguments.json {

@@ -37,6 +37,7 @@ use crate::console::{results, tell};
 use crate::device;
 use crate::error::usage;
 use crate::models::{Cannot, Plan};
+use crate::ops::Compute;
 use crate::run_dir::RunDir;
 use crate::trained::TrainedModel;
 
@@ -95,7 +96,12 @@ fn load(
 ) -> Result<(RunDir, TrainedModel)> {
     let device = device::parse(&trained.machine.device)?;
     let run = RunDir::new(&trained.run);
-    wanted(&*run.load_config()?.plan()?)?;
+    let plan = run.load_config()?.plan()?;
+    wanted(&*plan)?;
+    plan.computes(&Compute {
+        dtype: trained.machine.dtype.unwrap_or_default(),
+        ..Compute::default()
+    })?;
     let model = TrainedModel::load(&run, trained.checkpoint.as_deref(), device)?;
     Ok((
         run,

@@ -51,6 +51,12 @@ pub fn train(
     let plan: Arc<dyn Plan> = config.plan()?.into();
     let parameters = plan.parameters();
     let checkpointed = arguments.checkpoint_activations;
+    let compute = Compute {
+        dtype: config.train.dtype,
+        checkpoint_activations: checkpointed,
+        keep_laid_out: false,
+    };
+    plan.computes(&compute)?;
     let needed = training_memory(&*plan, config.train.n_batch, checkpointed);
     warn_about_memory(needed, &config.train);
     let (train, valid) = open(arguments, &mut config, &*plan)?;
@@ -58,11 +64,7 @@ pub fn train(
     let preprocess = preprocess(&config, &*plan)?;
     let device = device.autodiff();
     let mut model = plan.build(config.train.seed, &device);
-    model.set_compute(Compute {
-        dtype: config.train.dtype,
-        checkpoint_activations: checkpointed,
-        keep_laid_out: false,
-    });
+    model.set_compute(compute);
     let specs = Arc::new(Specs::new(plan.tensors()));
     let (state, progress) = state(arguments, run, &config, model, specs)?;
     if progress.step > config.train.steps {

@@ -6,6 +6,7 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
 use vdvae_models::Family;
+use vdvae_models::ops::Optimizer;
 use vdvae_models::registry::{self, KEY, UNNAMED};
 
 use super::{Config, ConfigError, preset};
@@ -128,6 +129,10 @@ pub fn known(family: &dyn Family) -> BTreeMap<String, Kind> {
     let mut config = preset::config(&family.presets()[0]);
     config.data.shift.get_or_insert(0.5);
     config.data.scale.get_or_insert(0.5);
+    // Others than the defaults, which are not written.
+    config.train.optimizer = Optimizer::Adamax;
+    config.train.adam_eps = 0.5;
+    config.train.lr_every = 2;
     let entries = entries(&config.to_toml()).expect("a configuration is written as valid TOML");
     let mut known: BTreeMap<_, _> = entries
         .into_iter()

@@ -21,12 +21,12 @@ pub use schedule::learning_rate;
 pub use validate::MAX_BATCH;
 
 use serde::{Deserialize, Serialize};
-use vdvae_models::ops::Dtype;
+use vdvae_models::ops::{Dtype, Optimizer};
 use vdvae_models::preprocess::Normalisation;
 use vdvae_models::registry::ModelConfig;
 
 /// The constant that AdamW adds to the root of the second moment.
-pub const ADAM_EPS: f64 = 1e-8;
+const ADAM_EPS: f64 = 1e-8;
 
 /// A complete experiment, as `configs/*.toml` and a run's `config.toml` hold it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -81,18 +81,27 @@ pub struct TrainConfig {
     pub accumulate: usize,
     /// Updates until training ends; skipped ones count.
     pub steps: u64,
+    /// The rule by which weights follow their gradients.
+    #[serde(skip_serializing_if = "is_adamw")]
+    pub optimizer: Optimizer,
     /// Learning rate after the warm-up.
     pub lr: f64,
     /// How the learning rate falls from the end of the warm-up to `steps`.
     pub lr_decay: LrDecay,
     /// Learning rate at the end of the decay, as a fraction of `lr`.
     pub lr_final: f64,
-    /// Decoupled weight decay.
+    /// Steps between changes of the decayed learning rate: of one that changes once an epoch.
+    #[serde(skip_serializing_if = "is_1")]
+    pub lr_every: u64,
+    /// Weight decay: decoupled with adamw, added to the gradient with adamax.
     pub wd: f64,
-    /// Decay of AdamW's first moment.
+    /// Decay of the first moment.
     pub adam_beta1: f64,
-    /// Decay of AdamW's second moment.
+    /// Decay of the second moment.
     pub adam_beta2: f64,
+    /// Added to the root of the second moment with adamw, to the gradient's absolute value with adamax.
+    #[serde(skip_serializing_if = "is_adam_eps")]
+    pub adam_eps: f64,
     /// Share of the old average that an update keeps in the averaged weights.
     pub ema_rate: f64,
     /// Steps over which the learning rate rises from 0.
@@ -124,6 +133,21 @@ pub enum LrDecay {
     Linear,
 }
 
+// Keys that came later are written only where they say something, so that what is kept with a run of before
+// stays as it is.
+
+fn is_adamw(optimizer: &Optimizer) -> bool {
+    *optimizer == Optimizer::AdamW
+}
+
+fn is_1(steps: &u64) -> bool {
+    *steps == 1
+}
+
+fn is_adam_eps(epsilon: &f64) -> bool {
+    *epsilon == ADAM_EPS
+}
+
 impl Default for TrainConfig {
     /// The paper's values for CIFAR-10, on one worker.
     fn default() -> Self {
@@ -133,12 +157,15 @@ impl Default for TrainConfig {
             n_batch: 16,
             accumulate: 1,
             steps: 100_000,
+            optimizer: Optimizer::AdamW,
             lr: 2e-4,
             lr_decay: LrDecay::None,
             lr_final: 0.0,
+            lr_every: 1,
             wd: 0.01,
             adam_beta1: 0.9,
             adam_beta2: 0.9,
+            adam_eps: ADAM_EPS,
             ema_rate: 0.999,
             warmup_iters: 100,
             grad_clip: 200.0,

@@ -1,21 +1,20 @@
 //! The learning rate of each step.
 
-use vdvae_models::ops::Optimizer;
 use vdvae_models::step::Recipe;
 
-use super::{ADAM_EPS, LrDecay, TrainConfig};
+use super::{LrDecay, TrainConfig};
 
 impl TrainConfig {
     /// How the step after `step` steps updates the weights.
     pub fn recipe(&self, step: u64) -> Recipe {
         Recipe {
-            optimizer: Optimizer::AdamW,
+            optimizer: self.optimizer,
             steps: self.steps,
             learning_rate: learning_rate(self, step),
             weight_decay: self.wd,
             beta1: self.adam_beta1,
             beta2: self.adam_beta2,
-            epsilon: ADAM_EPS,
+            epsilon: self.adam_eps,
             ema_rate: self.ema_rate,
             grad_clip: self.grad_clip,
             skip_threshold: self.skip_threshold,
@@ -23,14 +22,22 @@ impl TrainConfig {
     }
 }
 
-/// lr x step/warmup during the warm-up (the very first step has rate 0), then lr times the decay.
+/// lr x step/warmup during the warm-up (the very first step has rate 0), then lr times the decay, which is
+/// complete at the last step; one that changes every `lr_every` steps, in the last such stretch.
 /// `step` counts from 0 and advances on skipped updates too.
 pub fn learning_rate(config: &TrainConfig, step: u64) -> f64 {
     if step < config.warmup_iters {
         return config.lr * step as f64 / config.warmup_iters as f64;
     }
     let span = config.steps.saturating_sub(config.warmup_iters).max(1) as f64;
-    let progress = ((step - config.warmup_iters) as f64 / span).min(1.0);
+    let since = step - config.warmup_iters;
+    let progress = if config.lr_every > 1 {
+        let every = config.lr_every as f64;
+        let stretches = (span / every).ceil();
+        ((since / config.lr_every) as f64 / (stretches - 1.0).max(1.0)).min(1.0)
+    } else {
+        (since as f64 / span).min(1.0)
+    };
     let remaining = match config.lr_decay {
         LrDecay::None => return config.lr,
         LrDecay::Linear => 1.0 - progress,
@@ -76,6 +83,25 @@ mod tests {
                 "beyond the last step"
             );
         }
+    }
+
+    /// As of a schedule that is stepped once an epoch: 1 + cos(pi i / (epochs - 1)).
+    #[test]
+    fn a_rate_that_changes_once_an_epoch_ends_in_the_last() {
+        let config = TrainConfig {
+            lr_every: 2,
+            ..config(LrDecay::Cosine)
+        };
+        let rate = |step| learning_rate(&config, step);
+        assert_eq!(
+            (rate(4), rate(5)),
+            (1.0, 1.0),
+            "the first epoch after the warm-up"
+        );
+        assert_eq!(rate(6), rate(7));
+        let second = 0.1 + 0.9 * (0.5 + 0.5 * (std::f64::consts::PI / 4.0).cos());
+        assert!((rate(6) - second).abs() < 1e-12);
+        assert!((rate(12) - 0.1).abs() < 1e-12 && (rate(13) - 0.1).abs() < 1e-12);
     }
 
     #[test]

@@ -89,6 +89,7 @@ fn check_train(train: &TrainConfig, problems: &mut Problems) {
     at_least_1("train.accumulate", train.accumulate as u64);
     at_least_1("train.steps", train.steps);
     at_least_1("train.log_every", train.log_every);
+    at_least_1("train.lr_every", train.lr_every);
     let most = format!("{MAX_BATCH} or less");
     for (field, found) in [
         ("train.n_batch", train.n_batch),
@@ -116,6 +117,13 @@ fn check_train(train: &TrainConfig, problems: &mut Problems) {
     let (beta1, beta2) = (train.adam_beta1, train.adam_beta2);
     number("train.adam_beta1", share(beta1), below_1, beta1);
     number("train.adam_beta2", share(beta2), below_1, beta2);
+    let eps = train.adam_eps;
+    number(
+        "train.adam_eps",
+        positive(eps),
+        "a finite number above 0",
+        eps,
+    );
     number(
         "train.ema_rate",
         share(train.ema_rate),

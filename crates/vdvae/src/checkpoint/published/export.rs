@@ -13,7 +13,7 @@ use super::optimizer::MOMENTS;
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::Progress;
 use crate::checkpoint::native::{AVERAGE, CheckpointFile, FIRST, SECOND, WEIGHTS, floats};
-use crate::config::{ADAM_EPS, Config, learning_rate};
+use crate::config::{Config, learning_rate};
 use crate::files::write_atomically;
 use crate::parameters::TensorSpec;
 use crate::report::log::{self, Entry};
@@ -181,7 +181,7 @@ impl<'a> Source<'a> {
         Object::Dict(vec![
             ("lr".into(), Object::Float(rate)),
             ("betas".into(), Object::Pair(Box::new(betas))),
-            ("eps".into(), Object::Float(ADAM_EPS)),
+            ("eps".into(), Object::Float(train.adam_eps)),
             ("weight_decay".into(), Object::Float(train.wd)),
             ("amsgrad".into(), Object::Bool(false)),
             ("maximize".into(), Object::Bool(false)),
