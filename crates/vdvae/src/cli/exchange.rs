@@ -49,8 +49,9 @@ pub struct ImportArgs {
 /// What `vdvae export` writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExportFormat {
-    /// The files of the published PyTorch script.
-    Openai,
+    /// The files of the family's published PyTorch code.
+    #[value(alias = "openai")]
+    Published,
     /// The averaged weights under the published names.
     Safetensors,
 }
@@ -76,7 +77,7 @@ pub struct ExportArgs {
     #[arg(value_name = "RUN")]
     pub run: PathBuf,
     /// What to write.
-    #[arg(long, value_enum, value_name = "openai|safetensors")]
+    #[arg(long, value_enum, value_name = "published|safetensors")]
     pub format: ExportFormat,
     /// For openai what the files' names begin with, for safetensors the file
     /// [default: the run's folder, RUN-model.th, ... or RUN.safetensors beside it].
