@@ -12,8 +12,8 @@ use crate::hierarchy::Hierarchy;
 use crate::likelihood::Likelihood;
 use crate::ops::Compute;
 use crate::parameters::{Parameters, Role, TensorSpec};
-use crate::published::Published;
 use crate::preprocess::{Normalisation, Prepared, Preprocess};
+use crate::published::Published;
 use crate::random::Noise;
 use crate::verify::{Compared, Recording, Setting, VerifyError};
 

@@ -55,7 +55,11 @@ pub fn write(writer: impl Write, object: &Object, tensors: &[LazyTensor<'_>]) ->
     let mut script = Script::new(tensors);
     script.append(object);
     let Script { pickle, counts, .. } = script;
-    entry(&mut archive, "archive/data.pkl", &[&pickle[..], b"."].concat())?;
+    entry(
+        &mut archive,
+        "archive/data.pkl",
+        &[&pickle[..], b"."].concat(),
+    )?;
     entry(&mut archive, "archive/byteorder", b"little")?;
     for (index, tensor) in tensors.iter().enumerate() {
         let name = format!("archive/data/{index}");

@@ -20,9 +20,7 @@ use crate::family::{self, ModelError};
 use crate::likelihood::LikelihoodKind;
 use crate::ops::Optimizer;
 use crate::parameters::{Role, TensorSpec};
-use crate::published::{
-    Argument, Entries, Expected, Parts, Published, Saved, count, integer,
-};
+use crate::published::{Argument, Entries, Expected, Parts, Published, Saved, count, integer};
 
 const WEIGHT: &str = ".weight";
 const LOG_NORM: &str = ".log_weight_norm";

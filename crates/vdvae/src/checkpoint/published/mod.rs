@@ -46,8 +46,8 @@ use crate::run_dir::RunDir;
 pub use export::{ExportError, export_published, export_safetensors};
 pub use log::LogError;
 use log::PublishedLog;
-use one_file::OneFile;
 pub use one_file::preset_of;
+use one_file::{OneFile, Whole};
 use optimizer::OptimizerState;
 use weights::{Model, Weights};
 
@@ -107,36 +107,52 @@ pub struct Imported {
 /// model: see [`ImportError`].
 pub fn import(files: &Files, config: &Config) -> anyhow::Result<Imported> {
     let shapes = config.plan()?.tensors();
+    let family = config.model.family();
+    let model = Model {
+        shapes: &shapes,
+        form: family.published(),
+    };
+    let file = Arc::new(TorchFile::open(&files.weights).map_err(ImportError::from)?);
+    let pickle = file.pickle().map_err(ImportError::from)?;
+    let Some(Whole { of, form, parts }) = one_file::find(pickle.root()) else {
+        let weights = Weights::read(&file, pickle.root(), &model, None)?;
+        return separate_files(files, config, weights, shapes);
+    };
+    if of.name() != family.name() {
+        // Tensors of another model, which are told by their names.
+        Weights::read(&file, parts.weights, &model, Some(of))?;
+    }
+    if let Some(option) = files.beside() {
+        return Err(usage(format!(
+            "{option}: {} holds everything that there is of its checkpoint; leave out {option}",
+            files.weights.display()
+        )));
+    }
+    let one_file = OneFile::read(&file, form, &parts, config)?;
+    let weights = Weights::read(&file, parts.weights, &model, Some(of))?;
+    let learned = learned(&shapes);
+    let optimizer = one_file.optimizer(&file, form, &parts, &learned)?;
+    Ok(Imported {
+        weights,
+        average: None,
+        optimizer,
+        log: PublishedLog::default(),
+        one_file: Some(one_file),
+        shapes,
+    })
+}
+
+fn separate_files(
+    files: &Files,
+    config: &Config,
+    weights: Weights,
+    shapes: Vec<TensorSpec>,
+) -> anyhow::Result<Imported> {
     let model = Model {
         shapes: &shapes,
         form: config.model.family().published(),
     };
-    let file = Arc::new(TorchFile::open(&files.weights).map_err(ImportError::from)?);
-    let pickle = file.pickle().map_err(ImportError::from)?;
-    let whole = one_file::find(pickle.root());
-    let dictionary = whole.as_ref().map_or(pickle.root(), |(_, parts)| parts.weights);
-    // Those of another family are found not to fit by the names of their tensors.
-    let weights = Weights::read(&file, dictionary, &model)?;
-    let learned = shapes.iter().filter(|spec| spec.role == Role::Weight);
-    let learned: Vec<TensorSpec> = learned.cloned().collect();
-    if let Some((form, parts)) = whole {
-        if let Some(option) = files.beside() {
-            return Err(usage(format!(
-                "{option}: {} holds everything that there is of its checkpoint; leave out {option}",
-                files.weights.display()
-            )));
-        }
-        let one_file = OneFile::read(&file, form, &parts, config)?;
-        let optimizer = one_file.optimizer(&file, form, &parts, &learned)?;
-        return Ok(Imported {
-            weights,
-            average: None,
-            optimizer,
-            log: PublishedLog::default(),
-            one_file: Some(one_file),
-            shapes,
-        });
-    }
+    let learned = learned(&shapes);
     let average = |path: &PathBuf| Weights::open(path, &model);
     let optimizer = |path: &PathBuf| OptimizerState::open(path, &learned);
     Ok(Imported {
@@ -150,6 +166,12 @@ pub fn import(files: &Files, config: &Config) -> anyhow::Result<Imported> {
         one_file: None,
         shapes,
     })
+}
+
+/// The tensors that have moments.
+fn learned(shapes: &[TensorSpec]) -> Vec<TensorSpec> {
+    let learned = shapes.iter().filter(|spec| spec.role == Role::Weight);
+    learned.cloned().collect()
 }
 
 impl Files {

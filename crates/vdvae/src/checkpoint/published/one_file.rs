@@ -10,8 +10,9 @@ use super::ImportError;
 use super::optimizer::OptimizerState;
 use crate::config::{Config, preset};
 use crate::error::usage;
+use crate::models::Family;
 use crate::models::published::{Comparison, Entries, Parts, Published, count};
-use crate::models::registry::{self, FAMILIES};
+use crate::models::registry::FAMILIES;
 use crate::parameters::TensorSpec;
 
 /// What is read of a file beside its tensors.
@@ -25,13 +26,22 @@ pub(super) struct OneFile {
     same_optimizer: bool,
 }
 
+/// A file with everything.
+pub(super) struct Whole<'p> {
+    /// Whose it is.
+    pub of: &'static dyn Family,
+    pub form: &'static dyn Published,
+    pub parts: Parts<'p>,
+}
+
 /// The parts of a file, if it is one with everything, of any family.
-pub(super) fn find(root: Value<'_>) -> Option<(&'static dyn Published, Parts<'_>)> {
+pub(super) fn find(root: Value<'_>) -> Option<Whole<'_>> {
     let root = entries(root)?;
-    let forms = FAMILIES.into_iter().filter_map(|family| family.published());
-    forms
-        .map(|form| (form, form.parts(&root)))
-        .find_map(|(form, parts)| Some((form, parts?)))
+    FAMILIES.into_iter().find_map(|of| {
+        let form = of.published()?;
+        let parts = form.parts(&root)?;
+        Some(Whole { of, form, parts })
+    })
 }
 
 impl OneFile {
@@ -56,7 +66,9 @@ impl OneFile {
             .as_ref()
             .and_then(steps_per_epoch)
             .or((config.train.lr_every > 1).then_some(config.train.lr_every));
-        let by_epochs = parts.epoch.and_then(|epochs| epochs.checked_mul(per_epoch?));
+        let by_epochs = parts
+            .epoch
+            .and_then(|epochs| epochs.checked_mul(per_epoch?));
         if let Some(epoch) = parts.epoch
             && parts.step.is_none()
         {
@@ -112,18 +124,16 @@ impl OneFile {
 pub fn preset_of(path: &Path) -> anyhow::Result<Option<Config>> {
     let file = TorchFile::open(path).map_err(ImportError::from)?;
     let pickle = file.pickle().map_err(ImportError::from)?;
-    let found = find(pickle.root());
-    let found = found.and_then(|(form, parts)| Some((form, parts.arguments?)));
-    let Some((form, value)) = found else {
+    let Some(Whole { of, form, parts }) = find(pickle.root()) else {
+        return Ok(None);
+    };
+    let Some(value) = parts.arguments else {
         return Ok(None);
     };
     let arguments = arguments(&file, value).map_err(ImportError::from)?;
     let mut fitting = Vec::new();
-    for preset in registry::presets() {
+    for preset in of.presets() {
         let config = preset::config(preset);
-        if config.model.family().published().map(Published::ending) != Some(form.ending()) {
-            continue;
-        }
         if compare(form, &arguments, &config)?.is_whole() {
             fitting.push((preset.path(), config));
         }

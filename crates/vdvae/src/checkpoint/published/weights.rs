@@ -9,6 +9,7 @@ use vdvae_formats::torch::{TorchError, TorchFile, TorchTensor, entries, entry};
 
 use super::ImportError;
 use crate::config::preset::{self, Preset};
+use crate::models::Family;
 use crate::models::published::Published;
 use crate::models::registry;
 use crate::parameters::TensorSpec;
@@ -31,14 +32,16 @@ impl Weights {
     pub fn open(path: &Path, model: &Model<'_>) -> Result<Self, ImportError> {
         let file = Arc::new(TorchFile::open(path)?);
         let pickle = file.pickle()?;
-        Self::read(&file, pickle.root(), model)
+        Self::read(&file, pickle.root(), model, None)
     }
 
-    /// Reads a dictionary of a file, which must hold exactly the model's tensors.
+    /// Reads a dictionary of a file, which must hold exactly the model's tensors; `of`: whose form the file
+    /// has, where that is told by more than the tensors.
     pub fn read(
         file: &Arc<TorchFile>,
         dictionary: Value<'_>,
         model: &Model<'_>,
+        of: Option<&dyn Family>,
     ) -> Result<Self, ImportError> {
         let tensors = state_dictionary(file, dictionary)?;
         let problems = problems(model.shapes, model.form, &tensors);
@@ -52,7 +55,7 @@ impl Weights {
         Err(ImportError::Mismatch {
             path: file.path().to_owned(),
             problems: summary(&problems),
-            remedy: remedy(&tensors),
+            remedy: remedy(&tensors, of),
         })
     }
 
@@ -114,10 +117,9 @@ fn problems(
                 "{name}: expected {shape:?}, found {:?}",
                 tensor.shape
             )),
-            Some(tensor) if !tensor.dtype.is_float() => problems.push(format!(
-                "{name}: expected floats, found {:?}",
-                tensor.dtype
-            )),
+            Some(tensor) if !tensor.dtype.is_float() => {
+                problems.push(format!("{name}: expected floats, found {:?}", tensor.dtype))
+            }
             Some(_) => {}
         }
     }
@@ -142,16 +144,20 @@ pub(super) fn summary(problems: &[String]) -> String {
 }
 
 /// The preset whose parameters these are, if there is one.
-fn remedy(found: &BTreeMap<String, TorchTensor>) -> String {
+fn remedy(found: &BTreeMap<String, TorchTensor>, of: Option<&dyn Family>) -> String {
     let fits = |preset: &&Preset| {
         let model = preset::config(preset).model;
         let plan = model.plan();
         let form = model.family().published();
         plan.is_ok_and(|plan| problems(&plan.tensors(), form, found).is_empty())
     };
-    match registry::presets().find(fits) {
-        Some(preset) => format!("They are those of --preset {}", preset.path()),
-        None => {
+    match (registry::presets().find(fits), of) {
+        (Some(preset), _) => format!("They are those of --preset {}", preset.path()),
+        (None, Some(family)) => format!(
+            "The file is one of family {}, and no preset of it has them; describe the model with --config FILE or --set model.KEY=VALUE",
+            family.name()
+        ),
+        (None, None) => {
             "No preset has them; describe the model with --config FILE or --set model.KEY=VALUE"
                 .to_owned()
         }
