@@ -16,6 +16,7 @@ use crate::checkpoint::native::{AVERAGE, CheckpointFile, FIRST, SECOND, WEIGHTS,
 use crate::config::{Config, learning_rate};
 use crate::files::write_atomically;
 use crate::models::published::{Published, Saved, integer};
+use crate::ops::Optimizer;
 use crate::parameters::{Role, TensorSpec};
 use crate::report::log::{self, Entry};
 use crate::run_dir::RunDir;
@@ -88,8 +89,8 @@ fn one_file(
     Ok(path)
 }
 
-/// `PREFIX-model.th` (weights), `PREFIX-model-ema.th` (averaged weights), `PREFIX-opt.th` (optimizer) and
-/// `PREFIX-log.jsonl` (the step). Of a checkpoint that holds the averaged weights alone, only
+/// `PREFIX-model.th` (weights), `PREFIX-model-ema.th` (averaged weights), `PREFIX-opt.th` (the state of AdamW)
+/// and `PREFIX-log.jsonl` (the step). Of a checkpoint that holds the averaged weights alone, only
 /// `PREFIX-model-ema.th`.
 fn separate_files(
     run: &RunDir,
@@ -118,8 +119,11 @@ fn separate_files(
     save("-model.th", &|writer| {
         torch::write(writer, &dictionary, &weights)
     })?;
-    let (state, tensors) = source.optimizer(&progress)?;
-    save("-opt.th", &|writer| torch::write(writer, &state, &tensors))?;
+    // Moments of another optimizer would be taken for AdamW's.
+    if config.train.optimizer == Optimizer::AdamW {
+        let (state, tensors) = source.optimizer(&progress)?;
+        save("-opt.th", &|writer| torch::write(writer, &state, &tensors))?;
+    }
     let entries = match log::read(&run.log()) {
         Err(log::LogError::Read { reason, .. }) if reason.kind() == io::ErrorKind::NotFound => {
             Vec::<Entry>::new()
