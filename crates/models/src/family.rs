@@ -13,6 +13,7 @@ use crate::likelihood::Likelihood;
 use crate::ops::Compute;
 use crate::parameters::{Parameters, Role, TensorSpec};
 use crate::preprocess::{Normalisation, Prepared, Preprocess};
+use crate::published::Published;
 use crate::random::Noise;
 use crate::verify::{Compared, Recording, Setting, VerifyError};
 
@@ -39,6 +40,12 @@ pub trait Family: Debug + Sync {
     /// # Errors
     /// If they describe no possible model.
     fn plan(&self, values: &Table) -> Result<Box<dyn Plan>, ModelError>;
+
+    /// The one file in which its published code keeps everything of a checkpoint; none where weights, their
+    /// average and the state of AdamW are files of their own, dictionaries by the names of a plan's tensors.
+    fn published(&self) -> Option<&'static dyn Published> {
+        None
+    }
 }
 
 /// A complete, commented experiment that is part of the program.

@@ -6,7 +6,8 @@
 //! why ([`Cannot`]).
 //!
 //! Tensors are channels-last, [B, H, W, C]; losses are in nats until [`likelihood::units`] turns them
-//! into bits. Nothing here knows of runs, files, logs or a command line.
+//! into bits. Nothing here knows of runs, logs or a command line; of files
+//! only what a family's published code calls its parts ([`published`]).
 
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
@@ -18,6 +19,7 @@ pub mod likelihood;
 pub mod ops;
 pub mod parameters;
 pub mod preprocess;
+pub mod published;
 pub mod random;
 pub mod registry;
 pub mod state;

@@ -60,6 +60,11 @@ impl ModelConfig {
         self.family.plan(&self.values)
     }
 
+    /// All values, without the family's name.
+    pub fn values(&self) -> &Table {
+        &self.values
+    }
+
     /// A value by its key.
     pub fn get(&self, key: &str) -> Option<&toml::Value> {
         self.values.get(key)

@@ -34,8 +34,10 @@ pub enum Object {
     Pair(Box<(Object, Object)>),
     /// A dictionary.
     Dict(Vec<(Object, Object)>),
-    /// One of the file's tensors, by its index.
+    /// One of the file's tensors, by its index. Named twice, it is one tensor with two names.
     Tensor(usize),
+    /// A tensor of its own, without axes, of one 64-bit integer.
+    Count(i64),
 }
 
 impl From<&str> for Object {
@@ -50,14 +52,22 @@ impl From<&str> for Object {
 /// What the writer returned.
 pub fn write(writer: impl Write, object: &Object, tensors: &[LazyTensor<'_>]) -> io::Result<()> {
     let mut archive = ZipArchiveWriter::new(writer);
-    let mut pickle = vec![0x80, 2];
-    append(&mut pickle, object, tensors);
-    pickle.push(b'.');
-    entry(&mut archive, "archive/data.pkl", &pickle)?;
+    let mut script = Script::new(tensors);
+    script.append(object);
+    let Script { pickle, counts, .. } = script;
+    entry(
+        &mut archive,
+        "archive/data.pkl",
+        &[&pickle[..], b"."].concat(),
+    )?;
     entry(&mut archive, "archive/byteorder", b"little")?;
     for (index, tensor) in tensors.iter().enumerate() {
         let name = format!("archive/data/{index}");
         entry(&mut archive, &name, &View::data(&tensor))?;
+    }
+    for (index, count) in counts.iter().enumerate() {
+        let name = format!("archive/data/{}", tensors.len() + index);
+        entry(&mut archive, &name, &count.to_le_bytes())?;
     }
     entry(&mut archive, "archive/version", b"3\n")?;
     archive.finish().map_err(io::Error::other)?.flush()
@@ -85,78 +95,102 @@ fn entry<W: Write>(
     Ok(())
 }
 
-/// Appends the instructions that make `object`.
-fn append(pickle: &mut Vec<u8>, object: &Object, tensors: &[LazyTensor<'_>]) {
-    match object {
-        Object::None => pickle.push(b'N'),
-        Object::Bool(truth) => pickle.push(if *truth { 0x88 } else { 0x89 }),
-        Object::Int(int) => {
-            pickle.push(b'J');
-            pickle.extend(int.to_le_bytes());
+/// The instructions that make an object.
+struct Script<'a, 't> {
+    pickle: Vec<u8>,
+    tensors: &'a [LazyTensor<'t>],
+    /// The integers that are tensors, whose storages come after those of `tensors`.
+    counts: Vec<i64>,
+}
+
+impl<'a, 't> Script<'a, 't> {
+    fn new(tensors: &'a [LazyTensor<'t>]) -> Self {
+        Self {
+            pickle: vec![0x80, 2],
+            tensors,
+            counts: Vec::new(),
         }
-        Object::Float(float) => {
-            pickle.push(b'G');
-            pickle.extend(float.to_be_bytes());
-        }
-        Object::Text(text) => append_text(pickle, text),
-        Object::List(elements) => {
-            pickle.extend(b"](");
-            for element in elements {
-                append(pickle, element, tensors);
+    }
+
+    fn append(&mut self, object: &Object) {
+        match object {
+            Object::None => self.pickle.push(b'N'),
+            Object::Bool(truth) => self.pickle.push(if *truth { 0x88 } else { 0x89 }),
+            Object::Int(int) => {
+                self.pickle.push(b'J');
+                self.pickle.extend(int.to_le_bytes());
             }
-            pickle.push(b'e');
-        }
-        Object::Pair(pair) => {
-            append(pickle, &pair.0, tensors);
-            append(pickle, &pair.1, tensors);
-            pickle.push(0x86);
-        }
-        Object::Dict(entries) => {
-            pickle.extend(b"}(");
-            for (key, value) in entries {
-                append(pickle, key, tensors);
-                append(pickle, value, tensors);
+            Object::Float(float) => {
+                self.pickle.push(b'G');
+                self.pickle.extend(float.to_be_bytes());
             }
-            pickle.push(b'u');
+            Object::Text(text) => self.text(text),
+            Object::List(elements) => {
+                self.pickle.extend(b"](");
+                for element in elements {
+                    self.append(element);
+                }
+                self.pickle.push(b'e');
+            }
+            Object::Pair(pair) => {
+                self.append(&pair.0);
+                self.append(&pair.1);
+                self.pickle.push(0x86);
+            }
+            Object::Dict(entries) => {
+                self.pickle.extend(b"}(");
+                for (key, value) in entries {
+                    self.append(key);
+                    self.append(value);
+                }
+                self.pickle.push(b'u');
+            }
+            Object::Tensor(index) => {
+                let shape = &self.tensors[*index].shape;
+                self.tensor("FloatStorage", *index, shape);
+            }
+            Object::Count(count) => {
+                self.tensor("LongStorage", self.tensors.len() + self.counts.len(), &[]);
+                self.counts.push(*count);
+            }
         }
-        Object::Tensor(index) => append_tensor(pickle, *index, &tensors[*index].shape),
     }
-}
 
-/// `_rebuild_tensor_v2(storage, 0, shape, strides, False, OrderedDict())`.
-fn append_tensor(pickle: &mut Vec<u8>, index: usize, shape: &[usize]) {
-    let count: usize = shape.iter().product();
-    let mut strides = vec![1; shape.len()];
-    for axis in (1..shape.len()).rev() {
-        strides[axis - 1] = strides[axis] * shape[axis];
-    }
-    pickle.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
-    append_text(pickle, "storage");
-    pickle.extend(b"ctorch\nFloatStorage\n");
-    append_text(pickle, &index.to_string());
-    append_text(pickle, "cpu");
-    append_size(pickle, count);
-    pickle.extend(b"tQ");
-    append_size(pickle, 0);
-    for sides in [shape, &strides] {
-        pickle.push(b'(');
-        for &side in sides {
-            append_size(pickle, side);
+    /// `_rebuild_tensor_v2(storage, 0, shape, strides, False, OrderedDict())`.
+    fn tensor(&mut self, storage: &str, index: usize, shape: &[usize]) {
+        let count: usize = shape.iter().product();
+        let mut strides = vec![1; shape.len()];
+        for axis in (1..shape.len()).rev() {
+            strides[axis - 1] = strides[axis] * shape[axis];
         }
-        pickle.push(b't');
+        self.pickle.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
+        self.text("storage");
+        self.pickle.extend(format!("ctorch\n{storage}\n").bytes());
+        self.text(&index.to_string());
+        self.text("cpu");
+        self.size(count);
+        self.pickle.extend(b"tQ");
+        self.size(0);
+        for sides in [shape, &strides] {
+            self.pickle.push(b'(');
+            for &side in sides {
+                self.size(side);
+            }
+            self.pickle.push(b't');
+        }
+        self.pickle.extend(b"\x89ccollections\nOrderedDict\n)RtR");
     }
-    pickle.extend(b"\x89ccollections\nOrderedDict\n)RtR");
-}
 
-fn append_text(pickle: &mut Vec<u8>, text: &str) {
-    pickle.push(b'X');
-    pickle.extend((text.len() as u32).to_le_bytes());
-    pickle.extend(text.as_bytes());
-}
+    fn text(&mut self, text: &str) {
+        self.pickle.push(b'X');
+        self.pickle.extend((text.len() as u32).to_le_bytes());
+        self.pickle.extend(text.as_bytes());
+    }
 
-/// An integer of 9 bytes, the highest 0: it is not negative.
-fn append_size(pickle: &mut Vec<u8>, size: usize) {
-    pickle.extend([0x8A, 9]);
-    pickle.extend((size as u64).to_le_bytes());
-    pickle.push(0);
+    /// An integer of 9 bytes, the highest 0: it is not negative.
+    fn size(&mut self, size: usize) {
+        self.pickle.extend([0x8A, 9]);
+        self.pickle.extend((size as u64).to_le_bytes());
+        self.pickle.push(0);
+    }
 }

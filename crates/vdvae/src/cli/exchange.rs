@@ -20,13 +20,19 @@ Everything that training needs to go on, from the same step:
       --log imagenet64-iter-1600000-log.jsonl
   vdvae train --resume --out runs/imagenet64 --data imagenet64:DIR --steps 1700000
 
+One file with everything, where the published code of a family writes such (nvae: checkpoint.pt):
+  vdvae import checkpoint.pt --preset nvae/cifar10 --out runs/nvae
+  vdvae import checkpoint.pt --out runs/nvae           the preset is found by the arguments in the file
+Its weights, running statistics, moments of the optimizer, epoch and step become the run's. Its arguments must
+say what the configuration says; which did, and what is not used, is told on standard error.
+
 Files are those of torch.save, as zip archives or in the older form, with or without module. before the
 names. Nothing in them is run: a file that holds more than tensors and plain data is refused.")]
 pub struct ImportArgs {
-    /// The weights: NAME-model.th, or NAME-model-ema.th where there is nothing else.
-    #[arg(value_name = "FILE.th")]
+    /// The file with everything; or the weights: NAME-model.th, NAME-model-ema.th where there is nothing else.
+    #[arg(value_name = "FILE")]
     pub weights: PathBuf,
-    /// Which model they are of: --preset or --config.
+    /// Which model they are of: --preset or --config; not needed where arguments in the file tell a preset.
     #[command(flatten)]
     pub configuration: Configuration,
     /// The averaged weights, NAME-model-ema.th [default: the weights].
@@ -49,8 +55,9 @@ pub struct ImportArgs {
 /// What `vdvae export` writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExportFormat {
-    /// The files of the published PyTorch script.
-    Openai,
+    /// The files of the family's published PyTorch code.
+    #[value(alias = "openai")]
+    Published,
     /// The averaged weights under the published names.
     Safetensors,
 }
@@ -59,30 +66,35 @@ pub enum ExportFormat {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  vdvae export runs/photos32 --format openai
+  vdvae export runs/photos32 --format published                           family vdvae: four files
       runs/photos32-model.th       weights of the latest checkpoint
       runs/photos32-model-ema.th   their average, which eval and sample use
       runs/photos32-opt.th         the optimizer's state, for torch.optim.AdamW
       runs/photos32-log.jsonl      the losses and the step
-  vdvae export runs/photos32 --format openai --out published/photos32     published/photos32-model.th, ...
-  vdvae export runs/photos32 --format openai \\
+  vdvae export runs/photos32 --format published --out th/photos32         th/photos32-model.th, ...
+  vdvae export runs/photos32 --format published \\
       --checkpoint runs/photos32/checkpoints/best.safetensors             -model-ema.th alone
   vdvae export runs/photos32 --format safetensors                         runs/photos32.safetensors
   vdvae export runs/photos32 --format safetensors --out weights.safetensors
 
-torch.load(FILE, weights_only=True) reads the .th files.")]
+  vdvae export runs/nvae --format published                               family nvae: one file
+      runs/nvae-checkpoint.pt      weights, running statistics, the state of Adamax, arguments, the step
+
+torch.load(FILE, weights_only=True) reads the .th and .pt files. In a .pt file args is a dictionary, as an object
+would need code to be read; published code wants argparse.Namespace(**checkpoint[\"args\"]). `openai` is the
+older name of this format.")]
 pub struct ExportArgs {
     /// The run's folder, as `vdvae train` or `vdvae import` made it.
     #[arg(value_name = "RUN")]
     pub run: PathBuf,
     /// What to write.
-    #[arg(long, value_enum, value_name = "openai|safetensors")]
+    #[arg(long, value_enum, value_name = "published|safetensors")]
     pub format: ExportFormat,
-    /// For openai what the files' names begin with, for safetensors the file
-    /// [default: the run's folder, RUN-model.th, ... or RUN.safetensors beside it].
+    /// For published what the files' names begin with, for safetensors the file
+    /// [default: the run's folder, RUN-model.th, ..., RUN-checkpoint.pt or RUN.safetensors beside it].
     #[arg(long, value_name = "PATH")]
     pub out: Option<PathBuf>,
-    /// The checkpoint [default: the latest for openai; for safetensors the run's best, or latest where
+    /// The checkpoint [default: the latest for published; for safetensors the run's best, or latest where
     /// nothing was validated].
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,

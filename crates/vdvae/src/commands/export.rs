@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::{make_parent, print_json};
-use crate::checkpoint::published::{export_openai, export_safetensors};
+use crate::checkpoint::published::{export_published, export_safetensors};
 use crate::cli::{ExportArgs, ExportFormat};
 use crate::console::results;
 use crate::error::usage;
@@ -25,13 +25,13 @@ pub fn run(arguments: &ExportArgs) -> Result<()> {
     let config = run.load_config()?;
     let checkpoint = arguments.checkpoint.clone();
     let checkpoint = checkpoint.unwrap_or_else(|| match arguments.format {
-        ExportFormat::Openai => run.latest(),
+        ExportFormat::Published => run.latest(),
         ExportFormat::Safetensors => run.default_checkpoint(),
     });
     let out = out(arguments)?;
     make_parent(&out)?;
     let files = match arguments.format {
-        ExportFormat::Openai => export_openai(&run, &config, &checkpoint, &out)?,
+        ExportFormat::Published => export_published(&run, &config, &checkpoint, &out)?,
         ExportFormat::Safetensors => {
             export_safetensors(&config, &checkpoint, &out)?;
             vec![out]

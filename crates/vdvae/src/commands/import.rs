@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::{make_folder, print_json};
-use crate::checkpoint::published::{Files, Imported, import};
+use crate::checkpoint::published::{Files, Imported, import, preset_of};
 use crate::cli::ImportArgs;
 use crate::config::Config;
 use crate::console::tell;
@@ -74,14 +74,15 @@ fn config(arguments: &ImportArgs) -> Result<Config> {
     let mut config = match (&configuration.config, &configuration.preset) {
         (Some(path), _) => Config::from_file(path)?,
         (None, Some(preset)) => Config::preset(preset)?,
-        (None, None) => {
-            return Err(usage(
+        (None, None) => preset_of(&arguments.weights)?.ok_or_else(|| {
+            usage(
                 "expected --preset NAME or --config FILE, the model that the weights are of; `vdvae info` lists the presets",
-            ));
-        }
+            )
+        })?,
     };
     config.apply_overrides(&configuration.set)?;
-    if config.data.shift.is_none() || config.data.scale.is_none() {
+    let has_none = config.data.shift.is_none() || config.data.scale.is_none();
+    if has_none && config.plan()?.is_normalised() {
         return Err(usage(
             "data.shift, data.scale: expected the numbers that the weights were trained with, found none; give them in the configuration or with --set data.shift=-120.6 --set data.scale=0.0156 (input = (value + shift) * scale)",
         ));

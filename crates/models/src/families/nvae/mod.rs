@@ -7,6 +7,7 @@ mod loss;
 mod model;
 mod network;
 mod plan;
+mod published;
 mod spectral;
 mod store;
 mod verify;
@@ -17,6 +18,7 @@ pub use model::Nvae;
 pub use plan::NvaePlan;
 
 use crate::family::{self, Family, ModelError, Plan, Preset, preset};
+use crate::published::Published;
 use config::NvaeConfig;
 
 /// The family.
@@ -56,5 +58,9 @@ impl Family for NvaeFamily {
 
     fn plan(&self, values: &Table) -> Result<Box<dyn Plan>, ModelError> {
         Ok(Box::new(NvaePlan::new(family::read(values)?)?))
+    }
+
+    fn published(&self) -> Option<&'static dyn Published> {
+        Some(&published::Checkpoint)
     }
 }

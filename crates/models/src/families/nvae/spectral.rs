@@ -13,6 +13,8 @@ use crate::parameters::TensorSpec;
 const ITERATIONS: usize = 4;
 /// Iterations in the first step, from random vectors.
 const FIRST_ITERATIONS: usize = 40;
+/// What the names of all vectors begin with.
+const FOLDER: &str = "spectral.";
 /// Vectors shorter than this are divided by it.
 const EPSILON: f64 = 1e-3;
 
@@ -31,7 +33,17 @@ struct Iterated {
 
 /// Where the vectors of a convolution are kept.
 pub fn names(kernel: &Kernel) -> [String; 2] {
-    ["u", "v"].map(|vector| format!("spectral.{}.{vector}", kernel.name))
+    ["u", "v"].map(|vector| format!("{FOLDER}{}.{vector}", kernel.name))
+}
+
+/// Whether a tensor of this name is a vector of output channels, from which an iteration starts.
+pub fn is_first(name: &str) -> bool {
+    name.starts_with(FOLDER) && name.ends_with(".u")
+}
+
+/// Whether a tensor of this name is the other vector, zeros before the first iteration.
+pub fn is_second(name: &str) -> bool {
+    name.starts_with(FOLDER) && name.ends_with(".v")
 }
 
 impl Spectral {

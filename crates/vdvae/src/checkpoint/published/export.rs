@@ -15,7 +15,9 @@ use crate::checkpoint::Progress;
 use crate::checkpoint::native::{AVERAGE, CheckpointFile, FIRST, SECOND, WEIGHTS, floats};
 use crate::config::{Config, learning_rate};
 use crate::files::write_atomically;
-use crate::parameters::TensorSpec;
+use crate::models::published::{Published, Saved, integer};
+use crate::ops::Optimizer;
+use crate::parameters::{Role, TensorSpec};
 use crate::report::log::{self, Entry};
 use crate::run_dir::RunDir;
 
@@ -27,21 +29,75 @@ pub struct ExportError {
     source: io::Error,
 }
 
-/// Writes a checkpoint of `run` as the published script does: `PREFIX-model.th` (weights),
-/// `PREFIX-model-ema.th` (averaged weights), `PREFIX-opt.th` (optimizer) and `PREFIX-log.jsonl` (the
-/// step). Of a checkpoint that holds the averaged weights alone, only `PREFIX-model-ema.th`.
+/// Writes a checkpoint of `run` as the family's published code does: one file with everything, or several
+/// whose names begin with `prefix`.
 ///
 /// Returns the files that were written.
 ///
 /// # Errors
 /// If the checkpoint cannot be read, or a file not be written; each file is whole or absent.
-pub fn export_openai(
+pub fn export_published(
     run: &RunDir,
     config: &Config,
     checkpoint: &Path,
     prefix: &Path,
 ) -> anyhow::Result<Vec<PathBuf>> {
     let source = Source::open(config, checkpoint)?;
+    match config.model.family().published() {
+        Some(form) => Ok(vec![one_file(form, config, &source, prefix)?]),
+        None => separate_files(run, config, &source, prefix),
+    }
+}
+
+/// `prefix` and the ending of the family's files. Of a checkpoint that holds the averaged weights alone, these
+/// and no state of the optimizer.
+fn one_file(
+    form: &dyn Published,
+    config: &Config,
+    source: &Source<'_>,
+    prefix: &Path,
+) -> anyhow::Result<PathBuf> {
+    let mut path = OsString::from(prefix);
+    path.push(form.ending());
+    let path = PathBuf::from(path);
+    let holds_state = source.file.holds_state();
+    let mut tensors = source.tensors(if holds_state { WEIGHTS } else { AVERAGE })?;
+    let (optimizer, _) = form.optimizer();
+    let moments = if holds_state && config.train.optimizer == optimizer {
+        let moments = source.moments()?;
+        let first = tensors.len();
+        let places = (0..moments.len()).map(|index| [first + 2 * index, first + 2 * index + 1]);
+        let places = places.collect();
+        tensors.extend(moments.into_iter().flatten());
+        Some(places)
+    } else {
+        None
+    };
+    let progress = source.file.progress()?;
+    let arguments = form.arguments(config.model.values())?;
+    let saved = Saved {
+        tensors: &source.shapes,
+        moments,
+        recipe: &config.train.recipe(progress.step),
+        arguments: &arguments,
+        step: progress.step,
+        updates: progress.updates,
+        steps_per_epoch: (config.train.lr_every > 1).then_some(config.train.lr_every),
+    };
+    let dictionary = form.dictionary(&saved);
+    save_file(&path, &|writer| torch::write(writer, &dictionary, &tensors))?;
+    Ok(path)
+}
+
+/// `PREFIX-model.th` (weights), `PREFIX-model-ema.th` (averaged weights), `PREFIX-opt.th` (the state of AdamW)
+/// and `PREFIX-log.jsonl` (the step). Of a checkpoint that holds the averaged weights alone, only
+/// `PREFIX-model-ema.th`.
+fn separate_files(
+    run: &RunDir,
+    config: &Config,
+    source: &Source<'_>,
+    prefix: &Path,
+) -> anyhow::Result<Vec<PathBuf>> {
     let mut written = Vec::new();
     let mut save = |ending: &str, write: &dyn Fn(&mut dyn Write) -> io::Result<()>| {
         let mut path = OsString::from(prefix);
@@ -63,8 +119,11 @@ pub fn export_openai(
     save("-model.th", &|writer| {
         torch::write(writer, &dictionary, &weights)
     })?;
-    let (state, tensors) = source.optimizer(&progress)?;
-    save("-opt.th", &|writer| torch::write(writer, &state, &tensors))?;
+    // Moments of another optimizer would be taken for AdamW's.
+    if config.train.optimizer == Optimizer::AdamW {
+        let (state, tensors) = source.optimizer(&progress)?;
+        save("-opt.th", &|writer| torch::write(writer, &state, &tensors))?;
+    }
     let entries = match log::read(&run.log()) {
         Err(log::LogError::Read { reason, .. }) if reason.kind() == io::ErrorKind::NotFound => {
             Vec::<Entry>::new()
@@ -81,7 +140,7 @@ pub fn export_openai(
 /// Writes the averaged weights of a checkpoint as safetensors, under the published names.
 ///
 /// # Errors
-/// As [`export_openai`].
+/// As [`export_published`].
 pub fn export_safetensors(config: &Config, checkpoint: &Path, path: &Path) -> anyhow::Result<()> {
     let source = Source::open(config, checkpoint)?;
     let tensors = source.tensors(AVERAGE)?;
@@ -126,17 +185,31 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// The parameters under their published names, one of the checkpoint's kinds of tensors.
+    /// The model's tensors under their published names, one of the checkpoint's kinds.
     fn tensors(&self, prefix: &'static str) -> Result<Vec<LazyTensor<'_>>, CheckpointError> {
-        let tensor = |spec: &TensorSpec| {
-            let bytes = self.file.bytes(prefix, spec)?;
-            Ok(LazyTensor {
-                name: spec.name.clone(),
-                shape: spec.shape.clone(),
-                values: Box::new(move || floats(bytes)),
-            })
-        };
-        self.shapes.iter().map(tensor).collect()
+        let shapes = self.shapes.iter();
+        shapes.map(|spec| self.tensor(prefix, spec)).collect()
+    }
+
+    fn tensor(
+        &self,
+        prefix: &'static str,
+        spec: &TensorSpec,
+    ) -> Result<LazyTensor<'_>, CheckpointError> {
+        let bytes = self.file.bytes(prefix, spec)?;
+        Ok(LazyTensor {
+            name: spec.name.clone(),
+            shape: spec.shape.clone(),
+            values: Box::new(move || floats(bytes)),
+        })
+    }
+
+    /// First and second moment of every learned tensor.
+    fn moments(&self) -> Result<Vec<[LazyTensor<'_>; 2]>, CheckpointError> {
+        let learned = self.shapes.iter().filter(|spec| spec.role == Role::Weight);
+        learned
+            .map(|spec| Ok([self.tensor(FIRST, spec)?, self.tensor(SECOND, spec)?]))
+            .collect()
     }
 
     /// The state of AdamW, for PyTorch's and for the fused one of the published script.
@@ -145,9 +218,8 @@ impl<'a> Source<'a> {
         progress: &Progress,
     ) -> Result<(Object, Vec<LazyTensor<'_>>), CheckpointError> {
         let updates = progress.updates as f32;
-        let moments = self.tensors(FIRST)?.into_iter().zip(self.tensors(SECOND)?);
         let (mut state, mut tensors) = (Vec::new(), Vec::new());
-        for (index, (first, second)) in moments.enumerate() {
+        for (index, [first, second]) in self.moments()?.into_iter().enumerate() {
             let step = LazyTensor {
                 name: "step".to_owned(),
                 shape: Vec::new(),
@@ -160,7 +232,7 @@ impl<'a> Source<'a> {
                 (MOMENTS[0].into(), Object::Tensor(at + 1)),
                 (MOMENTS[1].into(), Object::Tensor(at + 2)),
             ];
-            state.push((integer(index), Object::Dict(of_parameter)));
+            state.push((integer(index as u64), Object::Dict(of_parameter)));
         }
         let group = self.parameter_group(progress);
         let dictionary = Object::Dict(vec![
@@ -177,7 +249,7 @@ impl<'a> Source<'a> {
             Object::Float(train.adam_beta2),
         );
         let rate = learning_rate(train, progress.step);
-        let parameters = (0..self.shapes.len()).map(integer).collect();
+        let parameters = (0..self.shapes.len() as u64).map(integer).collect();
         Object::Dict(vec![
             ("lr".into(), Object::Float(rate)),
             ("betas".into(), Object::Pair(Box::new(betas))),
@@ -192,16 +264,11 @@ impl<'a> Source<'a> {
             ("decoupled_weight_decay".into(), Object::Bool(true)),
             // For the fused optimizer, which counts here.
             ("bias_correction".into(), Object::Bool(true)),
-            ("step".into(), integer(progress.updates as usize)),
+            ("step".into(), integer(progress.updates)),
             ("initial_lr".into(), Object::Float(train.lr)),
             ("params".into(), Object::List(parameters)),
         ])
     }
-}
-
-/// Indices and counts of updates are far below the limit.
-fn integer(number: usize) -> Object {
-    Object::Int(i32::try_from(number).unwrap_or(i32::MAX))
 }
 
 /// Names to tensors, in this order.

@@ -1,7 +1,8 @@
-//! The checkpoints of the published PyTorch script: `NAME-model.th` (weights), `NAME-model-ema.th` (their
-//! average), `NAME-opt.th` (the optimizer's state), `NAME-log.jsonl`.
+//! The checkpoints of the published PyTorch code of each family: one file with everything, where the family
+//! [has one](crate::models::Family::published); else `NAME-model.th` (weights), `NAME-model-ema.th` (their
+//! average), `NAME-opt.th` (the state of AdamW), `NAME-log.jsonl`.
 //!
-//! [`import`] makes a run's checkpoint and log of them; [`export_openai`] and [`export_safetensors`] write
+//! [`import`] makes a run's checkpoint and log of them; [`export_published`] and [`export_safetensors`] write
 //! them. Tensors pass unchanged in both directions: both sides have the same names and layout.
 //!
 //! ```no_run
@@ -23,32 +24,37 @@
 
 mod export;
 mod log;
+mod one_file;
 mod optimizer;
 mod weights;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context;
 use vdvae_formats::safetensors::LazyTensor;
-use vdvae_formats::torch::TorchError;
+use vdvae_formats::torch::{TorchError, TorchFile};
 
 use super::native::{self, AVERAGE, FIRST, SECOND, WEIGHTS};
 use crate::checkpoint::Progress;
 use crate::config::Config;
-use crate::parameters::TensorSpec;
+use crate::error::usage;
+use crate::parameters::{Role, TensorSpec};
 use crate::report::log::LogWriter;
 use crate::run_dir::RunDir;
 
-pub use export::{ExportError, export_openai, export_safetensors};
+pub use export::{ExportError, export_published, export_safetensors};
 pub use log::LogError;
 use log::PublishedLog;
+pub use one_file::preset_of;
+use one_file::{OneFile, Whole};
 use optimizer::OptimizerState;
-use weights::Weights;
+use weights::{Model, Weights};
 
 /// The files of a published checkpoint.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
-    /// `NAME-model.th`; or `NAME-model-ema.th` where there is nothing else.
+    /// The file with everything; or `NAME-model.th`, or `NAME-model-ema.th` where there is nothing else.
     pub weights: PathBuf,
     /// `NAME-model-ema.th`; without it the average is the weights.
     pub average: Option<PathBuf>,
@@ -90,6 +96,8 @@ pub struct Imported {
     average: Option<Weights>,
     optimizer: Option<OptimizerState>,
     log: PublishedLog,
+    /// What a file with everything says besides.
+    one_file: Option<OneFile>,
 }
 
 /// Reads a published checkpoint of the model that `config` describes. Writes nothing.
@@ -99,37 +107,117 @@ pub struct Imported {
 /// model: see [`ImportError`].
 pub fn import(files: &Files, config: &Config) -> anyhow::Result<Imported> {
     let shapes = config.plan()?.tensors();
-    let weights = |path: &PathBuf| Weights::open(path, &shapes);
-    let optimizer = |path: &PathBuf| OptimizerState::open(path, &shapes);
+    let family = config.model.family();
+    let model = Model {
+        shapes: &shapes,
+        form: family.published(),
+    };
+    let file = Arc::new(TorchFile::open(&files.weights).map_err(ImportError::from)?);
+    let pickle = file.pickle().map_err(ImportError::from)?;
+    let Some(Whole { of, form, parts }) = one_file::find(pickle.root()) else {
+        let weights = Weights::read(&file, pickle.root(), &model, None)?;
+        return separate_files(files, config, weights, shapes);
+    };
+    if of.name() != family.name() {
+        // Tensors of another model, which are told by their names.
+        Weights::read(&file, parts.weights, &model, Some(of))?;
+    }
+    if let Some(option) = files.beside() {
+        return Err(usage(format!(
+            "{option}: {} holds everything that there is of its checkpoint; leave out {option}",
+            files.weights.display()
+        )));
+    }
+    let one_file = OneFile::read(&file, form, &parts, config)?;
+    let weights = Weights::read(&file, parts.weights, &model, Some(of))?;
+    let learned = learned(&shapes);
+    let optimizer = one_file.optimizer(&file, form, &parts, &learned)?;
     Ok(Imported {
-        weights: weights(&files.weights)?,
-        average: files.average.as_ref().map(weights).transpose()?,
+        weights,
+        average: None,
+        optimizer,
+        log: PublishedLog::default(),
+        one_file: Some(one_file),
+        shapes,
+    })
+}
+
+fn separate_files(
+    files: &Files,
+    config: &Config,
+    weights: Weights,
+    shapes: Vec<TensorSpec>,
+) -> anyhow::Result<Imported> {
+    let model = Model {
+        shapes: &shapes,
+        form: config.model.family().published(),
+    };
+    let learned = learned(&shapes);
+    let average = |path: &PathBuf| Weights::open(path, &model);
+    let optimizer = |path: &PathBuf| OptimizerState::open(path, &learned);
+    Ok(Imported {
+        weights,
+        average: files.average.as_ref().map(average).transpose()?,
         optimizer: files.optimizer.as_ref().map(optimizer).transpose()?,
         log: match &files.log {
             Some(path) => PublishedLog::open(path, config).map_err(ImportError::from)?,
             None => PublishedLog::default(),
         },
+        one_file: None,
         shapes,
     })
 }
 
+/// The tensors that have moments.
+fn learned(shapes: &[TensorSpec]) -> Vec<TensorSpec> {
+    let learned = shapes.iter().filter(|spec| spec.role == Role::Weight);
+    learned.cloned().collect()
+}
+
+impl Files {
+    /// The option of a file that was given beside the weights.
+    fn beside(&self) -> Option<&'static str> {
+        let given = [
+            ("--ema", &self.average),
+            ("--optimizer", &self.optimizer),
+            ("--log", &self.log),
+        ];
+        let given = given.into_iter().find(|(_, file)| file.is_some());
+        given.map(|(option, _)| option)
+    }
+}
+
 impl Imported {
-    /// Where the checkpoint stands: steps by the log, or as many as updates were made; updates by the
-    /// optimizer's state. What was validated before counts for nothing here, as it was measured on
-    /// other images.
+    /// Where the checkpoint stands: steps by the log or the file with everything, or as many as updates were
+    /// made; updates by the optimizer's state. What was validated before counts for nothing here, as it was
+    /// measured on other images.
     pub fn progress(&self) -> Progress {
         let updates = self.optimizer.as_ref().map_or(0, |state| state.updates);
+        let told = self.one_file.as_ref().and_then(|file| file.step);
         Progress {
-            step: self.log.step.unwrap_or(updates),
+            step: self.log.step.or(told).unwrap_or(updates),
             updates,
             seconds: self.log.seconds,
             best_bits_per_dim: None,
         }
     }
 
-    /// What a person must know about what was not given.
+    /// What a person must know about what was given, and what was not.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
+        let Progress { step, updates, .. } = self.progress();
+        if let Some(file) = &self.one_file {
+            notes.extend(file.notes.iter().cloned());
+            notes.extend(self.optimizer.as_ref().and_then(OptimizerState::note));
+            if file.step.is_none() {
+                notes.push(if updates > 0 {
+                    format!("no steps in it: {step}, the optimizer's updates")
+                } else {
+                    "no steps in it: training starts at step 0".to_owned()
+                });
+            }
+            return notes;
+        }
         if self.average.is_none() {
             notes.push("no --ema: the averaged weights are the weights".to_owned());
         }
@@ -139,7 +227,6 @@ impl Imported {
             ),
             Some(state) => notes.extend(state.note()),
         }
-        let Progress { step, updates, .. } = self.progress();
         if self.log.step.is_none() {
             notes.push(if updates > 0 {
                 format!(
@@ -175,22 +262,27 @@ impl Imported {
     fn tensors(&self) -> Vec<LazyTensor<'_>> {
         let average = self.average.as_ref().unwrap_or(&self.weights);
         let mut tensors = Vec::new();
-        for (index, TensorSpec { name, shape, .. }) in self.shapes.iter().enumerate() {
+        let mut learned = 0;
+        for spec in &self.shapes {
             let mut add = |prefix, values| {
                 tensors.push(LazyTensor {
-                    name: format!("{prefix}{name}"),
-                    shape: shape.clone(),
+                    name: format!("{prefix}{}", spec.name),
+                    shape: spec.shape.clone(),
                     values,
                 });
             };
-            let count = shape.iter().product();
+            add(WEIGHTS, Box::new(move || self.weights.values(spec)));
+            add(AVERAGE, Box::new(move || average.values(spec)));
+            if spec.role != Role::Weight {
+                continue;
+            }
+            let index = learned;
+            learned += 1;
             let moment = move |which: usize| {
                 let moments = self.optimizer.as_ref();
                 let values = moments.and_then(|state| state.moment(index, which));
-                values.unwrap_or_else(|| vec![0.0; count])
+                values.unwrap_or_else(|| vec![0.0; spec.shape.iter().product()])
             };
-            add(WEIGHTS, Box::new(move || self.weights.values(name)));
-            add(AVERAGE, Box::new(move || average.values(name)));
             add(FIRST, Box::new(move || moment(0)));
             add(SECOND, Box::new(move || moment(1)));
         }

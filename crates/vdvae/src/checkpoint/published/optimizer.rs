@@ -1,21 +1,23 @@
-//! The state of the optimizer: of PyTorch's AdamW, or of the fused one that the published script used.
+//! The state of the optimizer: of one of PyTorch's, or of the fused AdamW that a published script used.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::ImportError;
 use super::weights::summary;
 use vdvae_formats::pickle::Value;
 use vdvae_formats::torch::{TorchError, TorchFile, TorchTensor, entries, entry};
 
+use crate::models::published::Entries;
 use crate::parameters::TensorSpec;
 
-/// The moments' names there, first and second.
+/// The moments' names in a file of their own, first and second.
 pub(super) const MOMENTS: [&str; 2] = ["exp_avg", "exp_avg_sq"];
 
-/// A file of moments that fit the model's parameters.
+/// Moments that fit the model's parameters.
 #[derive(Debug)]
 pub(super) struct OptimizerState {
-    file: TorchFile,
+    file: Arc<TorchFile>,
     /// First and second moment of each parameter, in the module's order; none of one that never had a
     /// gradient.
     moments: Vec<Option<[TorchTensor; 2]>>,
@@ -25,17 +27,26 @@ pub(super) struct OptimizerState {
     fewest: u64,
 }
 
-type Entries<'p> = Vec<(Value<'p>, Value<'p>)>;
-
 impl OptimizerState {
     /// Opens a file that must hold the state of exactly these parameters.
     pub fn open(path: &Path, shapes: &[TensorSpec]) -> Result<Self, ImportError> {
-        let file = TorchFile::open(path)?;
-        let (moments, steps) = read(&file, shapes)?;
-        let problems = problems(shapes, &moments);
+        let file = Arc::new(TorchFile::open(path)?);
+        let pickle = file.pickle()?;
+        Self::read(&file, pickle.root(), shapes, MOMENTS)
+    }
+
+    /// Reads the state of exactly these parameters, whose moments have these names.
+    pub fn read(
+        file: &Arc<TorchFile>,
+        state: Value<'_>,
+        shapes: &[TensorSpec],
+        names: [&str; 2],
+    ) -> Result<Self, ImportError> {
+        let (moments, steps) = read(file, state, shapes, names)?;
+        let problems = problems(shapes, &moments, names);
         if !problems.is_empty() {
             return Err(ImportError::Mismatch {
-                path: path.to_owned(),
+                path: file.path().to_owned(),
                 problems: summary(&problems),
                 remedy: "Give the optimizer's state of the same checkpoint".to_owned(),
             });
@@ -44,7 +55,7 @@ impl OptimizerState {
             updates: steps.iter().copied().max().unwrap_or(0),
             fewest: steps.iter().copied().min().unwrap_or(0),
             moments,
-            file,
+            file: Arc::clone(file),
         })
     }
 
@@ -78,9 +89,13 @@ impl OptimizerState {
 type Moments = Vec<Option<[TorchTensor; 2]>>;
 
 /// The moments of every parameter, and the numbers of updates that are noted.
-fn read(file: &TorchFile, shapes: &[TensorSpec]) -> Result<(Moments, Vec<u64>), TorchError> {
-    let pickle = file.pickle()?;
-    let root = entries(pickle.root()).unwrap_or_default();
+fn read(
+    file: &TorchFile,
+    state: Value<'_>,
+    shapes: &[TensorSpec],
+    names: [&str; 2],
+) -> Result<(Moments, Vec<u64>), TorchError> {
+    let root = entries(state).unwrap_or_default();
     let state = entry(&root, "state").and_then(entries);
     let groups = entry(&root, "param_groups").and_then(groups);
     let (Some(state), Some(groups)) = (state, groups) else {
@@ -117,7 +132,7 @@ fn read(file: &TorchFile, shapes: &[TensorSpec]) -> Result<(Moments, Vec<u64>), 
                 file.unexpected(format!("{name}, step"), expected, step.describe())
             })?);
         }
-        moments.push(Some(pair(file, name, &known)?));
+        moments.push(Some(pair(file, name, &known, names)?));
     }
     Ok((moments, steps))
 }
@@ -137,7 +152,12 @@ fn order(groups: &[Entries<'_>]) -> Option<Vec<i128>> {
     Some(order)
 }
 
-fn pair(file: &TorchFile, name: &str, state: &Entries<'_>) -> Result<[TorchTensor; 2], TorchError> {
+fn pair(
+    file: &TorchFile,
+    name: &str,
+    state: &Entries<'_>,
+    names: [&str; 2],
+) -> Result<[TorchTensor; 2], TorchError> {
     let moment = |kind: &str| {
         let place = format!("{name}, {kind}");
         let value =
@@ -149,7 +169,7 @@ fn pair(file: &TorchFile, name: &str, state: &Entries<'_>) -> Result<[TorchTenso
             Err(file.unexpected(place, "floats", format!("{:?}", tensor.dtype)))
         }
     };
-    Ok([moment(MOMENTS[0])?, moment(MOMENTS[1])?])
+    Ok([moment(names[0])?, moment(names[1])?])
 }
 
 /// A number of updates that were made: a whole number that is not negative.
@@ -160,10 +180,10 @@ fn count(file: &TorchFile, value: Value<'_>) -> Option<u64> {
 }
 
 /// Every moment that has not its parameter's shape.
-fn problems(shapes: &[TensorSpec], moments: &Moments) -> Vec<String> {
+fn problems(shapes: &[TensorSpec], moments: &Moments, names: [&str; 2]) -> Vec<String> {
     let mut problems = Vec::new();
     for (TensorSpec { name, shape, .. }, state) in shapes.iter().zip(moments) {
-        for (tensor, kind) in state.iter().flatten().zip(MOMENTS) {
+        for (tensor, kind) in state.iter().flatten().zip(names) {
             if tensor.shape != *shape {
                 problems.push(format!(
                     "{name}, {kind}: expected {shape:?}, found {:?}",

@@ -5,6 +5,7 @@
 mod bad;
 mod forms;
 mod log;
+mod one_file;
 mod recorded;
 mod round_trip;
 
