@@ -9,6 +9,9 @@ use vdvae_models::ops::{
 };
 use vdvae_models::random::{Purpose, generator};
 
+#[path = "ops/cells.rs"]
+mod cells;
+
 /// Makes tracked inputs that are the same for both ways.
 struct Inputs {
     generator: ChaCha8Rng,

@@ -11,12 +11,14 @@ mod cells;
 mod conv;
 mod dmol;
 mod fused;
+mod inverted;
 mod latents;
 mod norm;
 mod optimizer;
 mod precision;
 pub mod profile;
 mod resample;
+mod residual;
 mod sum;
 
 pub use bottleneck::{
@@ -51,6 +53,7 @@ pub fn awake<T: Send>(device: &Device, body: impl FnOnce() -> T + Send) -> T {
 /// The same operations composed of Burn's own, on any device.
 pub mod composed {
     pub use super::bottleneck::composed::*;
+    pub use super::cells::composed::*;
     pub use super::conv::composed::*;
     pub use super::dmol::composed::*;
     pub use super::latents::composed::*;

@@ -406,11 +406,12 @@ enum Skip {
 }
 
 impl Skip {
-    fn forward(&self, store: &Store, x: Tensor<4>) -> Tensor<4> {
-        match self {
-            Self::Identity => x,
+    /// `None`: what it was given.
+    fn forward(&self, store: &Store, x: &Tensor<4>) -> Option<Tensor<4>> {
+        Some(match self {
+            Self::Identity => return None,
             Self::Down(parts) => {
-                let x = swish(x);
+                let x = swish(x.clone());
                 // The published code cuts off the first row and column before it takes every second.
                 let starts = [(0, 0), (1, 1), (0, 1), (1, 0)];
                 let parts = parts.iter().zip(starts).map(|(conv, (row, column))| {
@@ -418,8 +419,8 @@ impl Skip {
                 });
                 Tensor::cat(parts.collect(), 3)
             }
-            Self::Up(conv) => conv.forward(store, ops::upsample_bilinear(x)),
-        }
+            Self::Up(conv) => conv.forward(store, ops::upsample_bilinear(x.clone())),
+        })
     }
 }
 
@@ -532,7 +533,7 @@ impl Builder {
 impl Cell {
     /// [B, H, W, C_in] to [B, H', W', C_out].
     pub fn forward(&self, store: &Store, x: Tensor<4>, mode: Mode, seen: &mut Seen) -> Tensor<4> {
-        let skip = self.skip.forward(store, x.clone());
+        let skip = self.skip.forward(store, &x);
         let squeeze_excite = self.squeeze.map(|squeeze| squeeze.weights(store));
         match &self.kind {
             Kind::Residual {

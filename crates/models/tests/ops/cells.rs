@@ -1,0 +1,174 @@
+//! Cells.
+
+use vdvae_models::ops::{BatchNorm, BatchStatistics, InvertedCell, ResidualCell, SqueezeExcite};
+
+use super::*;
+
+/// What a cell is added to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    Itself,
+    Other,
+}
+
+fn norm_of(gamma: &Tensor<4>, beta: &Tensor<4>) -> BatchNorm {
+    let vector = |tensor: &Tensor<4>| {
+        let count = tensor.shape().num_elements();
+        tensor.clone().reshape([count])
+    };
+    BatchNorm {
+        gamma: vector(gamma),
+        beta: vector(beta),
+        running: None,
+    }
+}
+
+/// Running statistics for a normalisation: means, and variances above 0.
+fn with_running(norm: BatchNorm) -> BatchNorm {
+    let mean = norm.beta.clone() * 0.3;
+    let variance = norm.gamma.clone() * norm.gamma.clone() + 0.5;
+    BatchNorm {
+        running: Some([mean, variance]),
+        ..norm
+    }
+}
+
+fn squeeze_of(inputs: &[Tensor<4>], channels: usize, squeezed: usize) -> SqueezeExcite {
+    SqueezeExcite {
+        squeeze: inputs[0].clone().reshape([channels, squeezed]),
+        squeeze_bias: inputs[1].clone().reshape([squeezed]),
+        excite: inputs[2].clone().reshape([squeezed, channels]),
+        excite_bias: inputs[3].clone().reshape([channels]),
+    }
+}
+
+fn squeeze_inputs(inputs: &mut Inputs, channels: usize, squeezed: usize) -> [Tensor<4>; 4] {
+    [channels * squeezed, squeezed, squeezed * channels, channels]
+        .map(|count| inputs.tensor([1, 1, 1, count]))
+}
+
+/// The output, and the numbers of the statistics.
+fn joined((output, statistics): (Tensor<4>, Vec<BatchStatistics>)) -> (Tensor<4>, Vec<f32>) {
+    let statistics = statistics
+        .into_iter()
+        .flat_map(|BatchStatistics { mean, variance }| [host(mean), host(variance)].concat());
+    (output, statistics.collect())
+}
+
+#[test]
+fn residual_cells() {
+    for ([batch, height, width, c_in, c_out], stride, way) in [
+        ([2, 5, 7, 3, 3], 1, Way::Itself),
+        ([1, 4, 4, 16, 16], 1, Way::Itself),
+        ([2, 4, 6, 5, 5], 1, Way::Other),
+        ([2, 6, 4, 5, 19], 2, Way::Other),
+        ([3, 8, 8, 16, 32], 2, Way::Other),
+    ] {
+        let squeezed = 4;
+        let mut inputs = Inputs::new();
+        let x = inputs.tensor([batch, height, width, c_in]);
+        let skip = inputs.tensor([batch, height / stride, width / stride, c_out]);
+        let mut vector = |count: usize| inputs.tensor([1, 1, 1, count]);
+        let [g0, b0, g1, b1, c0, c1] = [c_in, c_in, c_out, c_out, c_out, c_out].map(&mut vector);
+        let w0 = inputs.tensor([3, 3, c_in, c_out]);
+        let w1 = inputs.tensor([3, 3, c_out, c_out]);
+        let [s0, s1, s2, s3] = squeeze_inputs(&mut inputs, c_out, squeezed);
+        let all = [x, skip, g0, b0, g1, b1, w0, c0, w1, c1, s0, s1, s2, s3];
+        type Op =
+            fn(Tensor<4>, Option<Tensor<4>>, &ResidualCell) -> (Tensor<4>, Vec<BatchStatistics>);
+        let run = |operation: Op, all: [Tensor<4>; 14], running: bool| {
+            let [x, skip, g0, b0, g1, b1, w0, c0, w1, c1, s @ ..] = all;
+            let norms = [norm_of(&g0, &b0), norm_of(&g1, &b1)];
+            let cell = ResidualCell {
+                norms: if running {
+                    norms.map(with_running)
+                } else {
+                    norms
+                },
+                convolutions: [(w0, c0.reshape([c_out])), (w1, c1.reshape([c_out]))],
+                squeeze_excite: Some(squeeze_of(&s, c_out, squeezed)),
+                stride,
+            };
+            joined(operation(x, (way == Way::Other).then_some(skip), &cell))
+        };
+        let what = format!("residual cell {batch} {height}x{width}, {c_in} to {c_out}, {way:?}");
+        compare(
+            &what,
+            all.clone(),
+            |all| run(ops::residual_cell, all, false).0,
+            |all| run(composed::residual_cell, all, false).0,
+        );
+        let plain = all.map(Tensor::inner);
+        for running in [false, true] {
+            let (fused, statistics) = run(ops::residual_cell, plain.clone(), running);
+            let (expected, others) = run(composed::residual_cell, plain.clone(), running);
+            assert_close(&what, &host(fused), &host(expected));
+            assert_close(&format!("{what}, statistics"), &statistics, &others);
+            assert_eq!(statistics.is_empty(), running);
+        }
+    }
+}
+
+#[test]
+fn inverted_cells() {
+    for ([batch, height, width, c_in, expanded, c_out], upsample, way) in [
+        ([2, 5, 3, 3, 18, 3], false, Way::Itself),
+        ([1, 4, 4, 16, 96, 16], false, Way::Itself),
+        ([2, 4, 6, 5, 15, 5], false, Way::Other),
+        ([2, 3, 4, 10, 33, 7], true, Way::Other),
+        ([3, 1, 1, 8, 48, 4], true, Way::Other),
+    ] {
+        let squeezed = 4;
+        let factor = if upsample { 2 } else { 1 };
+        let mut inputs = Inputs::new();
+        let x = inputs.tensor([batch, height, width, c_in]);
+        let skip = inputs.tensor([batch, factor * height, factor * width, c_out]);
+        let mut vector = |count: usize| inputs.tensor([1, 1, 1, count]);
+        let [g0, b0, g1, b1, g2, b2, g3, b3] = [
+            c_in, c_in, expanded, expanded, expanded, expanded, c_out, c_out,
+        ]
+        .map(&mut vector);
+        let expand = inputs.tensor([1, 1, c_in, expanded]);
+        let depthwise = inputs.tensor([1, 5, 5, expanded]);
+        let project = inputs.tensor([1, 1, expanded, c_out]);
+        let [s0, s1, s2, s3] = squeeze_inputs(&mut inputs, c_out, squeezed);
+        let all = [
+            x, skip, g0, b0, g1, b1, g2, b2, g3, b3, expand, depthwise, project, s0, s1, s2, s3,
+        ];
+        type Op =
+            fn(Tensor<4>, Option<Tensor<4>>, &InvertedCell) -> (Tensor<4>, Vec<BatchStatistics>);
+        let run = |operation: Op, all: [Tensor<4>; 17], running: bool| {
+            let [x, skip, g0, b0, g1, b1, g2, b2, g3, b3, w0, w1, w2, s @ ..] = all;
+            let norms = [(g0, b0), (g1, b1), (g2, b2), (g3, b3)];
+            let norms = norms.map(|(gamma, beta)| norm_of(&gamma, &beta));
+            let cell = InvertedCell {
+                norms: if running {
+                    norms.map(with_running)
+                } else {
+                    norms
+                },
+                expand: w0,
+                depthwise: w1.reshape([5, 5, expanded]),
+                project: w2,
+                squeeze_excite: Some(squeeze_of(&s, c_out, squeezed)),
+                upsample,
+            };
+            joined(operation(x, (way == Way::Other).then_some(skip), &cell))
+        };
+        let what = format!("inverted cell {batch} {height}x{width}, {c_in} to {c_out}, {way:?}");
+        compare(
+            &what,
+            all.clone(),
+            |all| run(ops::inverted_cell, all, false).0,
+            |all| run(composed::inverted_cell, all, false).0,
+        );
+        let plain = all.map(Tensor::inner);
+        for running in [false, true] {
+            let (fused, statistics) = run(ops::inverted_cell, plain.clone(), running);
+            let (expected, others) = run(composed::inverted_cell, plain.clone(), running);
+            assert_close(&what, &host(fused), &host(expected));
+            assert_close(&format!("{what}, statistics"), &statistics, &others);
+            assert_eq!(statistics.is_empty(), running);
+        }
+    }
+}
