@@ -50,6 +50,8 @@ pub trait Published: Debug + Sync {
 pub struct Parts<'p> {
     /// Tensors by name.
     pub weights: Value<'p>,
+    /// Tensors of the plan that the published code does not keep, of a file that was exported.
+    pub kept: Option<Value<'p>>,
     /// The state of the optimizer.
     pub optimizer: Option<Value<'p>>,
     /// What the training was started with: names with values.
