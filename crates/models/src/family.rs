@@ -423,6 +423,25 @@ pub trait Model: Parameters + Debug + Send + Sync {
     /// the temperatures.
     fn sample(&self, seed: u64, items: &[u64], temperatures: &[f32]) -> Vec<u8>;
 
+    /// Re-estimates what passes of the network keep, such as running statistics, by so many samples of it, a
+    /// batch after the other, at these temperatures.
+    ///
+    /// # Errors
+    /// If it keeps nothing.
+    fn readjust(
+        &mut self,
+        _passes: u64,
+        _batch: usize,
+        _temperatures: &[f32],
+        _seed: u64,
+    ) -> Result<(), Cannot> {
+        Err(Cannot {
+            what: "--readjust-bn",
+            why: "the model has no batch norm".to_owned(),
+            instead: "Leave it out".to_owned(),
+        })
+    }
+
     /// The model as layers of latents.
     ///
     /// # Errors

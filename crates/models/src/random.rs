@@ -56,6 +56,16 @@ pub struct Keys {
 }
 
 impl Keys {
+    /// Of step 0.
+    pub fn new(seed: u64, purpose: Purpose, items: impl IntoIterator<Item = u64>) -> Self {
+        Self {
+            seed,
+            purpose,
+            step: 0,
+            items: items.into_iter().collect(),
+        }
+    }
+
     /// One generator per image, for layer `layer`.
     pub fn generators(&self, layer: usize) -> Vec<ChaCha8Rng> {
         let generator = |&item| {

@@ -262,6 +262,7 @@ Examples:
   vdvae sample runs/photos32                            64 images in one picture
   vdvae sample runs/photos32 -n 8 --temperature 0.7     more typical, less varied
   vdvae sample runs/photos32 --temperature 1,1,1,0.8    by layer from the top, the last for the rest
+  vdvae sample runs/nvae --temperature 0.7 --readjust-bn 100    batch norms as samples want them
   vdvae sample runs/photos32 -n 1000 --out samples/     single PNG files
   vdvae sample runs/photos32 -n 50000 --out x.npy       an array [n, S, S, C] of bytes")]
 pub struct SampleArgs {
@@ -287,6 +288,10 @@ pub struct SampleArgs {
     /// Images at once [default: the run's]. Changes no result.
     #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
+    /// First re-estimate the statistics of batch norms by so many batches of samples at this temperature
+    /// (500 in the published runs of NVAE), as helps at temperatures below 1.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub readjust_bn: Option<u64>,
     /// Another seed, other images.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,

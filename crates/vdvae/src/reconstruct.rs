@@ -56,12 +56,7 @@ fn reconstruct_batch(
     options: &ReconstructOptions,
 ) -> Result<Vec<u8>> {
     let hierarchy = model.hierarchy()?;
-    let keys = |purpose| Keys {
-        seed: options.seed,
-        purpose,
-        step: 0,
-        items: items.to_vec(),
-    };
+    let keys = |purpose| Keys::new(options.seed, purpose, items.to_vec());
     let prepared = model
         .preprocess
         .apply(images, &keys(Purpose::Binarization), &model.device);

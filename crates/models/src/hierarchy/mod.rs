@@ -73,12 +73,7 @@ impl dyn Hierarchy + '_ {
 
     /// What [`Model::sample`](crate::Model::sample) asks for.
     pub fn sample(&self, seed: u64, items: &[u64], temperatures: &[f32]) -> Vec<u8> {
-        let keys = |purpose| Keys {
-            seed,
-            purpose,
-            step: 0,
-            items: items.to_vec(),
-        };
+        let keys = |purpose| Keys::new(seed, purpose, items.to_vec());
         let latents = Latents::prior(temperatures, Noise::Keyed(keys(Purpose::Sample)));
         let parameters = self.decode(items.len(), None, &mut &latents);
         let generators = keys(Purpose::Pixels).generators(0);

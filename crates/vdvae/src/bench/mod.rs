@@ -155,12 +155,7 @@ impl Bench<'_> {
         let preprocess = self.plan.preprocess(Some(normalisation));
         let mut bytes = vec![0; self.batch * self.plan.image().len()];
         generator(0, Purpose::Training, 0, 0).fill_bytes(&mut bytes);
-        let keys = Keys {
-            seed: 0,
-            purpose: Purpose::Binarization,
-            step: 0,
-            items: (0..self.batch as u64).collect(),
-        };
+        let keys = Keys::new(0, Purpose::Binarization, 0..self.batch as u64);
         preprocess.apply(&bytes, &keys, device)
     }
 }

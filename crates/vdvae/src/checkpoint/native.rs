@@ -361,7 +361,17 @@ impl CheckpointFile {
 
     /// The values of a tensor, in the order of files.
     pub fn values(&self, prefix: &str, tensor: &TensorSpec) -> Result<Vec<f32>, CheckpointError> {
-        self.bytes(prefix, tensor).map(floats)
+        let values = self.bytes(prefix, tensor).map(floats)?;
+        match values.iter().find(|value| !value.is_finite()) {
+            None => Ok(values),
+            Some(value) => Err(CheckpointError::Damaged {
+                path: self.path.clone(),
+                reason: format!(
+                    "{prefix}{}: expected finite numbers, found {value}",
+                    tensor.name
+                ),
+            }),
+        }
     }
 
     /// The values as the file holds them, for [`floats`].

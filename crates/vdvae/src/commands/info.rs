@@ -12,7 +12,7 @@ use crate::config::{Config, preset};
 use crate::console::results;
 use crate::error::usage;
 use crate::memory::training_memory;
-use crate::models::registry::{FAMILIES, UNNAMED};
+use crate::models::registry::{self, FAMILIES, UNNAMED};
 use crate::models::{Cannot, Coding, Exactness, Family, LatentShare, Operations, Plan, Preset};
 use crate::run_dir::RunDir;
 
@@ -199,12 +199,24 @@ fn find(subject: &str) -> Result<Config> {
         RunDir::new(path).load_config()
     } else if path.is_file() {
         Ok(Config::from_file(path)?)
-    } else if subject.contains(['/', '\\']) || subject.ends_with(".toml") {
-        Err(usage(format!(
-            "{subject}: expected a preset, a configuration file or a run's folder; nothing is there"
-        )))
     } else {
-        Ok(Config::preset(subject)?)
+        let looks_like_a_path = subject.contains('\\')
+            || subject.ends_with(".toml")
+            || subject.split('/').count() > 2
+            || subject.starts_with(['.', '/']);
+        if looks_like_a_path {
+            return Err(usage(format!(
+                "{subject}: expected a preset, a configuration file or a run's folder; nothing is there"
+            )));
+        }
+        let found = Config::preset(subject);
+        match subject.split_once('/') {
+            // Neither a family's preset nor a folder.
+            Some((family, _)) if registry::find(family).is_none() => Err(usage(format!(
+                "{subject}: expected a preset, a configuration file or a run's folder; nothing is there"
+            ))),
+            _ => Ok(found?),
+        }
     }
 }
 
@@ -239,6 +251,10 @@ fn print_report(family: &dyn Family, report: &Report) -> Result<()> {
     )?;
     if let Some(coding) = &abilities.compress {
         writeln!(out, "compresses        {}", word(coding)?)?;
+    }
+    match family.published() {
+        Some(file) => writeln!(out, "published file    NAME{}: import, export", file.ending())?,
+        None => writeln!(out, "published files   NAME-model.th, ...: import, export")?,
     }
     for reason in &abilities.cannot {
         writeln!(out, "cannot            {reason}")?;

@@ -55,7 +55,7 @@ impl Destination {
 }
 
 pub fn run(arguments: &SampleArgs) -> Result<()> {
-    let (run, model) = load(&arguments.trained, anything)?;
+    let (run, mut model) = load(&arguments.trained, anything)?;
     check_temperatures(&arguments.temperature, &*model.plan)?;
     let out = arguments
         .out
@@ -68,10 +68,17 @@ pub fn run(arguments: &SampleArgs) -> Result<()> {
             arguments.n
         )));
     }
+    let batch = batch_size(arguments.batch, &model.config)?;
+    if let Some(passes) = arguments.readjust_bn {
+        let (temperature, seed) = (&arguments.temperature, arguments.seed);
+        // The batch counts here: it is what the statistics are of.
+        let images = model.config.train.n_batch;
+        model.model.readjust(passes, images, temperature, seed)?;
+    }
     let mut source = Source {
         model: &model,
         arguments,
-        batch: batch_size(arguments.batch, &model.config)?,
+        batch,
         bar: progress_bar(arguments.n, "images"),
     };
     let started = Instant::now();

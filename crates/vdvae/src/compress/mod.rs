@@ -108,12 +108,7 @@ impl<'a> Codec<'a> {
     fn input(&self, tiles: &[u8]) -> Tensor<4> {
         let tile = self.side().pow(2) * self.colours();
         // Values of binary images are 0 and 255, which binarization always leaves alone.
-        let keys = Keys {
-            seed: 0,
-            purpose: Purpose::Binarization,
-            step: 0,
-            items: vec![0; tiles.len() / tile],
-        };
+        let keys = Keys::new(0, Purpose::Binarization, vec![0; tiles.len() / tile]);
         let prepared = self
             .model
             .preprocess

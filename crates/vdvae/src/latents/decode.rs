@@ -73,12 +73,7 @@ pub fn decode_parameters(
 }
 
 fn keys(items: &Range<usize>, seed: u64, purpose: Purpose) -> Keys {
-    Keys {
-        seed,
-        purpose,
-        step: 0,
-        items: items.clone().map(|item| item as u64).collect(),
-    }
+    Keys::new(seed, purpose, items.clone().map(|item| item as u64))
 }
 
 /// Checks that `z` has the first `layers` layers (`None`: all that are there) of the model; returns how

@@ -69,12 +69,7 @@ pub fn encode(
     items: Range<u64>,
     options: &EncodeOptions,
 ) -> Result<Layers, Cannot> {
-    let keys = |purpose| Keys {
-        seed: options.seed,
-        purpose,
-        step: 0,
-        items: items.clone().collect(),
-    };
+    let keys = |purpose| Keys::new(options.seed, purpose, items.clone());
     let binarization = keys(Purpose::Binarization);
     let prepared = model.preprocess.apply(images, &binarization, &model.device);
     let latents = if options.mean {

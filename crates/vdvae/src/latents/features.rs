@@ -52,12 +52,7 @@ pub fn features(
     let hierarchy = model.model.hierarchy()?;
     let depth = hierarchy.depth();
     assert!(layer < depth, "layer {layer} of {depth}");
-    let keys = Keys {
-        seed: 0,
-        purpose: Purpose::Binarization,
-        step: 0,
-        items: items.collect(),
-    };
+    let keys = Keys::new(0, Purpose::Binarization, items);
     let prepared = model.preprocess.apply(images, &keys, &model.device);
     let activations = hierarchy.encode(prepared.input);
     let latents = Latents::posterior_mean();

@@ -1,5 +1,7 @@
 //! What the steps between two lines of the log have in common.
 
+use std::collections::BTreeMap;
+
 use super::log::TrainEntry;
 use crate::likelihood::units::bits;
 use crate::models::step::StepReport;
@@ -19,6 +21,8 @@ pub struct IntervalStats {
     skipped_updates: u64,
     nan_distortions: u64,
     nan_rates: u64,
+    /// Of what else was minimised.
+    terms: BTreeMap<&'static str, Mean>,
 }
 
 impl IntervalStats {
@@ -36,6 +40,7 @@ impl IntervalStats {
             skipped_updates: 0,
             nan_distortions: 0,
             nan_rates: 0,
+            terms: BTreeMap::new(),
         }
     }
 
@@ -54,6 +59,10 @@ impl IntervalStats {
         }
         self.distortion.add(step.distortion);
         self.rate.add(step.rate);
+        for &(name, term) in step.terms.iter().filter(|(_, term)| term.is_finite()) {
+            let mean = self.terms.entry(name).or_default();
+            mean.add(term);
+        }
         if step.gradient_norm.is_finite() {
             let largest = self.max_gradient_norm.get_or_insert(step.gradient_norm);
             *largest = largest.max(step.gradient_norm);
@@ -84,6 +93,11 @@ impl IntervalStats {
             nan_rates: ended.nan_rates,
             seconds_per_step: quotient(duration, ended.elbo.count as f64),
             images_per_second: quotient(ended.images as f64, duration),
+            terms: ended
+                .terms
+                .into_iter()
+                .map(|(name, mean)| (name.to_owned(), quotient(mean.sum, mean.count as f64)))
+                .collect(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A run's `log.jsonl`: one JSON object per line, for the interval of training or the evaluation that
 //! ended there.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -51,6 +52,9 @@ pub struct TrainEntry {
     pub seconds_per_step: f64,
     /// Images trained on per second.
     pub images_per_second: f64,
+    /// What else was minimised, by name, as it entered the loss: means over the steps where it is finite.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub terms: BTreeMap<String, f64>,
 }
 
 /// An evaluation on the validation split. A loss that is not a finite number is NaN (`null` in the file).

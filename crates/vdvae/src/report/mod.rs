@@ -23,3 +23,4 @@ pub use grid::{Grid, save_png_image};
 pub use interval::IntervalStats;
 pub use rates::rate_per_layer_svg;
 pub use save::save_report;
+pub use text::csv_field;

@@ -4,6 +4,7 @@
 mod bad_input;
 mod cli;
 mod compress;
+mod conformance;
 mod exchange;
 mod families;
 mod latents;

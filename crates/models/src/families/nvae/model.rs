@@ -213,20 +213,19 @@ impl Nvae {
         };
         let densities = || {
             let q = gaussian_log_density(posterior.clone(), drawn.clone());
-            [
-                per_image(q),
-                per_image(gaussian_log_density(prior.clone(), z.clone())),
-            ]
+            [q, gaussian_log_density(prior.clone(), z.clone())]
         };
-        let log_densities = (weigh || flows).then(densities);
-        let kl = match &log_densities {
-            Some([q, p]) if flows => q.clone() - p.clone(),
+        let densities = (weigh || flows).then(densities);
+        let kl = match &densities {
+            // Latent by latent: the sums are much larger than their difference.
+            Some([q, p]) if flows => per_image(q.clone() - p.clone()),
             _ => ops::gaussian_kl(posterior, prior),
         };
+        let log_densities = densities.filter(|_| weigh).map(|both| both.map(per_image));
         DrawnGroup {
             z,
             kl: Some(kl),
-            log_densities: log_densities.filter(|_| weigh),
+            log_densities,
         }
     }
 
@@ -262,10 +261,10 @@ impl Nvae {
         }
     }
 
-    /// Re-estimates the running statistics of the generative network by `passes` samples of it at a
-    /// temperature, one batch after the other: samples are then normalised by what samples are like, not
-    /// reconstructions (section 3.2 of the paper's appendix; `--readjust_bn` of the published code).
-    pub fn readjust(&mut self, passes: u64, batch: usize, temperatures: &[f32], seed: u64) {
+    /// Samples are then normalised by what samples are like, not reconstructions (`--readjust_bn` of the
+    /// published code): each pass is normalised by its own batch and moves the running statistics of the
+    /// generative network as a step of training does.
+    fn readjusted(&mut self, passes: u64, batch: usize, temperatures: &[f32], seed: u64) {
         for pass in 0..passes {
             let keys = Keys {
                 seed,
@@ -440,6 +439,17 @@ impl Model for Nvae {
     fn sample(&self, seed: u64, items: &[u64], temperatures: &[f32]) -> Vec<u8> {
         let hierarchy: &dyn Hierarchy = self;
         hierarchy.sample(seed, items, temperatures)
+    }
+
+    fn readjust(
+        &mut self,
+        passes: u64,
+        batch: usize,
+        temperatures: &[f32],
+        seed: u64,
+    ) -> Result<(), Cannot> {
+        self.readjusted(passes, batch, temperatures, seed);
+        Ok(())
     }
 
     fn hierarchy(&self) -> Result<&dyn Hierarchy, Cannot> {

@@ -113,12 +113,7 @@ impl Verification<'_> {
             return Ok(());
         }
         let (_, images) = self.recording.bytes("images_u8")?;
-        let keys = Keys {
-            seed: 0,
-            purpose: Purpose::Binarization,
-            step: 0,
-            items: Vec::new(),
-        };
+        let keys = Keys::new(0, Purpose::Binarization, []);
         let preprocess = self.plan.preprocess(self.setting.normalisation);
         let prepared = preprocess.apply(&images, &keys, &self.setting.device);
         self.check("input", STATE, "input", &values(prepared.input))?;

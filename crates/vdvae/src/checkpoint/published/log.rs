@@ -4,6 +4,7 @@
 //! losses in nats per dimension; the others are words for a person. Python writes `NaN` and
 //! `Infinity`, which JSON does not know and JSON5 does.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -177,6 +178,7 @@ fn train_entry(line: &Line, step: u64, seconds: f64, config: &Config) -> TrainEn
         } else {
             0.0
         },
+        terms: BTreeMap::new(),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::evaluate::Evaluation;
 use crate::files::write_atomically;
 use crate::likelihood::units::bits;
 use crate::models::Plan;
-use crate::report::{DepthPoint, bits_by_depth_svg};
+use crate::report::{DepthPoint, bits_by_depth_svg, csv_field};
 use crate::train::Outcome;
 
 /// A layer is used if it tells at least this much about an image, in nats, on average.
@@ -150,7 +150,7 @@ impl Table {
     fn csv(&self) -> String {
         let mut text = COLUMNS.join(",") + "\n";
         for row in &self.rows {
-            text += &cells(row, 6).map(|cell| quoted(&cell)).join(",");
+            text += &cells(row, 6).map(|cell| csv_field(&cell)).join(",");
             text += "\n";
         }
         text
@@ -211,13 +211,4 @@ fn cells(row: &Row, decimals: usize) -> [String; COLUMNS.len()] {
         row.images.to_string(),
         format!("{:.0}", row.seconds),
     ]
-}
-
-/// A field of a CSV file (RFC 4180).
-fn quoted(field: &str) -> String {
-    if field.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", field.replace('"', "\"\""))
-    } else {
-        field.to_owned()
-    }
 }

@@ -18,6 +18,7 @@ fn train(step: u64, value: Option<f64>) -> Entry {
         nan_rates: 0,
         seconds_per_step: 0.5,
         images_per_second: 32.0,
+        terms: Default::default(),
     })
 }
 

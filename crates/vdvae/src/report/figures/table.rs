@@ -1,6 +1,7 @@
 //! The numbers of a figure.
 
 use crate::report::axis::grouped;
+use crate::report::text::csv_field;
 
 /// Rows under named columns.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -60,10 +61,10 @@ impl Table {
 
     /// As a file of comma-separated values (RFC 4180), all digits kept.
     pub fn csv(&self) -> String {
-        let columns = self.columns.iter().map(|name| quoted(name));
+        let columns = self.columns.iter().map(|name| csv_field(name));
         let mut csv = line(columns);
         for row in &self.rows {
-            csv.push_str(&line(row.iter().map(|cell| quoted(&cell.exact()))));
+            csv.push_str(&line(row.iter().map(|cell| csv_field(&cell.exact()))));
         }
         csv
     }
@@ -72,15 +73,6 @@ impl Table {
 fn line(fields: impl Iterator<Item = String>) -> String {
     let fields: Vec<String> = fields.collect();
     fields.join(",") + "\n"
-}
-
-/// In quotation marks where it would not be one field otherwise.
-fn quoted(field: &str) -> String {
-    if field.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", field.replace('"', "\"\""))
-    } else {
-        field.to_owned()
-    }
 }
 
 #[cfg(test)]

@@ -80,6 +80,7 @@ fn train_entry(step: u64) -> TrainEntry {
         nan_rates: 0,
         seconds_per_step: 0.5,
         images_per_second: 12_345.6,
+        terms: Default::default(),
     }
 }
 

@@ -16,6 +16,7 @@ fn train(step: u64) -> Entry {
         nan_rates: 3,
         seconds_per_step: 0.25,
         images_per_second: 64.0,
+        terms: Default::default(),
     })
 }
 

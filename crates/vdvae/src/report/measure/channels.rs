@@ -47,12 +47,7 @@ pub fn channel_kl(
 /// Latent channels Z and KL of each element, [B, R, R, Z], of every layer.
 fn batch_kl(model: &TrainedModel, batch: &Batch, seed: u64) -> Result<Vec<(usize, Vec<f32>)>> {
     let hierarchy = model.hierarchy()?;
-    let keys = |purpose| Keys {
-        seed,
-        purpose,
-        step: 0,
-        items: batch.indices.clone(),
-    };
+    let keys = |purpose| Keys::new(seed, purpose, batch.indices.clone());
     let prepared =
         model
             .preprocess

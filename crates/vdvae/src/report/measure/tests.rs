@@ -16,6 +16,7 @@ fn entry(step: u64, norm: Option<f64>, skipped: u64) -> TrainEntry {
         nan_rates: 0,
         seconds_per_step: 1.0,
         images_per_second: 8.0,
+        terms: Default::default(),
     }
 }
 

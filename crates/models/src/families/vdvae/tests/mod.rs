@@ -14,12 +14,7 @@ fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 }
 
 fn keys(purpose: Purpose, batch: usize) -> Keys {
-    Keys {
-        seed: 3,
-        purpose,
-        step: 0,
-        items: (0..batch as u64).collect(),
-    }
+    Keys::new(3, purpose, 0..batch as u64)
 }
 
 /// All weights, in the published order.
