@@ -50,6 +50,8 @@ pub trait Published: Debug + Sync {
 pub struct Parts<'p> {
     /// Tensors by name.
     pub weights: Value<'p>,
+    /// Tensors of the plan that the published code does not keep, of a file that was exported.
+    pub kept: Option<Value<'p>>,
     /// The state of the optimizer.
     pub optimizer: Option<Value<'p>>,
     /// What the training was started with: names with values.
@@ -207,4 +209,59 @@ pub fn integer(number: u64) -> Object {
 /// A whole number that is not negative.
 pub fn count(value: Value<'_>) -> Option<u64> {
     u64::try_from(value.as_int()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use vdvae_formats::pickle::Pickle;
+    use vdvae_formats::torch::entries;
+
+    use super::*;
+
+    fn arguments() -> [Argument; 4] {
+        [
+            Argument::new("channels", Expected::Number(32)),
+            Argument::new("residual", Expected::Truth(true)),
+            Argument::new("set", Expected::Word(vec!["a".into(), "b".into()])),
+            Argument::optional("bits", Expected::Number(8)),
+        ]
+    }
+
+    /// Of arguments that a script wrote as a dictionary.
+    fn compared(pickle: &str) -> Comparison {
+        let pickle = Pickle::parse(pickle.as_bytes(), &[]).unwrap();
+        Comparison::new(&arguments(), &entries(pickle.root()).unwrap())
+    }
+
+    #[test]
+    fn arguments_that_say_the_same() {
+        let whole =
+            compared("(dS'channels'\nI32\nsS'residual'\nI01\nsS'set'\nS'b'\nsS'lr'\nI9\ns.");
+        assert_eq!(whole.same, ["channels", "residual", "set"]);
+        assert!(whole.is_whole());
+        // Python counts truth values as numbers.
+        let some = compared("(dS'residual'\nI1\nsS'bits'\nI8\ns.");
+        assert_eq!(some.same, ["residual", "bits"]);
+        assert_eq!(some.missing, ["channels", "set"]);
+        assert!(some.different.is_empty() && !some.is_whole());
+    }
+
+    #[test]
+    fn arguments_that_contradict_are_named() {
+        for (pickle, expected) in [
+            ("(dS'channels'\nI64\ns.", "channels: expected 32, found 64"),
+            (
+                "(dS'channels'\nS'x'\ns.",
+                "channels: expected 32, found a string",
+            ),
+            (
+                "(dS'residual'\nI00\ns.",
+                "residual: expected true, found false",
+            ),
+            ("(dS'set'\nS'c'\ns.", "set: expected a or b, found c"),
+            ("(dS'bits'\nI5\ns.", "bits: expected 8, found 5"),
+        ] {
+            assert_eq!(compared(pickle).different, [expected]);
+        }
+    }
 }

@@ -194,3 +194,45 @@ impl<'a, 't> Script<'a, 't> {
         self.pickle.push(0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::torch::{Dtype, TorchFile, entries, entry};
+
+    #[test]
+    fn tensors_with_two_names_and_counts_are_read_again() {
+        let tensors = [LazyTensor {
+            name: "a".to_owned(),
+            shape: vec![2, 1],
+            values: Box::new(|| vec![0.5, -3.0]),
+        }];
+        let object = Object::Dict(vec![
+            ("a".into(), Object::Tensor(0)),
+            ("batches".into(), Object::Count(1 << 40)),
+            ("again".into(), Object::Tensor(0)),
+            ("more".into(), Object::Count(-7)),
+        ]);
+        let path = std::env::temp_dir().join(format!("vdvae-counts-{}.pt", std::process::id()));
+        let mut bytes = Vec::new();
+        write(&mut bytes, &object, &tensors).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        let file = TorchFile::open(&path);
+        std::fs::remove_file(&path).unwrap();
+        let file = file.unwrap();
+        let pickle = file.pickle().unwrap();
+        let root = entries(pickle.root()).unwrap();
+        let tensor = |name| file.tensor(name, entry(&root, name).unwrap()).unwrap();
+        for name in ["a", "again"] {
+            assert_eq!(tensor(name).shape, [2, 1]);
+            assert_eq!(file.values(&tensor(name)), [0.5, -3.0]);
+        }
+        for (name, count) in [("batches", (1_u64 << 40) as f64), ("more", -7.0)] {
+            assert_eq!(
+                (tensor(name).dtype, tensor(name).shape.len()),
+                (Dtype::Int(8), 0)
+            );
+            assert_eq!(file.number(entry(&root, name).unwrap()), Some(count));
+        }
+    }
+}

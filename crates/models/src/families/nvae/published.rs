@@ -3,7 +3,8 @@
 //!
 //! The state dictionary has the names of the plan. Beside them it counts the batches of every batch norm, and
 //! holds the weights inside the decoder's cells under a second name, `weight_normalized`; the vectors of the
-//! power iteration are not in it, as the published code draws them anew.
+//! power iteration are not in it, as the published code draws them anew; an exported file has them beside it,
+//! as `power_iteration`.
 
 use std::collections::HashSet;
 
@@ -34,6 +35,9 @@ const MOMENTS: [&str; 2] = ["exp_avg", "exp_inf"];
 /// The cells that models of this family have.
 const CELLS: &str = "res_mbconv";
 
+/// The vectors of the power iteration, in files that are exported: training goes on with them.
+const KEPT: &str = "power_iteration";
+
 /// The family's file.
 #[derive(Debug)]
 pub struct Checkpoint;
@@ -50,6 +54,7 @@ impl Published for Checkpoint {
         let passed_over = ["scheduler", "grad_scalar"].into_iter();
         Some(Parts {
             weights,
+            kept: part(KEPT),
             optimizer: part("optimizer"),
             arguments: part("args"),
             epoch: part("epoch").and_then(count),
@@ -104,6 +109,7 @@ impl Published for Checkpoint {
             ("arch_instance".into(), CELLS.into()),
             ("scheduler".into(), Object::None),
             ("grad_scalar".into(), Object::None),
+            (KEPT.into(), vectors(saved)),
         ])
     }
 }
@@ -115,7 +121,7 @@ fn state_dictionary(saved: &Saved<'_>) -> Object {
     let mut entries: Vec<(Object, Object)> = Vec::new();
     for (index, tensor) in saved.tensors.iter().enumerate() {
         let name = tensor.name.as_str();
-        if spectral::is_first(name) || spectral::is_second(name) {
+        if is_vector(name) {
             continue;
         }
         entries.push((name.into(), Object::Tensor(index)));
@@ -133,6 +139,20 @@ fn state_dictionary(saved: &Saved<'_>) -> Object {
         }
     }
     Object::Dict(entries)
+}
+
+/// What the state dictionary lacks.
+fn vectors(saved: &Saved<'_>) -> Object {
+    let tensors = saved.tensors.iter().enumerate();
+    let vectors = tensors.filter(|(_, tensor)| is_vector(&tensor.name));
+    let entry = |(index, tensor): (usize, &TensorSpec)| {
+        (tensor.name.as_str().into(), Object::Tensor(index))
+    };
+    Object::Dict(vectors.map(entry).collect())
+}
+
+fn is_vector(name: &str) -> bool {
+    spectral::is_first(name) || spectral::is_second(name)
 }
 
 /// What `torch.optim.Adamax` loads, of all learned tensors in one group.

@@ -115,12 +115,16 @@ pub fn import(files: &Files, config: &Config) -> anyhow::Result<Imported> {
     let file = Arc::new(TorchFile::open(&files.weights).map_err(ImportError::from)?);
     let pickle = file.pickle().map_err(ImportError::from)?;
     let Some(Whole { of, form, parts }) = one_file::find(pickle.root()) else {
-        let weights = Weights::read(&file, pickle.root(), &model, None)?;
+        let weights = Weights::read(&file, &[pickle.root()], &model, None)?;
         return separate_files(files, config, weights, shapes);
     };
+    let tensors: Vec<_> = [Some(parts.weights), parts.kept]
+        .into_iter()
+        .flatten()
+        .collect();
     if of.name() != family.name() {
         // Tensors of another model, which are told by their names.
-        Weights::read(&file, parts.weights, &model, Some(of))?;
+        Weights::read(&file, &tensors, &model, Some(of))?;
     }
     if let Some(option) = files.beside() {
         return Err(usage(format!(
@@ -129,7 +133,7 @@ pub fn import(files: &Files, config: &Config) -> anyhow::Result<Imported> {
         )));
     }
     let one_file = OneFile::read(&file, form, &parts, config)?;
-    let weights = Weights::read(&file, parts.weights, &model, Some(of))?;
+    let weights = Weights::read(&file, &tensors, &model, Some(of))?;
     let learned = learned(&shapes);
     let optimizer = one_file.optimizer(&file, form, &parts, &learned)?;
     Ok(Imported {

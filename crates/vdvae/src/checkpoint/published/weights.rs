@@ -32,18 +32,21 @@ impl Weights {
     pub fn open(path: &Path, model: &Model<'_>) -> Result<Self, ImportError> {
         let file = Arc::new(TorchFile::open(path)?);
         let pickle = file.pickle()?;
-        Self::read(&file, pickle.root(), model, None)
+        Self::read(&file, &[pickle.root()], model, None)
     }
 
-    /// Reads a dictionary of a file, which must hold exactly the model's tensors; `of`: whose form the file
-    /// has, where that is told by more than the tensors.
+    /// Reads dictionaries of a file, which must hold exactly the model's tensors; `of`: whose form the file has,
+    /// where that is told by more than the tensors.
     pub fn read(
         file: &Arc<TorchFile>,
-        dictionary: Value<'_>,
+        dictionaries: &[Value<'_>],
         model: &Model<'_>,
         of: Option<&dyn Family>,
     ) -> Result<Self, ImportError> {
-        let tensors = state_dictionary(file, dictionary)?;
+        let mut tensors = BTreeMap::new();
+        for dictionary in dictionaries {
+            state_dictionary(file, *dictionary, &mut tensors)?;
+        }
         let problems = problems(model.shapes, model.form, &tensors);
         if problems.is_empty() {
             return Ok(Self {
@@ -76,10 +79,12 @@ pub(super) struct Model<'a> {
     pub form: Option<&'static dyn Published>,
 }
 
+/// Adds the tensors of a dictionary to others.
 fn state_dictionary(
     file: &TorchFile,
     dictionary: Value<'_>,
-) -> Result<BTreeMap<String, TorchTensor>, TorchError> {
+    tensors: &mut BTreeMap<String, TorchTensor>,
+) -> Result<(), TorchError> {
     let expected = "a dictionary of tensors by the names of parameters";
     let found = entries(dictionary)
         .ok_or_else(|| file.unexpected("contents", expected, dictionary.describe()))?;
@@ -87,7 +92,6 @@ fn state_dictionary(
         let found = "the state of an optimizer; give it as --optimizer";
         return Err(file.unexpected("contents", expected, found));
     }
-    let mut tensors = BTreeMap::new();
     for (key, value) in found {
         let Some(key) = key.as_str() else {
             return Err(file.unexpected("a key", "the name of a parameter", key.describe()));
@@ -98,7 +102,7 @@ fn state_dictionary(
             return Err(file.unexpected(name, "one tensor of this name", "two"));
         }
     }
-    Ok(tensors)
+    Ok(())
 }
 
 /// Every tensor that is missing, of another shape or type, or too many, with what was expected and found.

@@ -12,7 +12,7 @@ use vdvae::random::Noise;
 use vdvae::run_dir::RunDir;
 
 use super::file;
-use crate::support::{Lab, floats, tensors};
+use crate::support::{Lab, floats, images, npy, tensors};
 
 const CONFIG: &str = include_str!("../../../../models/tests/golden/nvae/tiny_5bit.toml");
 const RECORDING: &[u8] =
@@ -172,17 +172,30 @@ fn weights_alone() {
 #[test]
 fn out_and_in_again() {
     let lab = lab(&["nvae-checkpoint.pt"]);
-    lab.run("import nvae-checkpoint.pt --config nvae.toml --out run")
+    lab.write("x.npy", npy(&[24, 16, 16, 3], &images(24, 16 * 16 * 3)));
+    let resume = |run: &str, steps: u64| {
+        let options = "--data npy:x.npy --threads 1";
+        lab.run(&format!(
+            "train --resume --out {run} --steps {steps} {options}"
+        ))
         .succeeds();
+    };
+    lab.run("import nvae-checkpoint.pt --config nvae.toml --set train.n_batch=2 --out run")
+        .succeeds();
+    resume("run", 5);
     let exported = lab.run("export run --format published").succeeds();
     assert_eq!(exported.out, "run-checkpoint.pt\n");
-    lab.run("import run-checkpoint.pt --config nvae.toml --out back")
+    lab.run("import run-checkpoint.pt --config run/config.toml --out back")
         .succeeds()
-        .tells(&["10544 parameters, step 3"]);
+        .tells(&["10544 parameters, step 5"]);
     assert!(latest(&lab, "run") == latest(&lab, "back"));
-    lab.run("export back --format published --out again/x")
+    lab.run("export back --format openai --out again/x")
         .succeeds();
     assert!(lab.read("run-checkpoint.pt") == lab.read("again/x-checkpoint.pt"));
+    // Training goes on with the same numbers.
+    resume("run", 6);
+    resume("back", 6);
+    assert!(latest(&lab, "run") == latest(&lab, "back"));
 }
 
 #[test]
