@@ -253,7 +253,11 @@ fn print_report(family: &dyn Family, report: &Report) -> Result<()> {
         writeln!(out, "compresses        {}", word(coding)?)?;
     }
     match family.published() {
-        Some(file) => writeln!(out, "published file    NAME{}: import, export", file.ending())?,
+        Some(file) => writeln!(
+            out,
+            "published file    NAME{}: import, export",
+            file.ending()
+        )?,
         None => writeln!(out, "published files   NAME-model.th, ...: import, export")?,
     }
     for reason in &abilities.cannot {
