@@ -4,6 +4,7 @@ use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
+use vdvae_kernels::elementwise::adamax::{Adamax, AdamaxTensor, adamax as fused_adamax};
 use vdvae_kernels::elementwise::optimizer::{AdamWTensor, adamw as fused_adamw};
 
 pub use vdvae_kernels::elementwise::optimizer::AdamW;
@@ -100,27 +101,44 @@ pub fn update(
     }
 }
 
-/// [`Optimizer::Adamax`].
+/// [`Optimizer::Adamax`], then the moving average of the weights: returns the new weights, `[n]`. None of the
+/// tensors is tracked.
 fn adamax(
     rule: &Rule,
     parameter: Tensor<1>,
     gradient: Tensor<1>,
     moments: &mut Moments,
 ) -> Tensor<1> {
-    let blend = |old: Tensor<1>, new: Tensor<1>, rate: f64| old * rate + new * (1.0 - rate);
-    let gradient = gradient * rule.grad_scale + parameter.clone() * rule.weight_decay;
-    let first = blend(moments.first.clone(), gradient.clone(), rule.beta1);
-    let decayed = moments.second.clone() * rule.beta2;
-    let second = decayed.max_pair(gradient.abs() + rule.epsilon);
-    let rate = rule.learning_rate / (1.0 - rule.beta1.powi(rule.step as i32));
-    let parameter = parameter - first.clone() / second.clone() * rate;
-    let average = blend(moments.average.clone(), parameter.clone(), rule.ema_rate);
-    *moments = Moments {
-        first,
-        second,
-        average,
+    if !is_cpu(&parameter.device()) {
+        return composed::adamax(rule, parameter, gradient, moments);
+    }
+    let rule = Adamax {
+        learning_rate: rule.learning_rate,
+        beta1: rule.beta1,
+        beta2: rule.beta2,
+        epsilon: rule.epsilon,
+        weight_decay: rule.weight_decay,
+        step: rule.step,
+        grad_scale: rule.grad_scale,
+        ema_rate: rule.ema_rate,
     };
-    parameter
+    in_place(parameter, gradient, moments, "adamax", |places| {
+        let Places {
+            param,
+            grad,
+            first,
+            second,
+            average,
+        } = places;
+        let tensor = AdamaxTensor {
+            param,
+            grad,
+            m: first,
+            u: second,
+            ema: Some(average),
+        };
+        fused_adamax(tensor, &rule);
+    })
 }
 
 /// AdamW with decoupled decay (Loshchilov and Hutter, ICLR 2019), then the moving average of the
@@ -134,6 +152,42 @@ pub fn adamw(
     if !is_cpu(&parameter.device()) {
         return composed::adamw(rule, parameter, gradient, moments);
     }
+    in_place(parameter, gradient, moments, "adamw", |places| {
+        let Places {
+            param,
+            grad,
+            first,
+            second,
+            average,
+        } = places;
+        let tensor = AdamWTensor {
+            param,
+            grad,
+            m: first,
+            v: second,
+            ema: average,
+        };
+        fused_adamw(tensor, rule);
+    })
+}
+
+/// What an update reads and writes, all of one length.
+struct Places<'a> {
+    param: &'a mut [f32],
+    grad: &'a [f32],
+    first: &'a mut [f32],
+    second: &'a mut [f32],
+    average: &'a mut [f32],
+}
+
+/// Runs an update in the memory of tensors on the CPU.
+fn in_place(
+    parameter: Tensor<1>,
+    gradient: Tensor<1>,
+    moments: &mut Moments,
+    name: &'static str,
+    update: impl FnOnce(Places),
+) -> Tensor<1> {
     // Taking the only handle lets the update happen in place.
     let nothing = || Tensor::<1>::empty([0], &burn::tensor::Device::flex());
     let take = |tensor: &mut Tensor<1>| primitive(std::mem::replace(tensor, nothing()));
@@ -142,19 +196,16 @@ pub fn adamw(
     let mut average = take(&mut moments.average);
     let mut parameter = primitive(parameter);
     let gradient = primitive(gradient);
-    let tensor = AdamWTensor {
+    let places = Places {
         param: parameter.storage_mut(),
         grad: host_slice(&gradient),
-        m: first.storage_mut(),
-        v: second.storage_mut(),
-        ema: average.storage_mut(),
+        first: first.storage_mut(),
+        second: second.storage_mut(),
+        average: average.storage_mut(),
     };
     // Five tensors are read, four of them written.
-    let numbers = 9 * tensor.grad.len();
-    timed(
-        |_| Work::moving("adamw", numbers),
-        || fused_adamw(tensor, rule),
-    );
+    let numbers = 9 * places.grad.len();
+    timed(|_| Work::moving(name, numbers), || update(places));
     let wrap = Tensor::from_primitive::<Flex>;
     *moments = Moments {
         first: wrap(first),
@@ -188,6 +239,29 @@ fn primitive(tensor: Tensor<1>) -> FlexTensor {
 
 pub(super) mod composed {
     use super::*;
+
+    /// [`super::adamax`] of Burn's operations.
+    pub fn adamax(
+        rule: &Rule,
+        parameter: Tensor<1>,
+        gradient: Tensor<1>,
+        moments: &mut Moments,
+    ) -> Tensor<1> {
+        let blend = |old: Tensor<1>, new: Tensor<1>, rate: f64| old * rate + new * (1.0 - rate);
+        let gradient = gradient * rule.grad_scale + parameter.clone() * rule.weight_decay;
+        let first = blend(moments.first.clone(), gradient.clone(), rule.beta1);
+        let decayed = moments.second.clone() * rule.beta2;
+        let second = decayed.max_pair(gradient.abs() + rule.epsilon);
+        let rate = rule.learning_rate / (1.0 - rule.beta1.powi(rule.step as i32));
+        let parameter = parameter - first.clone() / second.clone() * rate;
+        let average = blend(moments.average.clone(), parameter.clone(), rule.ema_rate);
+        *moments = Moments {
+            first,
+            second,
+            average,
+        };
+        parameter
+    }
 
     /// [`super::adamw`] of Burn's operations.
     pub fn adamw(
