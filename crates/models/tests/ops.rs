@@ -9,6 +9,9 @@ use vdvae_models::ops::{
 };
 use vdvae_models::random::{Purpose, generator};
 
+#[path = "ops/weights.rs"]
+mod weights;
+
 #[path = "ops/cells.rs"]
 mod cells;
 

@@ -19,6 +19,7 @@ mod precision;
 pub mod profile;
 mod resample;
 mod residual;
+mod spectral;
 mod sum;
 
 pub use bottleneck::{
@@ -38,6 +39,8 @@ pub use latents::{
 pub use precision::Dtype;
 
 pub use norm::{BatchNorm, BatchStatistics, batch_norm, elu, swish, weight_norm};
+pub use spectral::{Iterated, spectral_norms};
+
 pub use optimizer::{AdamW, Moments, Optimizer, Rule, adamw, sum_of_squares, update};
 pub use resample::{average_pool, upsample_add};
 
@@ -57,6 +60,8 @@ pub mod composed {
     pub use super::conv::composed::*;
     pub use super::dmol::composed::*;
     pub use super::latents::composed::*;
+    pub use super::norm::composed::*;
     pub use super::optimizer::composed::*;
     pub use super::resample::composed::*;
+    pub use super::spectral::composed::*;
 }

@@ -1,7 +1,11 @@
 //! Normalisation: batch norm with what usually follows it, and weights of norm exp(g).
 
+use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 use burn::tensor::activation::sigmoid;
+use vdvae_kernels::weight_norm::{self, Direction, DirectionGradient, Normed, NormedGradient};
+
+use super::fused::{CpuOperation, apply, is_cpu};
 
 /// Added to variances.
 pub const BATCH_NORM_EPSILON: f64 = 1e-5;
@@ -80,11 +84,70 @@ pub fn batch_norm(
 /// `v` times exp(log_norm) / (|v| + 1e-5), the norm taken for each output channel, the last axis
 /// (Salimans and Kingma, NeurIPS 2016). `log_norm`: `[C_out]`.
 pub fn weight_norm<const D: usize>(v: Tensor<D>, log_norm: Tensor<1>) -> Tensor<D> {
-    let dims = v.dims();
-    let c_out = dims[D - 1];
-    let rows = v.shape().num_elements() / c_out;
-    let v = v.reshape([rows, c_out]);
-    let norm = (v.clone() * v.clone()).sum_dim(0).sqrt();
-    let factor = log_norm.exp().unsqueeze::<2>() / (norm + WEIGHT_NORM_EPSILON);
-    (v * factor).reshape(dims)
+    if !is_cpu(&v.device()) {
+        return composed::weight_norm(v, log_norm);
+    }
+    let operation = WeightNorm(v.dims().to_vec());
+    apply(operation, [v.into_dispatch(), log_norm.into_dispatch()])
+}
+
+/// Of weights of this shape.
+#[derive(Clone, Debug)]
+struct WeightNorm(Vec<usize>);
+
+impl CpuOperation<2> for WeightNorm {
+    /// The norms.
+    type Saved = Vec<f32>;
+
+    fn name(&self) -> String {
+        "weight norm".to_owned()
+    }
+
+    fn output_shape(&self) -> Vec<usize> {
+        self.0.clone()
+    }
+
+    fn forward(&self, [v, g]: [&[f32]; 2], saved: Option<&mut Option<Vec<f32>>>) -> Vec<f32> {
+        let mut normed = weight_norm::forward_new(&[Direction { v, g, mask: None }]);
+        let Normed { w, norms } = normed.remove(0);
+        saved.map(|saved| saved.insert(norms));
+        w
+    }
+
+    fn backward(
+        &self,
+        [v, g]: [&[f32]; 2],
+        norms: &Vec<f32>,
+        gradient: &[f32],
+        _: [bool; 2],
+        _: &mut [Option<FlexTensor>; 2],
+    ) -> [Option<Vec<f32>>; 2] {
+        let normed = Normed {
+            norms: norms.clone(),
+            ..Normed::default()
+        };
+        let gradient = NormedGradient {
+            dw: gradient,
+            spectral: None,
+        };
+        let direction = Direction { v, g, mask: None };
+        let mut gradients = weight_norm::backward_new(&[direction], &[normed], &[gradient]);
+        let DirectionGradient { v, g } = gradients.remove(0);
+        [Some(v), Some(g)]
+    }
+}
+
+pub(super) mod composed {
+    use super::*;
+
+    /// [`super::weight_norm`] of Burn's operations.
+    pub fn weight_norm<const D: usize>(v: Tensor<D>, log_norm: Tensor<1>) -> Tensor<D> {
+        let dims = v.dims();
+        let c_out = dims[D - 1];
+        let rows = v.shape().num_elements() / c_out;
+        let v = v.reshape([rows, c_out]);
+        let norm = (v.clone() * v.clone()).sum_dim(0).sqrt();
+        let factor = log_norm.exp().unsqueeze::<2>() / (norm + WEIGHT_NORM_EPSILON);
+        (v * factor).reshape(dims)
+    }
 }

@@ -27,6 +27,8 @@ pub struct Kernel {
     pub mask: Option<Vec<f32>>,
     /// Rows and columns of the published matrix: output channels, and weights of each.
     pub matrix: [usize; 2],
+    /// Places in the image that an output sees.
+    pub taps: usize,
 }
 
 /// Of a full or of a depthwise convolution.
@@ -138,6 +140,7 @@ impl Builder {
             log_norm: Some(log_norm),
             mask: mask.clone(),
             matrix: [c_out, fan_in],
+            taps: kernel * kernel,
         });
         self.count(fan_in * c_out, c_out, side);
         Conv {
@@ -180,6 +183,7 @@ impl Builder {
             log_norm: Some(log_norm),
             mask: Some(mask),
             matrix: [channels, kernel * kernel],
+            taps: kernel * kernel,
         });
         self.count(kernel * kernel * channels, channels, side);
         (weight, log_norm)
@@ -196,6 +200,7 @@ impl Builder {
             log_norm: None,
             mask: None,
             matrix: [c_out, c_in],
+            taps: 1,
         });
         self.count(c_in * c_out, c_out, side);
         weight
@@ -217,6 +222,7 @@ impl Builder {
             log_norm: None,
             mask: None,
             matrix: [channels, kernel * kernel],
+            taps: kernel * kernel,
         });
         self.count(kernel * kernel * channels, channels, side);
         weight

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use super::layers::{Kernel, Weight, masked};
 use super::store::{Id, Store};
 use crate::likelihood::values;
-use crate::ops::weight_norm;
+use crate::ops::{self, Iterated};
 use crate::parameters::TensorSpec;
 
 /// Iterations in a step.
@@ -15,15 +15,13 @@ const ITERATIONS: usize = 4;
 const FIRST_ITERATIONS: usize = 40;
 /// What the names of all vectors begin with.
 const FOLDER: &str = "spectral.";
-/// Vectors shorter than this are divided by it.
-const EPSILON: f64 = 1e-3;
 
 /// Every convolution with the vectors of its iteration.
 #[derive(Clone, Debug)]
-pub struct Spectral(Vec<Iterated>);
+pub struct Spectral(Vec<Kept>);
 
 #[derive(Clone, Debug)]
-struct Iterated {
+struct Kept {
     kernel: Kernel,
     /// Of output channels.
     u: Id<1>,
@@ -57,83 +55,91 @@ impl Spectral {
                 |generator, count| super::store::uniform(generator, count, 1.0),
             );
             let v = store.constant(TensorSpec::plain(v, &[columns]).buffer(), 0.0);
-            Iterated { kernel, u, v }
+            Kept { kernel, u, v }
         });
         Self(iterated.collect())
     }
 
     /// The convolutions, in module order.
     pub fn kernels(&self) -> impl Iterator<Item = &Kernel> {
-        self.0.iter().map(|iterated| &iterated.kernel)
+        self.0.iter().map(|kept| &kept.kernel)
     }
 
     /// The sum of the spectral norms, `[1]`, differentiated through the weights only; moves the vectors.
     pub fn penalty(&self, store: &mut Store) -> Tensor<1> {
-        let norms = self.0.iter().map(|iterated| iterated.norm(store));
-        let norms: Vec<Tensor<1>> = norms.collect();
+        let vectors = self.0.iter().map(|one| store.get(one.v));
+        let is_first = vectors.map(untracked).map(values);
+        let is_first: Vec<bool> = is_first
+            .map(|v| v.iter().all(|&number| number == 0.0))
+            .collect();
+        let mut norms = Vec::with_capacity(self.0.len());
+        for (first, iterations) in [(true, FIRST_ITERATIONS), (false, ITERATIONS)] {
+            let some = self
+                .0
+                .iter()
+                .zip(&is_first)
+                .filter(|(_, is_first)| **is_first == first);
+            let some: Vec<&Kept> = some.map(|(one, _)| one).collect();
+            let mut iterated: Vec<Iterated> = some.iter().map(|one| one.iterated(store)).collect();
+            norms.extend(ops::spectral_norms(&mut iterated, iterations));
+            for (one, iterated) in some.into_iter().zip(iterated) {
+                one.keep(store, iterated);
+            }
+        }
         Tensor::cat(norms, 0).sum()
     }
 }
 
-impl Iterated {
-    fn norm(&self, store: &mut Store) -> Tensor<1> {
-        let [rows, columns] = self.kernel.matrix;
-        // [columns, rows]: as memory holds the weights, but for the order of columns.
-        let matrix = match self.kernel.weight {
-            Weight::Full(weight) => {
-                let weight = self.acting(store, store.get(weight));
-                let [kernel, _, c_in, c_out] = weight.dims();
-                weight
-                    .reshape([kernel * kernel, c_in, c_out])
-                    .swap_dims(0, 1)
-                    .reshape([columns, rows])
-            }
+impl Kept {
+    /// The weights as they act, [rows, outputs], with the vectors in the order of memory.
+    fn iterated(&self, store: &Store) -> Iterated {
+        let [outputs, rows] = self.kernel.matrix;
+        let weight = match self.kernel.weight {
+            Weight::Full(weight) => self
+                .acting(store, store.get(weight))
+                .reshape([rows, outputs]),
             Weight::Depthwise(weight) => self
                 .acting(store, store.get(weight))
-                .reshape([columns, rows]),
+                .reshape([rows, outputs]),
         };
-        let fixed = untracked(matrix.clone());
-        let (mut u, mut v) = (untracked(store.get(self.u)), untracked(store.get(self.v)));
-        let is_first = values(v.clone()).iter().all(|&number| number == 0.0);
-        let iterations = if is_first {
-            u = normalised(u);
-            FIRST_ITERATIONS
-        } else {
-            ITERATIONS
-        };
-        for _ in 0..iterations {
-            v = normalised(
-                fixed
-                    .clone()
-                    .matmul(u.reshape([rows, 1]))
-                    .reshape([columns]),
-            );
-            u = normalised(
-                v.clone()
-                    .reshape([1, columns])
-                    .matmul(fixed.clone())
-                    .reshape([rows]),
-            );
+        let [inputs, taps] = self.inputs_and_taps();
+        let v = untracked(store.get(self.v)).reshape([inputs, taps]);
+        Iterated {
+            weight,
+            u: untracked(store.get(self.u)),
+            v: v.swap_dims(0, 1).reshape([rows]),
         }
-        let tracked = |vector: Tensor<1>| {
-            if matrix.device().is_autodiff() {
+    }
+
+    fn keep(&self, store: &mut Store, iterated: Iterated) {
+        let [inputs, taps] = self.inputs_and_taps();
+        let v = iterated.v.reshape([taps, inputs]).swap_dims(0, 1);
+        let device = iterated.weight.device();
+        let kept = |vector: Tensor<1>| {
+            if device.is_autodiff() {
                 Tensor::from_inner(vector)
             } else {
                 vector
             }
         };
-        let (u, v) = (tracked(u), tracked(v));
-        store.set(self.u, u.clone());
-        store.set(self.v, v.clone());
-        let image = v.reshape([1, columns]).matmul(matrix);
-        image.matmul(u.reshape([rows, 1])).reshape([1])
+        store.set(self.u, kept(iterated.u));
+        store.set(self.v, kept(v.reshape([inputs * taps])));
+    }
+
+    /// What the weights of an output channel are, in the published order.
+    fn inputs_and_taps(&self) -> [usize; 2] {
+        let [_, rows] = self.kernel.matrix;
+        match self.kernel.weight {
+            Weight::Full(_) => [rows / self.kernel.taps, self.kernel.taps],
+            Weight::Depthwise(_) => [1, rows],
+        }
     }
 
     /// The weights as they act.
     fn acting<const D: usize>(&self, store: &Store, weight: Tensor<D>) -> Tensor<D> {
         let weight = masked(weight, self.kernel.mask.as_deref());
         match self.kernel.log_norm {
-            Some(log_norm) => weight_norm(weight, store.get(log_norm)),
+            Some(log_norm) => ops::weight_norm(weight, store.get(log_norm)),
             None => weight,
         }
     }
@@ -145,10 +151,4 @@ fn untracked<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
     } else {
         tensor
     }
-}
-
-/// x / max(|x|, 1e-3).
-fn normalised(x: Tensor<1>) -> Tensor<1> {
-    let norm = (x.clone() * x.clone()).sum().sqrt().clamp_min(EPSILON);
-    x / norm
 }

@@ -1,0 +1,69 @@
+//! Normalised weights and their spectral norms.
+
+use burn::tensor::Tensor;
+use vdvae_models::ops::{self, Iterated, composed};
+
+use super::{Inputs, assert_close, host};
+
+#[test]
+fn normalised_weights() {
+    let mut inputs = Inputs::new();
+    for shape in [[1, 1, 3, 5], [3, 3, 7, 19], [1, 1, 70, 66], [5, 5, 2, 130]] {
+        let v = inputs.tensor(shape);
+        let log_norm = inputs.tensor([shape[3]]);
+        let norm = |weight_norm: fn(Tensor<4>, Tensor<1>) -> Tensor<4>| {
+            let output = weight_norm(v.clone(), log_norm.clone());
+            // Gradients that differ from number to number.
+            let loss = (output.clone() * output.clone().sin()).sum();
+            let gradients = loss.backward();
+            [
+                host(output),
+                host(v.grad(&gradients).expect("of v")),
+                host(log_norm.grad(&gradients).expect("of the norm")),
+            ]
+        };
+        let fused = norm(ops::weight_norm);
+        for (what, (a, b)) in ["output", "v", "log norm"]
+            .into_iter()
+            .zip(fused.iter().zip(&norm(composed::weight_norm)))
+        {
+            assert_close(&format!("weight norm {shape:?}, {what}"), a, b);
+        }
+    }
+}
+
+#[test]
+fn spectral_norms() {
+    let mut inputs = Inputs::new();
+    let shapes = [[1, 1], [9, 4], [37, 66], [130, 19]];
+    let all: Vec<Iterated> = shapes
+        .into_iter()
+        .map(|[rows, outputs]| Iterated {
+            weight: inputs.tensor([rows, outputs]),
+            u: inputs.tensor([outputs]).inner(),
+            v: inputs.tensor([rows]).inner(),
+        })
+        .collect();
+    let found = |norms: fn(&mut [Iterated], usize) -> Vec<Tensor<1>>| {
+        let mut all = all.clone();
+        let norms = norms(&mut all, 4);
+        let factors = [1.0, -2.0, 0.5, 3.0];
+        let terms = norms
+            .iter()
+            .zip(factors)
+            .map(|(norm, factor)| norm.clone() * factor);
+        let gradients = terms
+            .reduce(|sum, term| sum + term)
+            .expect("some")
+            .backward();
+        let all = all.into_iter().zip(norms).flat_map(|(one, norm)| {
+            let gradient = one.weight.grad(&gradients).expect("of the weights");
+            [host(norm), host(one.u), host(one.v), host(gradient)]
+        });
+        all.collect::<Vec<_>>()
+    };
+    let (fused, expected) = (found(ops::spectral_norms), found(composed::spectral_norms));
+    for (i, (a, b)) in fused.iter().zip(&expected).enumerate() {
+        assert_close(&format!("spectral norm, result {i}"), a, b);
+    }
+}
