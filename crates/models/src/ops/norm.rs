@@ -140,7 +140,7 @@ impl CpuOperation<2> for WeightNorm {
 pub(super) mod composed {
     use super::*;
 
-    /// [`super::weight_norm`] of Burn's operations.
+    /// [`super::weight_norm()`] of Burn's operations.
     pub fn weight_norm<const D: usize>(v: Tensor<D>, log_norm: Tensor<1>) -> Tensor<D> {
         let dims = v.dims();
         let c_out = dims[D - 1];

@@ -240,7 +240,7 @@ fn primitive(tensor: Tensor<1>) -> FlexTensor {
 pub(super) mod composed {
     use super::*;
 
-    /// [`super::adamax`] of Burn's operations.
+    /// [`super::Optimizer::Adamax`] of Burn's operations.
     pub fn adamax(
         rule: &Rule,
         parameter: Tensor<1>,
