@@ -251,7 +251,7 @@ mod tests {
         for (pickle, expected) in [
             ("(dS'channels'\nI64\ns.", "channels: expected 32, found 64"),
             (
-                "(dS'channels'\nS'x'\ns.",
+                "(dS'channels'\nVx\ns.",
                 "channels: expected 32, found a string",
             ),
             (
