@@ -14,6 +14,7 @@ use crate::error::usage;
 use crate::memory::training_memory;
 use crate::models::registry::{self, FAMILIES, UNNAMED};
 use crate::models::{Cannot, Coding, Exactness, Family, LatentShare, Operations, Plan, Preset};
+use crate::ops::Compute;
 use crate::run_dir::RunDir;
 
 /// What a model can do, told by its plan.
@@ -73,8 +74,8 @@ struct Report {
     operations_per_image: Operations,
     /// Estimated peak memory of training with `n_batch` images at once.
     training_memory_bytes: u64,
-    /// The same with `--checkpoint-activations`.
-    checkpointed_training_memory_bytes: u64,
+    /// The same with `--checkpoint-activations`, where the model can do that.
+    checkpointed_training_memory_bytes: Option<u64>,
     n_batch: usize,
 }
 
@@ -91,6 +92,10 @@ pub fn run(arguments: &InfoArgs) -> Result<()> {
     let image = plan.image();
     let latents = plan.latents().unwrap_or_default();
     let memory = |checkpointed| training_memory(&*plan, config.train.n_batch, checkpointed);
+    let checkpointed = Compute {
+        checkpoint_activations: true,
+        ..Compute::default()
+    };
     let report = Report {
         family: config.model.family().name(),
         abilities: Abilities::of(&*plan),
@@ -103,7 +108,10 @@ pub fn run(arguments: &InfoArgs) -> Result<()> {
         latents: LatentShare::all(&latents),
         operations_per_image: plan.operations(),
         training_memory_bytes: memory(false),
-        checkpointed_training_memory_bytes: memory(true),
+        checkpointed_training_memory_bytes: plan
+            .computes(&checkpointed)
+            .is_ok()
+            .then(|| memory(true)),
         n_batch: config.train.n_batch,
     };
     if arguments.json {
@@ -276,12 +284,15 @@ fn print_report(family: &dyn Family, report: &Report) -> Result<()> {
     writeln!(out, "  evaluation      {:.2}", giga(operations.evaluation))?;
     writeln!(out, "  sample          {:.2}", giga(operations.sample))?;
     let gibibytes = |bytes: u64| bytes as f64 / 2.0_f64.powi(30);
+    let checkpointed = report.checkpointed_training_memory_bytes.map(gibibytes);
     writeln!(
         out,
-        "\nmemory of training, batch {}: about {:.2} GiB; {:.2} with --checkpoint-activations",
+        "\nmemory of training, batch {}: about {:.2} GiB{}",
         report.n_batch,
         gibibytes(report.training_memory_bytes),
-        gibibytes(report.checkpointed_training_memory_bytes),
+        checkpointed.map_or(String::new(), |memory| format!(
+            "; {memory:.2} with --checkpoint-activations"
+        )),
     )?;
     Ok(())
 }

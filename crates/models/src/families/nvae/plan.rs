@@ -179,7 +179,7 @@ impl Plan for NvaePlan {
             .collect();
         let mut details = vec![
             ("groups", groups.join(", ")),
-            ("flows", format!("{} pairs a group", config.num_nf)),
+            ("flows", format!("{} a group, in pairs", config.num_nf)),
         ];
         if config.loss_size != config.image_size {
             let text = format!("the middle {0}x{0} pixels", config.loss_size);
@@ -301,6 +301,30 @@ mod tests {
             let error = NvaePlan::new(config).expect_err(key).to_string();
             assert!(error.starts_with(key) && error.contains("found"), "{error}");
         }
+    }
+
+    /// What cannot be done says why, and what works instead.
+    #[test]
+    fn flows_do_not_compress_and_batch_norms_are_not_computed_twice() {
+        let plan = NvaePlan::new(tiny()).unwrap();
+        assert_eq!(plan.coding(), Ok(Coding::BitsBack));
+        let flows = NvaePlan::new(NvaeConfig {
+            num_nf: 1,
+            ..tiny()
+        });
+        let refused = flows.unwrap().coding().expect_err("flows").to_string();
+        assert!(refused.contains("model.num_nf = 1") && refused.contains("model.num_nf = 0"));
+        let computes = |compute| plan.computes(&compute);
+        assert!(computes(Compute::default()).is_ok());
+        let checkpointed = Compute {
+            checkpoint_activations: true,
+            ..Compute::default()
+        };
+        let bf16 = Compute {
+            dtype: Dtype::Bf16,
+            ..Compute::default()
+        };
+        assert!(computes(checkpointed).is_err() && computes(bf16).is_err());
     }
 
     /// The plan tells what the model has.
