@@ -108,11 +108,25 @@ impl<'a> Weights<'a> {
 
     /// Weights for a forward pass.
     pub fn packed(weights: &[f32], rows: usize, columns: usize) -> Weights<'static> {
-        dispatch(Pack {
-            weights,
+        /// Moving a number takes about as long as this many multiplications and additions.
+        const OPERATIONS: usize = 10;
+        let (mut panels, lanes) = room(rows, columns);
+        let to = Shared(panels.as_mut_ptr());
+        for_ranges(rows, 16, OPERATIONS * rows * columns, |range| {
+            dispatch(CopyRows {
+                weights,
+                rows,
+                columns,
+                panels: to,
+                lanes,
+                range,
+            });
+        });
+        Weights::Packed {
+            panels,
             rows,
-            columns,
-        })
+            lanes,
+        }
     }
 
     /// The same in memory of their own, which may be kept.
@@ -210,42 +224,37 @@ impl Kernel for Widths {
     }
 }
 
-struct Pack<'a> {
+/// Some rows of weights.
+struct CopyRows<'a> {
     weights: &'a [f32],
     rows: usize,
     columns: usize,
+    panels: Shared,
+    /// Lanes that the panels are for.
+    lanes: usize,
+    range: Range<usize>,
 }
 
-impl Kernel for Pack<'_> {
-    type Output = Weights<'static>;
+impl Kernel for CopyRows<'_> {
+    type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> Weights<'static> {
-        let Self {
-            weights,
-            rows,
-            columns,
-        } = self;
-        let vector_count = columns.div_ceil(S::LANES);
-        let mut panels = Scratch::take(rows * vector_count * S::LANES);
-        let mut start = 0;
-        while start < columns {
-            let width = vectors::<S>((columns - start).div_ceil(S::LANES)) * S::LANES;
-            let used = width.min(columns - start);
-            let panel = &mut panels[rows * start..][..rows * width];
-            for (to, from) in panel
-                .chunks_exact_mut(width)
-                .zip(weights.chunks_exact(columns))
-            {
-                to[..used].copy_from_slice(&from[start..start + used]);
-                to[used..].fill(0.0);
+    fn run<S: Simd>(self, s: S) {
+        assert!(self.lanes == S::LANES);
+        let (rows, columns) = (self.rows, self.columns);
+        for row in self.range {
+            let from = &self.weights[row * columns..][..columns];
+            let mut start = 0;
+            while start < columns {
+                let width = vectors::<S>((columns - start).div_ceil(S::LANES)) * S::LANES;
+                for column in (start..start + width).step_by(S::LANES) {
+                    let at = rows * start + row * width + column - start;
+                    let numbers = s.load_partial(&from[column..]);
+                    // SAFETY: a row of a panel in the room made for it, which no other range writes.
+                    unsafe { s.store_ptr(self.panels.0.add(at), numbers) };
+                }
+                start += width;
             }
-            start += width;
-        }
-        Weights::Packed {
-            panels,
-            rows,
-            lanes: S::LANES,
         }
     }
 }

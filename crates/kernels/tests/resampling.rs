@@ -159,7 +159,7 @@ fn exponential_linear_units() {
         on_every_path(|path| {
             let (mut y, mut dx) = (poisoned(len), poisoned(len));
             elu(&x, &mut y);
-            elu_backward(&y, &dy, &mut dx);
+            elu_backward(&x, &dy, &mut dx);
             for i in 0..len {
                 let (x, d) = (f64::from(x[i]), f64::from(dy[i]));
                 let expected = if x > 0.0 { x } else { x.exp_m1() };

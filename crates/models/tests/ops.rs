@@ -121,9 +121,62 @@ fn convolutions() {
         let bias: Tensor<1> = inputs.tensor([c_out]);
         compare(
             &format!("conv {kernel} of {side}x{side}, {c_in} to {c_out}"),
-            [x, weight, bias.reshape([1, 1, 1, c_out])],
+            [
+                x.clone(),
+                weight.clone(),
+                bias.clone().reshape([1, 1, 1, c_out]),
+            ],
             |[x, weight, bias]| ops::conv(x, weight, bias.reshape([c_out])),
             |[x, weight, bias]| composed::conv(x, weight, bias.reshape([c_out])),
+        );
+        compare(
+            &format!("conv {kernel} of the elu of {side}x{side}, {c_in} to {c_out}"),
+            [x, weight, bias.reshape([1, 1, 1, c_out])],
+            |[x, weight, bias]| ops::conv_of_elu(x, weight, bias.reshape([c_out])),
+            |[x, weight, bias]| composed::conv_of_elu(x, weight, bias.reshape([c_out])),
+        );
+    }
+}
+
+#[test]
+fn channels_on_their_own() {
+    let mut inputs = Inputs::new();
+    for ([batch, height, width, channels], kernel) in [([2, 5, 4, 3], 3), ([1, 6, 7, 50], 5)] {
+        let x = inputs.tensor([batch, height, width, channels]);
+        let weight: Tensor<4> = inputs.tensor([1, kernel, kernel, channels]);
+        let shape = [kernel, kernel, channels];
+        compare(
+            &format!("depthwise {kernel} of {height}x{width}, {channels} channels"),
+            [x.clone(), weight],
+            |[x, weight]| ops::depthwise_conv_of_elu(x, weight.reshape(shape)),
+            |[x, weight]| composed::depthwise_conv_of_elu(x, weight.reshape(shape)),
+        );
+        compare("elu", [x], |[x]| ops::elu(x), |[x]| composed::elu(x));
+    }
+}
+
+#[test]
+fn quarters_of_an_image() {
+    let mut inputs = Inputs::new();
+    for ([batch, height, width, channels], part) in [([2, 4, 6, 3], 5), ([1, 2, 8, 20], 16)] {
+        let x = inputs.tensor([batch, height, width, channels]);
+        let weights = [(); 4].map(|()| inputs.tensor([1, 1, channels, part]));
+        let biases = [(); 4].map(|()| inputs.tensor([1, 1, 1, part]));
+        let ([w0, w1, w2, w3], [b0, b1, b2, b3]) = (weights, biases);
+        type Quarters = fn(Tensor<4>, [(Tensor<4>, Tensor<1>); 4]) -> Tensor<4>;
+        let run = |quarters: Quarters, all: [Tensor<4>; 9]| {
+            let [x, w0, w1, w2, w3, b0, b1, b2, b3] = all;
+            let parts = [(w0, b0), (w1, b1), (w2, b2), (w3, b3)];
+            quarters(
+                x,
+                parts.map(|(weight, bias)| (weight, bias.reshape([part]))),
+            )
+        };
+        compare(
+            &format!("quarters of {height}x{width}, {channels} to {part}"),
+            [x, w0, w1, w2, w3, b0, b1, b2, b3],
+            |all| run(ops::quarters, all),
+            |all| run(composed::quarters, all),
         );
     }
 }
@@ -370,6 +423,14 @@ fn between_resolutions() {
             ],
             |[x, lower]| ops::upsample_add(x, lower),
             |[x, lower]| composed::upsample_add(x, lower),
+        );
+    }
+    for shape in [[2, 3, 4, 5], [1, 1, 6, 17]] {
+        compare(
+            &format!("bilinear of {shape:?}"),
+            [inputs.tensor(shape)],
+            |[x]| ops::upsample_bilinear(x),
+            |[x]| composed::upsample_bilinear(x),
         );
     }
 }

@@ -17,17 +17,17 @@ pub fn elu(x: &[f32], y: &mut [f32]) {
     });
 }
 
-/// `dx = dy * elu'(x)`, where `y = elu(x)` is all that is known: the slope is 1 above 0 and `y + 1` below.
+/// `dx = dy * elu'(x)`: the slope is 1 above 0 and `e^x` below.
 ///
 /// # Panics
 /// If the lengths do not agree.
-pub fn elu_backward(y: &[f32], dy: &[f32], dx: &mut [f32]) {
-    expect_len("output", y.len(), dx.len());
+pub fn elu_backward(x: &[f32], dy: &[f32], dx: &mut [f32]) {
+    expect_len("input", x.len(), dx.len());
     expect_len("gradient", dy.len(), dx.len());
     for_chunks(dx, CHUNK, |i, dx| {
         let range = i * CHUNK..i * CHUNK + dx.len();
-        let (y, dy) = (&y[range.clone()], &dy[range]);
-        dispatch(EluBackward { y, dy, dx });
+        let (x, dy) = (&x[range.clone()], &dy[range]);
+        dispatch(EluBackward { x, dy, dx });
     });
 }
 
@@ -51,7 +51,7 @@ impl Kernel for Elu<'_> {
 }
 
 struct EluBackward<'a> {
-    y: &'a [f32],
+    x: &'a [f32],
     dy: &'a [f32],
     dx: &'a mut [f32],
 }
@@ -60,10 +60,10 @@ impl Kernel for EluBackward<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let one = s.splat(1.0);
+        let [zero, one] = [0.0, 1.0].map(|number| s.splat(number));
         for i in (0..self.dx.len()).step_by(S::LANES) {
-            let y = s.load_partial(&self.y[i..]);
-            let slope = s.min(s.add(y, one), one);
+            let x = s.load_partial(&self.x[i..]);
+            let slope = s.sub(one, one_minus_exp_neg(s, s.neg(s.min(x, zero))));
             let dx = s.mul(s.load_partial(&self.dy[i..]), slope);
             s.store_partial(&mut self.dx[i..], dx);
         }

@@ -4,14 +4,10 @@
 use std::sync::{Arc, OnceLock};
 
 use burn::backend::DispatchTensor;
-use burn::tensor::activation::{relu, sigmoid};
-use burn::tensor::module::conv2d;
-use burn::tensor::ops::ConvOptions;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use vdvae_kernels::batch_norm::{Norm, Statistics};
 use vdvae_kernels::squeeze::Squeeze;
 
-use super::conv::conv;
 use super::fused::{host, host_slice, is_cpu, is_plain};
 use super::norm::{BatchNorm, BatchStatistics, batch_norm};
 use super::{inverted, residual};
@@ -170,83 +166,13 @@ pub(super) fn squeeze([w1, b1, w2, b2]: [&[f32]; 4]) -> Squeeze<'_> {
     Squeeze { w1, b1, w2, b2 }
 }
 
-/// A 1x1 convolution without bias: `x` [B, H, W, C_in], `weight` [1, 1, C_in, C_out].
-pub fn pointwise(x: Tensor<4>, weight: Tensor<4>) -> Tensor<4> {
-    let c_out = weight.dims()[3];
-    let bias = Tensor::zeros([c_out], &x.device());
-    conv(x, weight, bias)
-}
-
-/// Convolution of each channel of `x` [B, H, W, C] by its own `weight` [k, k, C], "same" padding, no bias.
-pub fn depthwise_conv(x: Tensor<4>, weight: Tensor<3>) -> Tensor<4> {
-    let [kernel, _, channels] = weight.dims();
-    let weight = weight
-        .permute([2, 0, 1])
-        .reshape([channels, 1, kernel, kernel]);
-    let same = kernel / 2;
-    let options = ConvOptions::new([1, 1], [same, same], [1, 1], channels);
-    conv2d(x.permute([0, 3, 1, 2]), weight, None, options).permute([0, 2, 3, 1])
-}
-
-/// Convolution at every `stride`-th pixel, padded as one at every pixel: `x` [B, H, W, C_in], `weight`
-/// [k, k, C_in, C_out], `bias` `[C_out]`.
-pub fn strided_conv(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, stride: usize) -> Tensor<4> {
-    let same = weight.dims()[0] / 2;
-    let weight = weight.permute([3, 2, 0, 1]);
-    let options = ConvOptions::new([stride, stride], [same, same], [1, 1], 1);
-    conv2d(x.permute([0, 3, 1, 2]), weight, Some(bias), options).permute([0, 2, 3, 1])
-}
-
-/// Every second pixel of `x` [B, H, W, C], from row `row` and column `column` (0 or 1) on: [B, H / 2, W / 2, C].
-pub fn every_second(x: Tensor<4>, row: usize, column: usize) -> Tensor<4> {
-    let [batch, height, width, channels] = x.dims();
-    x.reshape([batch, height / 2, 2, width / 2, 2 * channels])
-        .narrow(2, row, 1)
-        .narrow(4, column * channels, channels)
-        .reshape([batch, height / 2, width / 2, channels])
-}
-
-/// Every pixel of `x` [B, H, W, C] four times: [B, 2H, 2W, C].
-pub fn upsample_nearest(x: Tensor<4>) -> Tensor<4> {
-    let [batch, height, width, channels] = x.dims();
-    x.reshape([batch, height, 1, width, 1, channels])
-        .expand([batch, height, 2, width, 2, channels])
-        .reshape([batch, 2 * height, 2 * width, channels])
-}
-
-/// `x` [B, H, W, C] at twice as many points in both directions, linear between pixels, corners on corners:
-/// [B, 2H, 2W, C].
-pub fn upsample_bilinear(x: Tensor<4>) -> Tensor<4> {
-    let [batch, height, width, channels] = x.dims();
-    let device = x.device();
-    let rows = doubling(height, &device).unsqueeze::<3>();
-    let x = rows.expand([batch, 2 * height, height]).matmul(x.reshape([
-        batch,
-        height,
-        width * channels,
-    ]));
-    let columns = doubling(width, &device).unsqueeze::<3>();
-    let x = columns
-        .expand([batch * 2 * height, 2 * width, width])
-        .matmul(x.reshape([batch * 2 * height, width, channels]));
-    x.reshape([batch, 2 * height, 2 * width, channels])
-}
-
-/// The share of each of `side` points in each of twice as many, [2 side, side].
-fn doubling(side: usize, device: &Device) -> Tensor<2> {
-    let mut shares = vec![0.0_f32; 2 * side * side];
-    for (to, shares) in shares.chunks_exact_mut(side).enumerate() {
-        let at = (to * (side - 1)) as f32 / (2 * side - 1) as f32;
-        let low = (at as usize).min(side - 1);
-        let high = (low + 1).min(side - 1);
-        shares[low] += 1.0 - (at - low as f32);
-        shares[high] += at - low as f32;
-    }
-    Tensor::from_data(TensorData::new(shares, [2 * side, side]), device)
-}
-
 pub(super) mod composed {
     use super::*;
+    use burn::tensor::activation::{relu, sigmoid};
+    use burn::tensor::module::conv2d;
+    use burn::tensor::ops::ConvOptions;
+
+    use crate::ops::composed::{conv, depthwise_conv, upsample_nearest};
 
     /// [`super::residual_cell`] of Burn's operations.
     pub fn residual_cell(
@@ -313,45 +239,20 @@ pub(super) mod composed {
             relu(hidden).matmul(weights.excite.clone()) + weights.excite_bias.clone().unsqueeze();
         x * sigmoid(gates).reshape([batch, 1, 1, channels])
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::likelihood::values;
-
-    fn counting(shape: [usize; 4]) -> Tensor<4> {
-        let count = shape.iter().product::<usize>();
-        let numbers: Vec<f32> = (0..count).map(|i| i as f32).collect();
-        Tensor::from_data(TensorData::new(numbers, shape), &Device::flex())
+    /// A 1x1 convolution without bias: `x` [B, H, W, C_in], `weight` [1, 1, C_in, C_out].
+    fn pointwise(x: Tensor<4>, weight: Tensor<4>) -> Tensor<4> {
+        let c_out = weight.dims()[3];
+        let bias = Tensor::zeros([c_out], &x.device());
+        conv(x, weight, bias)
     }
 
-    #[test]
-    fn bilinear_keeps_corners_and_planes() {
-        // The value is a linear function of row and column, and stays one.
-        let x = values(upsample_bilinear(counting([1, 3, 4, 1])));
-        for row in 0..6 {
-            for column in 0..8 {
-                let expected = 4.0 * row as f32 * 2.0 / 5.0 + column as f32 * 3.0 / 7.0;
-                assert!(
-                    (x[row * 8 + column] - expected).abs() < 1e-5,
-                    "{row} {column}"
-                );
-            }
-        }
-        let one = values(upsample_bilinear(counting([1, 1, 1, 2])));
-        assert_eq!(one, [0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0]);
-    }
-
-    #[test]
-    fn nearest_repeats_and_every_second_takes_apart() {
-        let x = counting([2, 2, 4, 3]);
-        let twice = upsample_nearest(x.clone());
-        for (row, column) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-            let part = every_second(twice.clone(), row, column);
-            assert_eq!(values(part), values(x.clone()));
-        }
-        let part = values(every_second(counting([1, 2, 4, 1]), 1, 1));
-        assert_eq!(part, [5.0, 7.0]);
+    /// Convolution at every `stride`-th pixel, padded as one at every pixel: `x` [B, H, W, C_in], `weight`
+    /// [k, k, C_in, C_out], `bias` `[C_out]`.
+    fn strided_conv(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, stride: usize) -> Tensor<4> {
+        let same = weight.dims()[0] / 2;
+        let weight = weight.permute([3, 2, 0, 1]);
+        let options = ConvOptions::new([stride, stride], [same, same], [1, 1], 1);
+        conv2d(x.permute([0, 3, 1, 2]), weight, Some(bias), options).permute([0, 2, 3, 1])
     }
 }

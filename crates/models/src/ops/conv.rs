@@ -4,6 +4,7 @@ use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 use vdvae_kernels::conv::Conv;
 
+use super::activation::Before;
 use super::fused::{CpuOperation, apply, is_cpu};
 
 /// Convolution of `x` [B, H, W, C_in] with `weight` [k, k, C_in, C_out] (k = 1 or 3) and `bias` `[C_out]`;
@@ -12,6 +13,18 @@ pub fn conv(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
     if !is_cpu(&x.device()) {
         return composed::conv(x, weight, bias);
     }
+    convolution(x, weight, bias, false)
+}
+
+/// [`conv`] of the elu of `x`, which is not kept for the backward pass but computed again.
+pub fn conv_of_elu(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
+    if !is_cpu(&x.device()) {
+        return composed::conv_of_elu(x, weight, bias);
+    }
+    convolution(x, weight, bias, true)
+}
+
+fn convolution(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, elu: bool) -> Tensor<4> {
     let [batch, height, width, c_in] = x.dims();
     let [kernel, _, _, c_out] = weight.dims();
     let shape = Conv {
@@ -22,34 +35,40 @@ pub fn conv(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
         c_out,
         kernel,
     };
+    let [weight, bias] = [weight.into_dispatch(), bias.into_dispatch()];
     apply(
-        shape,
-        [
-            x.into_dispatch(),
-            weight.into_dispatch(),
-            bias.into_dispatch(),
-        ],
+        Convolution { shape, elu },
+        [x.into_dispatch(), weight, bias],
     )
 }
 
-impl CpuOperation<3> for Conv {
+#[derive(Clone, Debug)]
+pub(super) struct Convolution {
+    pub shape: Conv,
+    /// Whether the elu of the input is convolved.
+    pub elu: bool,
+}
+
+impl CpuOperation<3> for Convolution {
     type Saved = ();
 
     fn name(&self) -> String {
-        format!("conv {0}x{0}", self.kernel)
+        format!("conv {0}x{0}", self.shape.kernel)
     }
 
     fn operations(&self) -> usize {
-        Conv::operations(self)
+        self.shape.operations()
     }
 
     fn output_shape(&self) -> Vec<usize> {
-        vec![self.batch, self.height, self.width, self.c_out]
+        let shape = &self.shape;
+        vec![shape.batch, shape.height, shape.width, shape.c_out]
     }
 
     fn forward(&self, [x, weight, bias]: [&[f32]; 3], saved: Option<&mut Option<()>>) -> Vec<f32> {
-        let mut y = vec![0.0; self.batch * self.height * self.width * self.c_out];
-        vdvae_kernels::conv::forward(self, x, weight, bias, &mut y);
+        let mut y = vec![0.0; self.shape.pixels() * self.shape.c_out];
+        let x = Before { x, elu: self.elu }.activated();
+        vdvae_kernels::conv::forward(&self.shape, &x, weight, bias, &mut y);
         saved.map(|saved| saved.insert(()));
         y
     }
@@ -64,17 +83,18 @@ impl CpuOperation<3> for Conv {
     ) -> [Option<Vec<f32>>; 3] {
         let mut dx = wanted[0].then(|| vec![0.0; x.len()]);
         let mut dweight = vec![0.0; weight.len()];
-        let mut dbias = vec![0.0; self.c_out];
+        let mut dbias = vec![0.0; self.shape.c_out];
+        let before = Before { x, elu: self.elu };
         vdvae_kernels::conv::backward(
-            self,
-            x,
+            &self.shape,
+            &before.activated(),
             weight,
             gradient,
             dx.as_deref_mut(),
             &mut dweight,
             &mut dbias,
         );
-        [dx, Some(dweight), Some(dbias)]
+        [dx.map(|dx| before.gradient(dx)), Some(dweight), Some(dbias)]
     }
 }
 
@@ -82,6 +102,13 @@ pub(super) mod composed {
     use super::*;
     use burn::tensor::module::conv2d;
     use burn::tensor::ops::ConvOptions;
+
+    use crate::ops::composed::elu;
+
+    /// [`super::conv_of_elu`] of Burn's operations.
+    pub fn conv_of_elu(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
+        conv(elu(x), weight, bias)
+    }
 
     /// [`super::conv`] of Burn's operations.
     pub fn conv(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {

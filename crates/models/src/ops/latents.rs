@@ -8,6 +8,7 @@ use burn::tensor::Tensor;
 use vdvae_kernels::conv::{self, Conv};
 use vdvae_kernels::elementwise::{features, latents};
 
+use super::conv::Convolution;
 use super::fused::{CpuOperation, apply, host, host_slice, is_cpu, is_plain, tensor};
 use super::profile::{Work, timed};
 use super::sum::whole;
@@ -138,7 +139,12 @@ pub fn add_latents(
     };
     let [x, prior, z] = [x, prior, z].map(Tensor::into_dispatch);
     apply(
-        AddLatents { projection },
+        AddLatents {
+            projection: Convolution {
+                shape: projection,
+                elu: false,
+            },
+        },
         [x, prior, z, weight.into_dispatch(), bias.into_dispatch()],
     )
 }
@@ -239,7 +245,7 @@ impl CpuOperation<1> for Divergence {
 
 #[derive(Clone, Debug)]
 struct AddLatents {
-    projection: Conv,
+    projection: Convolution,
 }
 
 impl CpuOperation<5> for AddLatents {
@@ -263,7 +269,7 @@ impl CpuOperation<5> for AddLatents {
         saved: Option<&mut Option<()>>,
     ) -> Vec<f32> {
         saved.map(|saved| saved.insert(()));
-        conv::forward_onto(&self.projection, z, weight, bias, (x, prior))
+        conv::forward_onto(&self.projection.shape, z, weight, bias, (x, prior))
     }
 
     fn works_in_place(&self) -> bool {
@@ -271,7 +277,7 @@ impl CpuOperation<5> for AddLatents {
     }
 
     fn forward_in_place(&self, x: &mut [f32], [_, prior, z, weight, bias]: [&[f32]; 5]) {
-        conv::forward_onto_in_place(&self.projection, z, weight, bias, (x, prior));
+        conv::forward_onto_in_place(&self.projection.shape, z, weight, bias, (x, prior));
     }
 
     fn backward(
@@ -282,9 +288,10 @@ impl CpuOperation<5> for AddLatents {
         wanted: [bool; 5],
         _: &mut [Option<FlexTensor>; 5],
     ) -> [Option<Vec<f32>>; 5] {
-        let channels = self.projection.c_out;
-        let offset = (prior.len() - gradient.len()) / self.projection.pixels().max(1);
-        let dprior = features::add_features_backward(channels, offset, gradient);
+        let Conv { c_out, .. } = self.projection.shape;
+        let pixels = self.projection.shape.pixels();
+        let offset = (prior.len() - gradient.len()) / pixels.max(1);
+        let dprior = features::add_features_backward(c_out, offset, gradient);
         let convolved = [z, weight, bias];
         let [_, _, rest @ ..] = wanted;
         let nothing = &mut [const { None }; 3];

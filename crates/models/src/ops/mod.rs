@@ -6,9 +6,11 @@
 
 use burn::tensor::Device;
 
+mod activation;
 mod bottleneck;
 mod cells;
 mod conv;
+mod depthwise;
 mod dmol;
 mod fused;
 mod inverted;
@@ -17,19 +19,19 @@ mod norm;
 mod optimizer;
 mod precision;
 pub mod profile;
+mod quarters;
 mod resample;
 mod residual;
 mod spectral;
 mod sum;
 
+pub use activation::{elu, swish};
 pub use bottleneck::{
     BottleneckWeights, Compute, KeptWeights, add_drawn, bottleneck, draws_in_one,
 };
-pub use cells::{
-    InvertedCell, ResidualCell, SqueezeExcite, depthwise_conv, every_second, inverted_cell,
-    pointwise, residual_cell, upsample_bilinear, upsample_nearest,
-};
-pub use conv::conv;
+pub use cells::{InvertedCell, ResidualCell, SqueezeExcite, inverted_cell, residual_cell};
+pub use conv::{conv, conv_of_elu};
+pub use depthwise::depthwise_conv_of_elu;
 pub use dmol::{DmolShape, UPPER_EDGE, dmol_nll, dmol_sample};
 pub use latents::{
     add_latents, draw, draw_with_kl, gaussian_kl, gaussian_kl_per_element, gaussian_log_density,
@@ -38,11 +40,12 @@ pub use latents::{
 
 pub use precision::Dtype;
 
-pub use norm::{BatchNorm, BatchStatistics, batch_norm, elu, swish, weight_norm};
+pub use norm::{BatchNorm, BatchStatistics, Mask, batch_norm, weight_norm};
+pub use quarters::quarters;
 pub use spectral::{Iterated, spectral_norms};
 
 pub use optimizer::{AdamW, Moments, Optimizer, Rule, adamw, sum_of_squares, update};
-pub use resample::{average_pool, upsample_add};
+pub use resample::{average_pool, upsample_add, upsample_bilinear};
 
 /// Runs `body`, which computes on `device`; on the CPU with all threads awake.
 pub fn awake<T: Send>(device: &Device, body: impl FnOnce() -> T + Send) -> T {
@@ -55,13 +58,16 @@ pub fn awake<T: Send>(device: &Device, body: impl FnOnce() -> T + Send) -> T {
 
 /// The same operations composed of Burn's own, on any device.
 pub mod composed {
+    pub use super::activation::composed::*;
     pub use super::bottleneck::composed::*;
     pub use super::cells::composed::*;
     pub use super::conv::composed::*;
+    pub use super::depthwise::composed::*;
     pub use super::dmol::composed::*;
     pub use super::latents::composed::*;
     pub use super::norm::composed::*;
     pub use super::optimizer::composed::*;
+    pub use super::quarters::composed::*;
     pub use super::resample::composed::*;
     pub use super::spectral::composed::*;
 }

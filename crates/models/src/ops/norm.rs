@@ -1,10 +1,12 @@
 //! Normalisation: batch norm with what usually follows it, and weights of norm exp(g).
 
+use std::sync::Arc;
+
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
-use burn::tensor::activation::sigmoid;
 use vdvae_kernels::weight_norm::{self, Direction, DirectionGradient, Normed, NormedGradient};
 
+use super::activation::swish;
 use super::fused::{CpuOperation, apply, is_cpu};
 
 /// Added to variances.
@@ -30,16 +32,6 @@ pub struct BatchStatistics {
     pub mean: Tensor<1>,
     /// The unbiased variance.
     pub variance: Tensor<1>,
-}
-
-/// x sigmoid(x).
-pub fn swish<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    sigmoid(x.clone()) * x
-}
-
-/// x above 0, else exp(x) - 1.
-pub fn elu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    x.clone().clamp_min(0.0) + (x.clamp_max(0.0).exp() - 1.0)
 }
 
 /// Normalises each channel of `x` [B, H, W, C] (Ioffe and Szegedy, ICML 2015), then x sigmoid(x) if
@@ -81,19 +73,39 @@ pub fn batch_norm(
     (output, statistics)
 }
 
+/// 1 where a weight acts and 0 where not, in the order of memory.
+pub type Mask = Arc<[f32]>;
+
 /// `v` times exp(log_norm) / (|v| + 1e-5), the norm taken for each output channel, the last axis
-/// (Salimans and Kingma, NeurIPS 2016). `log_norm`: `[C_out]`.
-pub fn weight_norm<const D: usize>(v: Tensor<D>, log_norm: Tensor<1>) -> Tensor<D> {
+/// (Salimans and Kingma, NeurIPS 2016); of what `mask` leaves of `v`. `log_norm`: `[C_out]`.
+pub fn weight_norm<const D: usize>(
+    v: Tensor<D>,
+    log_norm: Tensor<1>,
+    mask: Option<&Mask>,
+) -> Tensor<D> {
     if !is_cpu(&v.device()) {
-        return composed::weight_norm(v, log_norm);
+        return composed::weight_norm(v, log_norm, mask);
     }
-    let operation = WeightNorm(v.dims().to_vec());
+    let operation = WeightNorm {
+        shape: v.dims().to_vec(),
+        mask: mask.cloned(),
+    };
     apply(operation, [v.into_dispatch(), log_norm.into_dispatch()])
 }
 
 /// Of weights of this shape.
 #[derive(Clone, Debug)]
-struct WeightNorm(Vec<usize>);
+struct WeightNorm {
+    shape: Vec<usize>,
+    mask: Option<Mask>,
+}
+
+impl WeightNorm {
+    fn direction<'a>(&'a self, [v, g]: [&'a [f32]; 2]) -> Direction<'a> {
+        let mask = self.mask.as_deref();
+        Direction { v, g, mask }
+    }
+}
 
 impl CpuOperation<2> for WeightNorm {
     /// The norms.
@@ -104,11 +116,11 @@ impl CpuOperation<2> for WeightNorm {
     }
 
     fn output_shape(&self) -> Vec<usize> {
-        self.0.clone()
+        self.shape.clone()
     }
 
-    fn forward(&self, [v, g]: [&[f32]; 2], saved: Option<&mut Option<Vec<f32>>>) -> Vec<f32> {
-        let mut normed = weight_norm::forward_new(&[Direction { v, g, mask: None }]);
+    fn forward(&self, inputs: [&[f32]; 2], saved: Option<&mut Option<Vec<f32>>>) -> Vec<f32> {
+        let mut normed = weight_norm::forward_new(&[self.direction(inputs)]);
         let Normed { w, norms } = normed.remove(0);
         saved.map(|saved| saved.insert(norms));
         w
@@ -116,7 +128,7 @@ impl CpuOperation<2> for WeightNorm {
 
     fn backward(
         &self,
-        [v, g]: [&[f32]; 2],
+        inputs: [&[f32]; 2],
         norms: &Vec<f32>,
         gradient: &[f32],
         _: [bool; 2],
@@ -130,7 +142,7 @@ impl CpuOperation<2> for WeightNorm {
             dw: gradient,
             spectral: None,
         };
-        let direction = Direction { v, g, mask: None };
+        let direction = self.direction(inputs);
         let mut gradients = weight_norm::backward_new(&[direction], &[normed], &[gradient]);
         let DirectionGradient { v, g } = gradients.remove(0);
         [Some(v), Some(g)]
@@ -141,10 +153,18 @@ pub(super) mod composed {
     use super::*;
 
     /// [`super::weight_norm()`] of Burn's operations.
-    pub fn weight_norm<const D: usize>(v: Tensor<D>, log_norm: Tensor<1>) -> Tensor<D> {
+    pub fn weight_norm<const D: usize>(
+        v: Tensor<D>,
+        log_norm: Tensor<1>,
+        mask: Option<&Mask>,
+    ) -> Tensor<D> {
         let dims = v.dims();
         let c_out = dims[D - 1];
         let rows = v.shape().num_elements() / c_out;
+        let v = match mask {
+            Some(mask) => v * Tensor::<1>::from_floats(&mask[..], &log_norm.device()).reshape(dims),
+            None => v,
+        };
         let v = v.reshape([rows, c_out]);
         let norm = (v.clone() * v.clone()).sum_dim(0).sqrt();
         let factor = log_norm.exp().unsqueeze::<2>() / (norm + WEIGHT_NORM_EPSILON);

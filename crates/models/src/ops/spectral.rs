@@ -6,13 +6,14 @@ use vdvae_kernels::weight_norm::{Spectral, add_spectral_gradient, power_iteratio
 
 use super::fused::{CpuOperation, apply, host, host_slice, is_cpu};
 use super::profile::{Work, timed};
+use super::sum::whole;
 use crate::likelihood::values;
 
 /// Weights with the vectors of their iteration. None of the vectors is tracked.
 #[derive(Clone, Debug)]
 pub struct Iterated {
-    /// [rows, outputs].
-    pub weight: Tensor<2>,
+    /// [.., outputs]; the axes before are the rows of a matrix.
+    pub weight: Tensor<4>,
     /// `[outputs]`: where the iteration starts, and where it ended.
     pub u: Tensor<1>,
     /// `[rows]`: where it ended.
@@ -54,7 +55,7 @@ pub fn spectral_norms(all: &mut [Iterated], iterations: usize) -> Vec<Tensor<1>>
     norms.collect()
 }
 
-fn plain(tensor: Tensor<2>) -> Tensor<2> {
+fn plain(tensor: Tensor<4>) -> Tensor<4> {
     if tensor.device().is_autodiff() {
         tensor.inner()
     } else {
@@ -90,8 +91,13 @@ impl CpuOperation<1> for Norm {
         _: &(),
         gradient: &[f32],
         _: [bool; 1],
-        _: &mut [Option<FlexTensor>; 1],
+        [earlier]: &mut [Option<FlexTensor>; 1],
     ) -> [Option<Vec<f32>>; 1] {
+        if let Some(sum) = earlier.take() {
+            let to = earlier.insert(whole(sum)).storage_mut();
+            add_spectral_gradient(to, &self.0, gradient[0]);
+            return [None];
+        }
         let mut to = vec![0.0; self.0.u.len() * self.0.v.len()];
         add_spectral_gradient(&mut to, &self.0, gradient[0]);
         [Some(to)]
@@ -107,8 +113,10 @@ pub(super) mod composed {
     /// [`super::spectral_norms`] of Burn's operations.
     pub fn spectral_norms(all: &mut [Iterated], iterations: usize) -> Vec<Tensor<1>> {
         let norm = |one: &mut Iterated| {
-            let [rows, outputs] = one.weight.dims();
-            let fixed = plain(one.weight.clone());
+            let outputs = one.weight.dims()[3];
+            let rows = one.weight.shape().num_elements() / outputs;
+            let weight = one.weight.clone().reshape([rows, outputs]);
+            let fixed = plain(one.weight.clone()).reshape([rows, outputs]);
             for _ in 0..iterations {
                 let u = one.u.clone().reshape([outputs, 1]);
                 one.v = normalised(fixed.clone().matmul(u).reshape([rows]));
@@ -117,7 +125,7 @@ pub(super) mod composed {
             }
             let device = one.weight.device();
             let image = like(one.v.clone(), &device).reshape([1, rows]);
-            let image = image.matmul(one.weight.clone());
+            let image = image.matmul(weight);
             let u = like(one.u.clone(), &device).reshape([outputs, 1]);
             image.matmul(u).reshape([1])
         };

@@ -1,18 +1,27 @@
 //! Normalised weights and their spectral norms.
 
 use burn::tensor::Tensor;
-use vdvae_models::ops::{self, Iterated, composed};
+use vdvae_models::ops::{self, Iterated, Mask, composed};
 
 use super::{Inputs, assert_close, host};
 
 #[test]
 fn normalised_weights() {
     let mut inputs = Inputs::new();
-    for shape in [[1, 1, 3, 5], [3, 3, 7, 19], [1, 1, 70, 66], [5, 5, 2, 130]] {
+    for (shape, masked) in [
+        ([1, 1, 3, 5], false),
+        ([3, 3, 7, 19], true),
+        ([1, 1, 70, 66], false),
+        ([5, 5, 2, 130], true),
+    ] {
+        let mask: Vec<f32> = (0..shape.iter().product())
+            .map(|i: usize| if i % 3 == 1 { 0.0 } else { 1.0 })
+            .collect();
+        let mask: Option<Mask> = masked.then(|| mask.into());
         let v = inputs.tensor(shape);
         let log_norm = inputs.tensor([shape[3]]);
-        let norm = |weight_norm: fn(Tensor<4>, Tensor<1>) -> Tensor<4>| {
-            let output = weight_norm(v.clone(), log_norm.clone());
+        let norm = |weight_norm: fn(Tensor<4>, Tensor<1>, Option<&Mask>) -> Tensor<4>| {
+            let output = weight_norm(v.clone(), log_norm.clone(), mask.as_ref());
             // Gradients that differ from number to number.
             let loss = (output.clone() * output.clone().sin()).sum();
             let gradients = loss.backward();
@@ -35,13 +44,13 @@ fn normalised_weights() {
 #[test]
 fn spectral_norms() {
     let mut inputs = Inputs::new();
-    let shapes = [[1, 1], [9, 4], [37, 66], [130, 19]];
+    let shapes = [[1, 1, 1, 1], [3, 3, 1, 4], [1, 1, 37, 66], [1, 1, 130, 19]];
     let all: Vec<Iterated> = shapes
         .into_iter()
-        .map(|[rows, outputs]| Iterated {
-            weight: inputs.tensor([rows, outputs]),
-            u: inputs.tensor([outputs]).inner(),
-            v: inputs.tensor([rows]).inner(),
+        .map(|shape: [usize; 4]| Iterated {
+            weight: inputs.tensor(shape),
+            u: inputs.tensor([shape[3]]).inner(),
+            v: inputs.tensor([shape[..3].iter().product()]).inner(),
         })
         .collect();
     let found = |norms: fn(&mut [Iterated], usize) -> Vec<Tensor<1>>| {

@@ -2,9 +2,9 @@
 
 use burn::tensor::Tensor;
 
-use super::layers::{Builder, Conv, ConvShape, masked};
-use super::store::{Id, Store};
-use crate::ops::{depthwise_conv, elu, weight_norm};
+use super::layers::{Acting, Builder, Conv, ConvShape};
+use super::store::Store;
+use crate::ops::{Mask, depthwise_conv_of_elu, elu};
 
 /// Hidden channels for each latent channel.
 const HIDDEN: usize = 6;
@@ -14,7 +14,7 @@ const HIDDEN: usize = 6;
 #[derive(Clone, Debug)]
 pub struct FlowCell {
     spread: Conv,
-    depthwise: (Id<3>, Id<1>, Vec<f32>),
+    depthwise: Acting<3>,
     mu: Conv,
 }
 
@@ -63,20 +63,17 @@ impl FlowCell {
         let spread = builder.conv(&format!("{name}.conv.convz.0"), spread, side);
         let inside = depthwise_mask(hidden, 5, mirrored);
         let convz = format!("{name}.conv.convz.2");
-        let (weight, log_norm) = builder.depthwise(&convz, hidden, 5, inside.clone(), side);
         Self {
             spread,
-            depthwise: (weight, log_norm, inside),
+            depthwise: builder.depthwise(&convz, hidden, 5, inside, side),
             mu: builder.conv(&format!("{name}.mu.conv_0"), mu, side),
         }
     }
 
     fn forward(&self, store: &Store, z: Tensor<4>) -> Tensor<4> {
-        let h = elu(self.spread.forward(store, z.clone()));
-        let (weight, log_norm, mask) = &self.depthwise;
-        let weight = masked(store.get(*weight), Some(mask));
-        let h = elu(depthwise_conv(h, weight_norm(weight, store.get(*log_norm))));
-        z - self.mu.forward(store, elu(h))
+        let h = self.spread.forward(store, z.clone());
+        let h = elu(depthwise_conv_of_elu(h, self.depthwise.get(store)));
+        z - self.mu.forward_of_elu(store, h)
     }
 }
 
@@ -97,7 +94,7 @@ fn earlier(kernel: usize, row: usize, column: usize, mirrored: bool) -> Option<b
 
 /// The mask of a full convolution, [k, k, C_in, C_out]: at the same place a channel sees those of earlier
 /// latents, and of its own unless `strict`.
-fn mask(c_in: usize, c_out: usize, kernel: usize, strict: bool, mirrored: bool) -> Vec<f32> {
+fn mask(c_in: usize, c_out: usize, kernel: usize, strict: bool, mirrored: bool) -> Mask {
     let latents = c_in.min(c_out);
     let latent = |channel: usize, channels: usize| channel * latents / channels;
     let mut mask = Vec::with_capacity(kernel * kernel * c_in * c_out);
@@ -113,11 +110,11 @@ fn mask(c_in: usize, c_out: usize, kernel: usize, strict: bool, mirrored: bool) 
             }
         }
     }
-    mask
+    mask.into()
 }
 
 /// The mask of a depthwise convolution, [k, k, C]: a channel sees its own at the same place.
-fn depthwise_mask(channels: usize, kernel: usize, mirrored: bool) -> Vec<f32> {
+fn depthwise_mask(channels: usize, kernel: usize, mirrored: bool) -> Mask {
     let places = (0..kernel * kernel).flat_map(|place| {
         let sees = earlier(kernel, place / kernel, place % kernel, mirrored).unwrap_or(true);
         std::iter::repeat_n(f32::from(u8::from(sees)), channels)

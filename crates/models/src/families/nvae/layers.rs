@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 
 use super::store::{Id, Store, uniform};
 use crate::ops::{
-    self, BatchNorm, BatchStatistics, InvertedCell, ResidualCell, SqueezeExcite, swish, weight_norm,
+    self, BatchNorm, BatchStatistics, InvertedCell, Mask, ResidualCell, SqueezeExcite, weight_norm,
 };
 use crate::parameters::TensorSpec;
 
@@ -19,12 +19,7 @@ const START_EPSILON: f32 = 1e-2;
 pub struct Kernel {
     /// The name of the convolution.
     pub name: String,
-    /// [k, k, C_in, C_out], or [k, k, C] of a depthwise one.
     pub weight: Weight,
-    /// `[C_out]`; of a plain one there is none.
-    pub log_norm: Option<Id<1>>,
-    /// 1 where a weight acts, 0 where not, as the weight.
-    pub mask: Option<Vec<f32>>,
     /// Rows and columns of the published matrix: output channels, and weights of each.
     pub matrix: [usize; 2],
     /// Places in the image that an output sees.
@@ -32,10 +27,34 @@ pub struct Kernel {
 }
 
 /// Of a full or of a depthwise convolution.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Weight {
-    Full(Id<4>),
-    Depthwise(Id<3>),
+    /// [k, k, C_in, C_out].
+    Full(Acting<4>),
+    /// [k, k, C].
+    Depthwise(Acting<3>),
+}
+
+/// The weights of a convolution.
+#[derive(Clone, Debug)]
+pub struct Acting<const D: usize> {
+    weight: Id<D>,
+    /// `[C_out]`; `None`: they act as they are.
+    log_norm: Option<Id<1>>,
+    mask: Option<Mask>,
+}
+
+impl<const D: usize> Acting<D> {
+    /// The weights as they act: masked, and with their learned norm.
+    pub fn get(&self, store: &Store) -> Tensor<D> {
+        let weight = || store.get(self.weight);
+        match self.log_norm {
+            Some(log_norm) => store.derived(self.weight, || {
+                weight_norm(weight(), store.get(log_norm), self.mask.as_ref())
+            }),
+            None => weight(),
+        }
+    }
 }
 
 /// What a convolution is made with.
@@ -47,8 +66,7 @@ pub struct ConvShape {
     pub bias: bool,
     /// Added to the learned log norm at the start.
     pub log_scale: f32,
-    /// 1 where a weight acts, 0 where not, in the order of memory.
-    pub mask: Option<Vec<f32>>,
+    pub mask: Option<Mask>,
 }
 
 impl ConvShape {
@@ -74,10 +92,8 @@ impl ConvShape {
 /// A convolution, "same" padding, whose weights have a learned norm.
 #[derive(Clone, Debug)]
 pub struct Conv {
-    weight: Id<4>,
-    log_norm: Id<1>,
+    weight: Acting<4>,
     bias: Option<Id<1>>,
-    mask: Option<Vec<f32>>,
     shape: [usize; 4],
 }
 
@@ -134,20 +150,21 @@ impl Builder {
         let name_of_norm = format!("{name}.log_weight_norm");
         let spec = TensorSpec::new(name_of_norm, &[c_out, 1, 1, 1], &[c_out], vec![0]);
         let log_norm = self.store.add(spec, |_, _| norms);
+        let weight = Acting {
+            weight,
+            log_norm: Some(log_norm),
+            mask,
+        };
         self.kernels.push(Kernel {
             name: name.to_owned(),
-            weight: Weight::Full(weight),
-            log_norm: Some(log_norm),
-            mask: mask.clone(),
+            weight: Weight::Full(weight.clone()),
             matrix: [c_out, fan_in],
             taps: kernel * kernel,
         });
         self.count(fan_in * c_out, c_out, side);
         Conv {
             weight,
-            log_norm,
             bias,
-            mask,
             shape: [kernel, kernel, c_in, c_out],
         }
     }
@@ -158,9 +175,9 @@ impl Builder {
         name: &str,
         channels: usize,
         kernel: usize,
-        mask: Vec<f32>,
+        mask: Mask,
         side: usize,
-    ) -> (Id<3>, Id<1>) {
+    ) -> Acting<3> {
         let bound = 1.0 / kernel as f32;
         let mut norms = Vec::new();
         let spec = TensorSpec::depthwise(format!("{name}.weight"), channels, kernel);
@@ -177,28 +194,33 @@ impl Builder {
             vec![0],
         );
         let log_norm = self.store.add(spec, |_, _| norms);
-        self.kernels.push(Kernel {
-            name: name.to_owned(),
-            weight: Weight::Depthwise(weight),
+        let weight = Acting {
+            weight,
             log_norm: Some(log_norm),
             mask: Some(mask),
+        };
+        self.kernels.push(Kernel {
+            name: name.to_owned(),
+            weight: Weight::Depthwise(weight.clone()),
             matrix: [channels, kernel * kernel],
             taps: kernel * kernel,
         });
         self.count(kernel * kernel * channels, channels, side);
-        (weight, log_norm)
+        weight
     }
 
     /// A convolution without norm or bias.
-    fn plain(&mut self, name: &str, [c_in, c_out]: [usize; 2], side: usize) -> Id<4> {
+    fn plain(&mut self, name: &str, [c_in, c_out]: [usize; 2], side: usize) -> Acting<4> {
         let bound = 1.0 / (c_in as f32).sqrt();
         let spec = TensorSpec::conv(format!("{name}.weight"), [c_out, c_in, 1]);
-        let weight = self.store.uniform(spec, bound);
-        self.kernels.push(Kernel {
-            name: name.to_owned(),
-            weight: Weight::Full(weight),
+        let weight = Acting {
+            weight: self.store.uniform(spec, bound),
             log_norm: None,
             mask: None,
+        };
+        self.kernels.push(Kernel {
+            name: name.to_owned(),
+            weight: Weight::Full(weight.clone()),
             matrix: [c_out, c_in],
             taps: 1,
         });
@@ -212,15 +234,17 @@ impl Builder {
         channels: usize,
         kernel: usize,
         side: usize,
-    ) -> Id<3> {
+    ) -> Acting<3> {
         let bound = 1.0 / kernel as f32;
         let spec = TensorSpec::depthwise(format!("{name}.weight"), channels, kernel);
-        let weight = self.store.uniform(spec, bound);
-        self.kernels.push(Kernel {
-            name: name.to_owned(),
-            weight: Weight::Depthwise(weight),
+        let weight = Acting {
+            weight: self.store.uniform(spec, bound),
             log_norm: None,
             mask: None,
+        };
+        self.kernels.push(Kernel {
+            name: name.to_owned(),
+            weight: Weight::Depthwise(weight.clone()),
             matrix: [channels, kernel * kernel],
             taps: kernel * kernel,
         });
@@ -278,41 +302,27 @@ fn log_norms(weights: &[f32], mask: Option<&[f32]>, c_out: usize, log_scale: f32
     squares.into_iter().map(log_norm).collect()
 }
 
-/// `tensor` times the mask of the same shape.
-pub fn masked<const D: usize>(tensor: Tensor<D>, mask: Option<&[f32]>) -> Tensor<D> {
-    match mask {
-        None => tensor,
-        Some(mask) => {
-            let dims = tensor.dims();
-            let mask = Tensor::<1>::from_floats(mask, &tensor.device().without_autodiff());
-            let mask = mask.reshape(dims);
-            if tensor.device().is_autodiff() {
-                tensor * Tensor::from_inner(mask)
-            } else {
-                tensor * mask
-            }
-        }
-    }
-}
-
 impl Conv {
-    /// The weights as they act.
-    fn weight(&self, store: &Store) -> Tensor<4> {
-        let weight = masked(store.get(self.weight), self.mask.as_deref());
-        weight_norm(weight, store.get(self.log_norm))
-    }
-
-    fn bias(&self, store: &Store) -> Tensor<1> {
-        let weight = store.get(self.log_norm);
-        match self.bias {
+    /// The weights as they act, and the biases.
+    fn weights(&self, store: &Store) -> (Tensor<4>, Tensor<1>) {
+        let weight = self.weight.get(store);
+        let bias = match self.bias {
             Some(bias) => store.get(bias),
-            None => weight.zeros_like(),
-        }
+            None => Tensor::zeros([self.channels()], &weight.device()),
+        };
+        (weight, bias)
     }
 
     /// [B, H, W, C_in] to [B, H, W, C_out].
     pub fn forward(&self, store: &Store, x: Tensor<4>) -> Tensor<4> {
-        ops::conv(x, self.weight(store), self.bias(store))
+        let (weight, bias) = self.weights(store);
+        ops::conv(x, weight, bias)
+    }
+
+    /// [`Self::forward`] of the elu of `x`.
+    pub fn forward_of_elu(&self, store: &Store, x: Tensor<4>) -> Tensor<4> {
+        let (weight, bias) = self.weights(store);
+        ops::conv_of_elu(x, weight, bias)
     }
 
     /// Channels of the output.
@@ -417,13 +427,8 @@ impl Skip {
         Some(match self {
             Self::Identity => return None,
             Self::Down(parts) => {
-                let x = swish(x.clone());
-                // The published code cuts off the first row and column before it takes every second.
-                let starts = [(0, 0), (1, 1), (0, 1), (1, 0)];
-                let parts = parts.iter().zip(starts).map(|(conv, (row, column))| {
-                    conv.forward(store, ops::every_second(x.clone(), row, column))
-                });
-                Tensor::cat(parts.collect(), 3)
+                let weights = parts.each_ref().map(|conv| conv.weights(store));
+                ops::quarters(x.clone(), weights)
             }
             Self::Up(conv) => conv.forward(store, ops::upsample_bilinear(x.clone())),
         })
@@ -447,9 +452,9 @@ enum Kind {
     },
     Inverted {
         norms: [Norm; 4],
-        expand: Id<4>,
-        depthwise: Id<3>,
-        project: Id<4>,
+        expand: Acting<4>,
+        depthwise: Acting<3>,
+        project: Acting<4>,
         upsample: bool,
     },
 }
@@ -549,9 +554,7 @@ impl Cell {
             } => {
                 let cell = ResidualCell {
                     norms: norms.map(|norm| norm.weights(store, mode)),
-                    convolutions: convs
-                        .each_ref()
-                        .map(|conv| (conv.weight(store), conv.bias(store))),
+                    convolutions: convs.each_ref().map(|conv| conv.weights(store)),
                     squeeze_excite,
                     stride: *stride,
                 };
@@ -568,9 +571,9 @@ impl Cell {
             } => {
                 let cell = InvertedCell {
                     norms: norms.map(|norm| norm.weights(store, mode)),
-                    expand: store.get(*expand),
-                    depthwise: store.get(*depthwise),
-                    project: store.get(*project),
+                    expand: expand.get(store),
+                    depthwise: depthwise.get(store),
+                    project: project.get(store),
                     squeeze_excite,
                     upsample: *upsample,
                 };

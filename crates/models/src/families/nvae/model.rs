@@ -10,7 +10,7 @@ use super::store::Store;
 use crate::family::{Cannot, Cost, ImageShape, Loss, Model, PosteriorLatents, Step};
 use crate::hierarchy::{Activations, Hierarchy, LatentSource, Latents, StochasticLayer, TopDown};
 use crate::likelihood::{Likelihood, values};
-use crate::ops::{self, Compute, elu, gaussian_log_density};
+use crate::ops::{self, Compute, gaussian_log_density};
 use crate::parameters::{self, Parameters, Ranked, Specs, TensorSpec};
 use crate::preprocess::Prepared;
 use crate::random::{Keys, Noise, Purpose, generator};
@@ -232,7 +232,7 @@ impl Nvae {
     /// Parameters of the prior before they are clamped, [B, R, R, 2Z].
     fn prior_raw(&self, group: &Group, s: &Tensor<4>) -> Tensor<4> {
         match &group.dec_sampler {
-            Some(conv) => conv.forward(&self.store, elu(s.clone())),
+            Some(conv) => conv.forward_of_elu(&self.store, s.clone()),
             None => {
                 let [batch, height, width, _] = s.dims();
                 let shape = [batch, height, width, 2 * self.network.latent_channels];
@@ -288,6 +288,7 @@ impl Nvae {
         weigh: bool,
     ) -> Training {
         let images = batch.input.dims()[0];
+        self.store.forget();
         let mut seen = Seen::default();
         let encoded = self.bottom_up(batch.input, Mode::Batch, &mut seen);
         let mode = (Mode::Batch, &mut seen);
@@ -301,6 +302,7 @@ impl Nvae {
             .map(|&gamma| self.store.get(gamma).abs().max());
         let scales = Tensor::cat(largest.collect(), 0).sum();
         seen.keep(&mut self.store);
+        self.store.forget();
         Training {
             pass,
             distortion,

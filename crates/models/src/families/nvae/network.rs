@@ -268,7 +268,7 @@ impl Network {
                 Bottom::Combiner => passed.push(s.clone()),
             }
         }
-        passed.push(elu(self.enc0.forward(store, elu(s))));
+        passed.push(elu(self.enc0.forward_of_elu(store, s)));
         passed.reverse();
         passed
     }
@@ -289,7 +289,7 @@ impl Network {
         for cell in &self.post_process {
             s = cell.forward(store, s, mode, seen);
         }
-        self.image_conditional.forward(store, elu(s))
+        self.image_conditional.forward_of_elu(store, s)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use burn::tensor::Tensor;
 
-use super::layers::{Kernel, Weight, masked};
+use super::layers::{Kernel, Weight};
 use super::store::{Id, Store};
 use crate::likelihood::values;
 use crate::ops::{self, Iterated};
@@ -91,16 +91,12 @@ impl Spectral {
 }
 
 impl Kept {
-    /// The weights as they act, [rows, outputs], with the vectors in the order of memory.
+    /// The weights as they act, with the vectors in the order of memory.
     fn iterated(&self, store: &Store) -> Iterated {
-        let [outputs, rows] = self.kernel.matrix;
-        let weight = match self.kernel.weight {
-            Weight::Full(weight) => self
-                .acting(store, store.get(weight))
-                .reshape([rows, outputs]),
-            Weight::Depthwise(weight) => self
-                .acting(store, store.get(weight))
-                .reshape([rows, outputs]),
+        let [_, rows] = self.kernel.matrix;
+        let weight = match &self.kernel.weight {
+            Weight::Full(weight) => weight.get(store),
+            Weight::Depthwise(weight) => weight.get(store).unsqueeze_dim(2),
         };
         let [inputs, taps] = self.inputs_and_taps();
         let v = untracked(store.get(self.v)).reshape([inputs, taps]);
@@ -132,15 +128,6 @@ impl Kept {
         match self.kernel.weight {
             Weight::Full(_) => [rows / self.kernel.taps, self.kernel.taps],
             Weight::Depthwise(_) => [1, rows],
-        }
-    }
-
-    /// The weights as they act.
-    fn acting<const D: usize>(&self, store: &Store, weight: Tensor<D>) -> Tensor<D> {
-        let weight = masked(weight, self.kernel.mask.as_deref());
-        match self.kernel.log_norm {
-            Some(log_norm) => ops::weight_norm(weight, store.get(log_norm)),
-            None => weight,
         }
     }
 }

@@ -3,6 +3,8 @@
 //! A network is described once, by the code that builds it. Built into a store without numbers it tells
 //! names, shapes and roles; built into one with numbers it is a model.
 
+use std::sync::OnceLock;
+
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -19,6 +21,8 @@ pub struct Store {
     specs: Vec<TensorSpec>,
     /// None of a store that only tells.
     values: Vec<Ranked>,
+    /// What was derived from tensors, by their places.
+    derived: Vec<OnceLock<Ranked>>,
     maker: Option<Maker>,
 }
 
@@ -35,6 +39,7 @@ impl Store {
         Self {
             specs: Vec::new(),
             values: Vec::new(),
+            derived: Vec::new(),
             maker: None,
         }
     }
@@ -73,6 +78,7 @@ impl Store {
                 tensor
             };
             self.values.push(Ranked::of(tensor));
+            self.derived.push(OnceLock::new());
         }
         self.specs.push(spec);
         Id(self.specs.len() - 1)
@@ -93,9 +99,28 @@ impl Store {
         self.values[place].clone().tensor()
     }
 
+    /// What `derive` makes of tensors of which the one at this place is the first: made when it is first asked
+    /// for, and kept until that tensor changes or [`forget`](Self::forget).
+    pub fn derived<const D: usize>(
+        &self,
+        Id(place): Id<D>,
+        derive: impl FnOnce() -> Tensor<D>,
+    ) -> Tensor<D> {
+        let kept = self.derived[place].get_or_init(|| Ranked::of(derive()));
+        kept.clone().tensor()
+    }
+
+    /// Forgets what was derived: it belongs to a graph that gradients are wanted of once.
+    pub fn forget(&mut self) {
+        for kept in &mut self.derived {
+            kept.take();
+        }
+    }
+
     /// Puts another tensor at a place.
     pub fn set<const D: usize>(&mut self, Id(place): Id<D>, tensor: Tensor<D>) {
         self.values[place] = Ranked::of(tensor);
+        self.derived[place].take();
     }
 
     /// Shows every tensor with its name.
@@ -114,6 +139,7 @@ impl Store {
             .zip(values)
             .map(|(spec, tensor)| each(&spec.name, tensor))
             .collect();
+        self.forget();
         self
     }
 }
@@ -122,4 +148,27 @@ impl Store {
 pub fn uniform(generator: &mut ChaCha8Rng, count: usize, bound: f32) -> Vec<f32> {
     let number = |_| bound * (2.0 * generator.random::<f32>() - 1.0);
     (0..count).map(number).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::likelihood::values;
+    use crate::random::{Purpose, generator};
+
+    #[test]
+    fn what_was_derived_follows_the_tensors() {
+        let mut store = Store::new(generator(0, Purpose::Weights, 0, 0), &Device::flex());
+        let place = store.constant::<1>(TensorSpec::plain("a".to_owned(), &[1]), 1.0);
+        let doubled = |store: &Store| values(store.derived(place, || store.get(place) * 2.0))[0];
+        assert_eq!(doubled(&store), 2.0);
+        let kept = values(store.derived(place, || unreachable!("it was kept")));
+        assert_eq!(kept, [2.0]);
+        store.set(place, Tensor::from_floats([3.0], &Device::flex()));
+        assert_eq!(doubled(&store), 6.0);
+        let mut store = store.map(&mut |_, tensor| Ranked::of(tensor.tensor::<1>() + 1.0));
+        assert_eq!(doubled(&store), 8.0);
+        store.forget();
+        assert_eq!(values(store.derived(place, || store.get(place)))[0], 4.0);
+    }
 }
