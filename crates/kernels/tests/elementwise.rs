@@ -5,6 +5,7 @@ mod common;
 
 use common::{assert_close, bits, numbers, on_every_path, poisoned, with_threads};
 use vdvae_kernels::elementwise::add;
+use vdvae_kernels::elementwise::clamp::{SoftClamp, soft_clamp, soft_clamp_backward};
 use vdvae_kernels::elementwise::features::add_features_backward;
 use vdvae_kernels::elementwise::latents::{
     draw, draw_with_kl, draw_with_kl_backward, kl, kl_per_element,
@@ -66,6 +67,36 @@ fn draws() {
             assert_close(&format!("{path} draw {z}"), &out, expected);
         }
     });
+}
+
+#[test]
+fn softly_clamped_parameters_and_their_gradient() {
+    let clamp = SoftClamp {
+        limit: 5.0,
+        least_sigma: 0.01,
+    };
+    for (pixels, z) in [(1, 1), (3, 5), (7, 16), (900, 20)] {
+        // Far beyond the limit too.
+        let raw = numbers(pixels * 2 * z, 1, 12.0);
+        let expected = naive::soft_clamp(&clamp, z, &wide(&raw));
+        let dout = numbers(raw.len(), 2, 1.0);
+        let few = raw.len().min(64);
+        let whole = few - few % (2 * z);
+        let loss = |raw: &[f64]| weighted(&naive::soft_clamp(&clamp, z, raw), &dout);
+        let gradient = slopes(&raw[..whole], loss);
+        on_every_path(|path| {
+            let (mut out, mut draw) = (poisoned(raw.len()), poisoned(raw.len()));
+            soft_clamp(&clamp, z, &raw, &mut out);
+            soft_clamp_backward(&clamp, z, &raw, &dout, &mut draw);
+            assert_close(
+                &format!("{path} clamped {pixels}, {z}"),
+                &out,
+                expected.clone(),
+            );
+            let what = format!("{path} gradient {pixels}, {z}");
+            assert_close(&what, &draw[..whole], gradient.clone());
+        });
+    }
 }
 
 #[test]

@@ -5,7 +5,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use vdvae_models::ops::{
-    self, BottleneckWeights, Compute, DmolShape, Dtype, KeptWeights, UPPER_EDGE, composed,
+    self, BottleneckWeights, Compute, DmolShape, Dtype, KeptWeights, SoftClamp, UPPER_EDGE,
+    composed,
 };
 use vdvae_models::random::{Purpose, generator};
 
@@ -401,6 +402,23 @@ fn latents() {
         |[x, prior, z, w, b]| ops::add_latents(x, prior, z, (w, b.reshape([7]))),
         |[x, prior, z, w, b]| composed::add_latents(x, prior, z, (w, b.reshape([7]))),
     );
+}
+
+#[test]
+fn softly_clamped_gaussians() {
+    let mut inputs = Inputs::new();
+    let clamp = SoftClamp {
+        limit: 0.7,
+        least_sigma: 0.01,
+    };
+    for shape in [[2, 3, 4, 10], [1, 8, 8, 68]] {
+        compare(
+            &format!("soft clamp of {shape:?}"),
+            [inputs.tensor(shape)],
+            |[raw]| ops::soft_clamp(raw, clamp),
+            |[raw]| composed::soft_clamp(raw, clamp),
+        );
+    }
 }
 
 #[test]

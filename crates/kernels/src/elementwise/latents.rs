@@ -23,7 +23,7 @@ fn gaussian_channels(name: &str, len: usize, pixels: usize, z: usize) -> usize {
 
 /// Positions of a tensor of `len` numbers with `z` channels.
 #[track_caller]
-fn positions(name: &str, len: usize, z: usize) -> usize {
+pub(super) fn positions(name: &str, len: usize, z: usize) -> usize {
     let pixels = len.checked_div(z).unwrap_or(0);
     expect_len(name, len, pixels * z);
     pixels

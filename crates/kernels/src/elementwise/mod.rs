@@ -6,6 +6,7 @@
 
 pub mod adamax;
 pub mod bilinear;
+pub mod clamp;
 pub mod dmol;
 pub mod elu;
 pub mod features;

@@ -1,6 +1,7 @@
 //! The operations of this folder in double precision, one loop per line of the formula: what
 //! the tests compare with. Shapes and layouts as in the fast twins; lengths are not checked.
 
+use super::clamp::SoftClamp;
 use super::dmol::DmolShape;
 use super::optimizer::AdamW;
 use super::pool::PoolShape;
@@ -14,6 +15,22 @@ pub fn draw(z: usize, gaussian: &[f64], eps: &[f64]) -> Vec<f64> {
         gaussian[at] + gaussian[at + z].exp() * eps[i]
     };
     (0..eps.len()).map(element).collect()
+}
+
+/// Twin of [`super::clamp::soft_clamp`].
+pub fn soft_clamp(clamp: &SoftClamp, z: usize, raw: &[f64]) -> Vec<f64> {
+    let (limit, least) = (f64::from(clamp.limit), f64::from(clamp.least_sigma));
+    let clamped = raw.iter().map(|raw| (raw / limit).tanh() * limit);
+    let is_mean = |i: usize| i % (2 * z) < z;
+    let both = clamped.enumerate();
+    both.map(|(i, c)| {
+        if is_mean(i) {
+            c
+        } else {
+            (c.exp() + least).ln()
+        }
+    })
+    .collect()
 }
 
 /// Twin of [`super::latents::kl_per_element`].

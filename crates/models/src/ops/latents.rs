@@ -6,7 +6,9 @@ use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 use vdvae_kernels::conv::{self, Conv};
-use vdvae_kernels::elementwise::{features, latents};
+use vdvae_kernels::elementwise::{clamp, features, latents};
+
+pub use vdvae_kernels::elementwise::clamp::SoftClamp;
 
 use super::conv::Convolution;
 use super::fused::{CpuOperation, apply, host, host_slice, is_cpu, is_plain, tensor};
@@ -27,6 +29,16 @@ pub fn draw(gaussian: Tensor<4>, eps: Tensor<4>) -> Tensor<4> {
         || latents::draw(shape[3], host_slice(&gaussian), host_slice(&eps), &mut z),
     );
     Tensor::from_primitive::<Flex>(tensor(z, shape.to_vec()))
+}
+
+/// Means and log sigmas of a Gaussian from `raw` [B, H, W, 2Z], both softly clamped, and sigma above a least one
+/// (NVAE, section 3.2 and the published code).
+pub fn soft_clamp(raw: Tensor<4>, clamp: SoftClamp) -> Tensor<4> {
+    if !is_cpu(&raw.device()) {
+        return composed::soft_clamp(raw, clamp);
+    }
+    let shape = raw.dims();
+    apply(Clamped { shape, clamp }, [raw.into_dispatch()])
 }
 
 /// KL divergence from the prior to the posterior in nats per image, `[B]`: the sum over pixels and
@@ -147,6 +159,44 @@ pub fn add_latents(
         },
         [x, prior, z, weight.into_dispatch(), bias.into_dispatch()],
     )
+}
+
+#[derive(Clone, Debug)]
+struct Clamped {
+    shape: [usize; 4],
+    clamp: SoftClamp,
+}
+
+impl CpuOperation<1> for Clamped {
+    type Saved = ();
+
+    fn name(&self) -> String {
+        "soft clamp".to_owned()
+    }
+
+    fn output_shape(&self) -> Vec<usize> {
+        self.shape.to_vec()
+    }
+
+    fn forward(&self, [raw]: [&[f32]; 1], saved: Option<&mut Option<()>>) -> Vec<f32> {
+        let mut out = vec![0.0; raw.len()];
+        clamp::soft_clamp(&self.clamp, self.shape[3] / 2, raw, &mut out);
+        saved.map(|saved| saved.insert(()));
+        out
+    }
+
+    fn backward(
+        &self,
+        [raw]: [&[f32]; 1],
+        _: &(),
+        gradient: &[f32],
+        _: [bool; 1],
+        _: &mut [Option<FlexTensor>; 1],
+    ) -> [Option<Vec<f32>>; 1] {
+        let mut draw = vec![0.0; raw.len()];
+        clamp::soft_clamp_backward(&self.clamp, self.shape[3] / 2, raw, gradient, &mut draw);
+        [Some(draw)]
+    }
 }
 
 /// Inputs: posterior, prior, noise. The output is z; the divergence is its child in Burn's graph, where a
@@ -305,6 +355,14 @@ impl CpuOperation<5> for AddLatents {
 pub(super) mod composed {
     use super::*;
     use crate::ops::composed::conv;
+
+    /// [`super::soft_clamp`] of Burn's operations.
+    pub fn soft_clamp(raw: Tensor<4>, clamp: SoftClamp) -> Tensor<4> {
+        let zdim = raw.dims()[3] / 2;
+        let clamped = (raw / clamp.limit).tanh() * clamp.limit;
+        let sigma = clamped.clone().narrow(3, zdim, zdim).exp() + clamp.least_sigma;
+        Tensor::cat(vec![clamped.narrow(3, 0, zdim), sigma.log()], 3)
+    }
 
     /// [`super::draw`] of Burn's operations.
     pub fn draw(gaussian: Tensor<4>, eps: Tensor<4>) -> Tensor<4> {

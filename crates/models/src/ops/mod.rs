@@ -34,8 +34,8 @@ pub use conv::{conv, conv_of_elu};
 pub use depthwise::depthwise_conv_of_elu;
 pub use dmol::{DmolShape, UPPER_EDGE, dmol_nll, dmol_sample};
 pub use latents::{
-    add_latents, draw, draw_with_kl, gaussian_kl, gaussian_kl_per_element, gaussian_log_density,
-    gaussian_log_ratio,
+    SoftClamp, add_latents, draw, draw_with_kl, gaussian_kl, gaussian_kl_per_element,
+    gaussian_log_density, gaussian_log_ratio, soft_clamp,
 };
 
 pub use precision::Dtype;

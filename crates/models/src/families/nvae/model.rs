@@ -10,15 +10,16 @@ use super::store::Store;
 use crate::family::{Cannot, Cost, ImageShape, Loss, Model, PosteriorLatents, Step};
 use crate::hierarchy::{Activations, Hierarchy, LatentSource, Latents, StochasticLayer, TopDown};
 use crate::likelihood::{Likelihood, values};
-use crate::ops::{self, Compute, gaussian_log_density};
+use crate::ops::{self, Compute, SoftClamp, gaussian_log_density, soft_clamp};
 use crate::parameters::{self, Parameters, Ranked, Specs, TensorSpec};
 use crate::preprocess::Prepared;
 use crate::random::{Keys, Noise, Purpose, generator};
 
-/// Means and log sigmas stay within this.
-const SOFT_CLAMP: f64 = 5.0;
-/// Added to standard deviations.
-const LEAST_SIGMA: f64 = 0.01;
+/// What means and log sigmas are held to.
+const CLAMP: SoftClamp = SoftClamp {
+    limit: 5.0,
+    least_sigma: 0.01,
+};
 
 /// A network with weights.
 #[derive(Clone, Debug)]
@@ -177,8 +178,8 @@ impl Nvae {
         let prior_raw = self.prior_raw(group, s);
         let posterior = encoded
             .filter(|_| latents.needs_posterior(layer))
-            .map(|encoded| clamped(self.posterior_raw(group, s, encoded, &prior_raw)));
-        let prior = clamped(prior_raw);
+            .map(|encoded| soft_clamp(self.posterior_raw(group, s, encoded, &prior_raw), CLAMP));
+        let prior = soft_clamp(prior_raw, CLAMP);
         let [batch, height, width, _] = s.dims();
         let zdim = self.network.latent_channels;
         let from_posterior = posterior.is_some() && latents.is_from_posterior(layer);
@@ -350,14 +351,6 @@ struct DrawnGroup {
     log_densities: Option<[Tensor<1>; 2]>,
 }
 
-/// Means and log sigmas of a Gaussian, both softly clamped, sigma never below 0.01, [B, R, R, 2Z].
-fn clamped(raw: Tensor<4>) -> Tensor<4> {
-    let zdim = raw.dims()[3] / 2;
-    let clamped = (raw / SOFT_CLAMP).tanh() * SOFT_CLAMP;
-    let log_sigma = (clamped.clone().narrow(3, zdim, zdim).exp() + LEAST_SIGMA).log();
-    Tensor::cat(vec![clamped.narrow(3, 0, zdim), log_sigma], 3)
-}
-
 fn per_image(x: Tensor<4>) -> Tensor<1> {
     let batch = x.dims()[0];
     x.reshape([batch as i32, -1]).sum_dim(1).reshape([batch])
@@ -492,7 +485,10 @@ impl Hierarchy for Nvae {
     fn posterior(&self, layer: usize, state: Tensor<4>, activations: &Activations) -> Tensor<4> {
         let group = &self.network.groups[layer];
         let prior = self.prior_raw(group, &state);
-        clamped(self.posterior_raw(group, &state, &activations[&layer], &prior))
+        soft_clamp(
+            self.posterior_raw(group, &state, &activations[&layer], &prior),
+            CLAMP,
+        )
     }
 
     fn likelihood(&self) -> &Likelihood {
