@@ -7,7 +7,7 @@ use vdvae_models::ImageShape;
 use vdvae_models::hierarchy::{Latents, Noise, Source};
 
 use crate::random::{Keys, Purpose};
-use crate::report::Grid;
+use crate::pictures::Grid;
 use crate::trained::TrainedModel;
 
 /// Depths of a picture that shows several.

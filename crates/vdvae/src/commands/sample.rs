@@ -17,7 +17,7 @@ use crate::console::results;
 use crate::error::usage;
 use crate::files::write_atomically;
 use crate::models::ImageShape;
-use crate::report::{Grid, save_png_image};
+use crate::pictures::{Grid, save_png_image};
 use crate::run_dir::RunDir;
 use crate::trained::TrainedModel;
 

@@ -10,7 +10,7 @@ use crate::config::TrainConfig;
 use crate::console::tell;
 use crate::likelihood::units::bits;
 use crate::models::step::StepReport;
-use crate::report::log::{TrainEntry, ValidEntry};
+use crate::log::{TrainEntry, ValidEntry};
 
 /// Tells how a run goes.
 pub struct Announcer {

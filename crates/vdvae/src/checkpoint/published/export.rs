@@ -18,7 +18,7 @@ use crate::files::write_atomically;
 use crate::models::published::{Published, Saved, integer};
 use crate::ops::Optimizer;
 use crate::parameters::{Role, TensorSpec};
-use crate::report::log::{self, Entry};
+use crate::log::{self, Entry};
 use crate::run_dir::RunDir;
 
 /// A file that cannot be written.

@@ -2,7 +2,7 @@
 
 use super::{Figure, Graphic, Row, WIDE, percent, size, why};
 use crate::report::measure::{Pictures, RunMeasures};
-use crate::report::scene::{Scene, Style, Tile};
+use crate::report::drawing::{Scene, Style, Tile};
 
 /// The least side of an image in a drawing.
 const LEAST_SIDE: f64 = 64.0;

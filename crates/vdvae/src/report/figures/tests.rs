@@ -1,12 +1,12 @@
 use super::*;
 use crate::config::Config;
 use crate::evaluate::Evaluation;
-use crate::report::log::{TrainEntry, ValidEntry};
+use crate::log::{TrainEntry, ValidEntry};
 use crate::report::measure::{
     Distances, EvaluationMeasures, LayerMeasures, Neighbour, Reconstructed, RunMeasures,
     gradient_windows,
 };
-use crate::report::scene::{Anchor, Mark, text_width};
+use crate::report::drawing::{Anchor, Mark, text_width};
 
 /// A run as long and as deep as a preset, with numbers of every size.
 fn run(preset: &str, name: &str) -> RunMeasures {

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::evaluate::Evaluation;
 use crate::models::LatentShare;
-use crate::report::log::{TrainEntry, ValidEntry};
+use crate::log::{TrainEntry, ValidEntry};
 
 pub use channels::channel_kl;
 pub use history::{GradientWindow, UPDATES_PER_WINDOW, gradient_windows};
