@@ -6,8 +6,8 @@ use vdvae_data::Batch;
 use vdvae_models::ImageShape;
 use vdvae_models::hierarchy::{Latents, Noise, Source};
 
-use crate::random::{Keys, Purpose};
 use crate::pictures::Grid;
+use crate::random::{Keys, Purpose};
 use crate::trained::TrainedModel;
 
 /// Depths of a picture that shows several.

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use super::drawing::{Scene, png, svg};
 use super::figures::figures;
 use super::measure::{Measurements, Pictures};
 use super::page::page;
-use super::drawing::{Scene, png, svg};
 use crate::files::write_atomically;
 
 /// Writes a drawing as an SVG file, atomically.
@@ -42,7 +42,10 @@ pub fn save_report(
     };
     for figure in &figures {
         if let Some(scene) = figure.scene() {
-            save(format!("{}.svg", figure.name), Ok(svg(&scene).into_string().into_bytes()))?;
+            save(
+                format!("{}.svg", figure.name),
+                Ok(svg(&scene).into_string().into_bytes()),
+            )?;
             save(format!("{}.png", figure.name), png(&scene))?;
         }
         if let Some(table) = &figure.table {

@@ -264,6 +264,16 @@ impl Scene {
         });
     }
 
+    /// What the texts say, in their order, each before what follows it.
+    #[cfg(test)]
+    pub fn texts(&self) -> Vec<&str> {
+        let texts = self.marks.iter().filter_map(|mark| match mark {
+            Mark::Text { text, after, .. } => Some([text.as_str(), after]),
+            _ => None,
+        });
+        texts.flatten().filter(|text| !text.is_empty()).collect()
+    }
+
     /// A small image.
     pub fn picture(&mut self, corner: (f64, f64), side: f64, tile: Tile) {
         self.marks.push(Mark::Picture { corner, side, tile });

@@ -173,7 +173,12 @@ mod tests {
     fn what_a_user_named_cannot_break_the_document() {
         let mut scene = Scene::new(10.0, 10.0);
         scene.title = "a < b & \"c\"\u{7}".to_owned();
-        scene.bar((0.0, 0.0), (1.0, 1.0), Ink::TEXT, "</title>\u{0}".to_owned());
+        scene.bar(
+            (0.0, 0.0),
+            (1.0, 1.0),
+            Ink::TEXT,
+            "</title>\u{0}".to_owned(),
+        );
         scene.heading(0.0, 0.0, "1 < 2", "\u{1b}[m");
         let svg = svg(&scene).into_string();
         for expected in [

@@ -4,8 +4,8 @@ use super::layers::{draw_stripes, ink, resolutions};
 use super::plot::Plot;
 use super::{Cell, Figure, Table, WIDE, percent, size, why};
 use crate::report::drawing::axis::{Scale, Ticks, grouped};
-use crate::report::measure::{NOTHING_NATS, RunMeasures};
 use crate::report::drawing::{Ink, Scene, Style};
+use crate::report::measure::{NOTHING_NATS, RunMeasures};
 
 const TITLE: &str = "Latent channels";
 const HEIGHT: f64 = 320.0;

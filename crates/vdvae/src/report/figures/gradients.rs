@@ -2,9 +2,9 @@
 
 use super::chart::{self, Panel, Series, Vertical, points};
 use super::{Cell, Figure, Table, loss, why};
+use crate::report::drawing::Ink;
 use crate::report::drawing::axis::grouped;
 use crate::report::measure::{RunMeasures, UPDATES_PER_WINDOW, gradient_windows};
-use crate::report::drawing::Ink;
 
 const TITLE: &str = "Gradients";
 /// In the picture; the table has all.

@@ -3,8 +3,8 @@
 use super::layers::ink;
 use super::{Cell, Figure, Table, WIDE, percent, size};
 use crate::report::drawing::axis::{Scale, grouped};
-use crate::report::measure::RunMeasures;
 use crate::report::drawing::{Ink, Scene, Style};
+use crate::report::measure::RunMeasures;
 
 const ROW: f64 = 46.0;
 

@@ -3,8 +3,8 @@
 use super::plot::Plot;
 use super::{Cell, Figure, Table, WIDE, short, size, why};
 use crate::report::drawing::axis::{Scale, Ticks};
-use crate::report::measure::{LayerMeasures, RunMeasures};
 use crate::report::drawing::{Ink, Scene, Style, room};
+use crate::report::measure::{LayerMeasures, RunMeasures};
 
 const TITLE: &str = "Rate over the layers";
 const HEIGHT: f64 = 330.0;
@@ -110,7 +110,9 @@ fn draw(runs: &[&RunMeasures], width: f64) -> Scene {
         );
     }
     if wide {
-        let ends = runs.iter().map(|run| (y.at(total(run)), label(run), Ink::TEXT));
+        let ends = runs
+            .iter()
+            .map(|run| (y.at(total(run)), label(run), Ink::TEXT));
         plot.draw_labels(&mut scene, ends.collect());
     } else {
         draw_keys(&mut scene, runs.iter().map(|run| label(run)));

@@ -199,7 +199,11 @@ fn table(run: &RunMeasures) -> Table {
         table.row([Cell::Whole(step), split, total, distortion, rate, seconds]);
     };
     for e in &run.training {
-        let values = [trained_total(e), e.distortion_bits_per_dim, e.rate_bits_per_dim];
+        let values = [
+            trained_total(e),
+            e.distortion_bits_per_dim,
+            e.rate_bits_per_dim,
+        ];
         row(e.step, "train", values, e.seconds);
     }
     for e in &run.validation {
@@ -217,3 +221,6 @@ fn table(run: &RunMeasures) -> Table {
     }
     table
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,8 +16,8 @@ mod speed;
 mod summary;
 mod table;
 
-use super::measure::{Measurements, Pictures};
 use super::drawing::{Scene, Tile};
+use super::measure::{Measurements, Pictures};
 
 pub use depth::{DepthPoint, bits_by_depth};
 pub use loss::loss_curve;

@@ -2,8 +2,8 @@
 
 use super::{Cell, Figure, Graphic, Row, Table, WIDE, why};
 use crate::report::drawing::axis::{Scale, Ticks, grouped};
-use crate::report::measure::{Distances, Neighbour, Pictures, RunMeasures};
 use crate::report::drawing::{Ink, Scene, Style};
+use crate::report::measure::{Distances, Neighbour, Pictures, RunMeasures};
 
 /// Samples above their nearest training images.
 pub fn pictures(run: &RunMeasures, distances: Option<&Distances>, pictures: &Pictures) -> Figure {

@@ -2,10 +2,10 @@
 
 use super::chart::{self, Panel, Series, Vertical, points};
 use super::{Cell, Figure, Table, loss, why};
-use crate::report::drawing::axis::grouped;
 use crate::log::TrainEntry;
-use crate::report::measure::RunMeasures;
 use crate::report::drawing::Ink;
+use crate::report::drawing::axis::grouped;
+use crate::report::measure::RunMeasures;
 
 const TITLE: &str = "Learning rate and speed";
 

@@ -11,8 +11,8 @@ use crate::config::Config;
 use crate::evaluate::EvaluateOptions;
 use crate::evenly::evenly;
 use crate::likelihood::units::bits;
-use crate::models::{LatentShare, Plan};
 use crate::log;
+use crate::models::{LatentShare, Plan};
 use crate::run_dir::RunDir;
 use crate::trained::TrainedModel;
 

@@ -9,8 +9,8 @@ use super::plot::Plot;
 use crate::report::drawing::axis::{Scale, grouped};
 use crate::report::drawing::{Ink, Scene, Style, room};
 
-use lines::{averaged, below};
 pub use lines::points;
+use lines::{averaged, below};
 pub use updates::{Updates, unit};
 pub use vertical::Vertical;
 use vertical::{position, vertical};

@@ -117,23 +117,39 @@ mod tests {
     use super::*;
     use crate::report::drawing::Ink;
 
-    #[test]
-    fn marks_of_equal_factors() {
-        let panel = Panel {
+    fn panel(vertical: Vertical, points: Vec<(f64, f64)>) -> Panel {
+        Panel {
             title: String::new(),
             unit: "",
             height: 200.0,
-            vertical: Vertical::Logarithmic,
+            vertical,
             write: |value| value.to_string(),
             series: vec![Series {
                 name: String::new(),
                 ink: Ink::TEXT,
-                points: vec![(1.0, 3.0), (2.0, 40.0)],
+                points,
                 dots: false,
             }],
-            level: Some((400.0, String::new())),
+            level: None,
             events: Vec::new(),
-        };
+        }
+    }
+
+    #[test]
+    fn a_spike_does_not_squash_the_rest_and_a_lost_run_is_shown() {
+        let flat = (1..=50).map(|step| (f64::from(step), 4.0 + 1.0 / f64::from(step)));
+        let mut points: Vec<(f64, f64)> = flat.collect();
+        points[30].1 = 1e6;
+        let (low, high) = shown(&panel(Vertical::Values, points.clone()));
+        assert!(low > 3.9 && high < 4.4, "{low} to {high}");
+        points.extend((51..=80).map(|step| (f64::from(step), 900.0)));
+        assert_eq!(shown(&panel(Vertical::Values, points)).1, 900.0);
+    }
+
+    #[test]
+    fn marks_of_equal_factors() {
+        let mut panel = panel(Vertical::Logarithmic, vec![(1.0, 3.0), (2.0, 40.0)]);
+        panel.level = Some((400.0, String::new()));
         let ((low, high), marks) = vertical(&panel);
         assert!(low < 3f64.log10() && high > 400f64.log10());
         let texts: Vec<String> = marks.into_iter().map(|mark| mark.1).collect();

@@ -1,4 +1,6 @@
+use super::super::tests::assert_readable;
 use super::*;
+use crate::report::drawing::Mark;
 
 fn layers() -> Vec<(usize, f64)> {
     let layers = [(1, 1, 0.01), (4, 3, 0.03), (8, 4, 0.1), (32, 10, 0.05)];
@@ -8,75 +10,51 @@ fn layers() -> Vec<(usize, f64)> {
         .collect()
 }
 
-/// x, y, width, height and colour of each bar that stands on the axis.
-fn bars(svg: &str) -> Vec<([f64; 4], String)> {
-    let value = |element: &str, name: &str| {
-        let (_, rest) = element
-            .split_once(&format!(" {name}=\""))
-            .expect("the attribute");
-        rest.split('"').next().expect("an end").to_owned()
-    };
-    let elements = svg
-        .split("<rect")
-        .filter(|element| element.contains("<title>layer "));
-    let bar = |element: &str| {
-        let place = ["x", "y", "width", "height"]
-            .map(|name| value(element, name).parse::<f64>().expect("a number"));
-        (place, value(element, "fill"))
-    };
-    elements.map(bar).collect()
+/// Corner, size, colour and hint of each bar that stands on the axis.
+fn bars(scene: &Scene) -> Vec<((f64, f64), (f64, f64), Ink, &str)> {
+    let bars = scene.marks.iter().filter_map(|mark| match mark {
+        Mark::Bar {
+            corner,
+            size,
+            ink,
+            hint,
+        } if hint.starts_with("layer ") => Some((*corner, *size, *ink, &**hint)),
+        _ => None,
+    });
+    bars.collect()
 }
 
 #[test]
 fn a_bar_for_each_layer_as_high_as_its_rate() {
-    let svg = rate_per_layer_svg(&layers(), "photos32");
-    let bars = bars(&svg);
+    let scene = rate_per_layer("photos32", &layers());
+    let bars = bars(&scene);
     assert_eq!(bars.len(), 18);
-    for (([_, y, _, height], _), (_, rate)) in bars.iter().zip(layers()) {
-        // The axis ends at the highest rate, 0.1.
+    // The axis ends at the highest rate, 0.1.
+    let ((_, top), (_, whole), ..) = bars[4];
+    for (&((_, y), (_, height), ..), (_, rate)) in bars.iter().zip(layers()) {
         assert!(
-            (height - (BOTTOM - TOP) * rate / 0.1).abs() < 0.01,
+            (height - whole * rate / 0.1).abs() < 1e-9,
             "{height} for {rate}"
         );
-        assert!((y + height - BOTTOM).abs() < 0.02, "stands on the axis");
+        assert!(
+            (y + height - top - whole).abs() < 1e-9,
+            "stands on the axis"
+        );
     }
     for pair in bars.windows(2) {
-        let ([x, _, width, _], _) = pair[0];
-        assert!(pair[1].0[0] > x + width, "side by side");
+        let ((x, _), (width, _), ..) = pair[0];
+        assert!(pair[1].0.0 > x + width, "side by side");
     }
-    assert!(bars[0].0[0] > LEFT && bars[17].0[0] + bars[17].0[2] < RIGHT);
+    assert_eq!(bars[1].3, "layer 2 at 4×4: 0.0300 bits/dim");
 }
 
 #[test]
 fn colours_are_those_of_the_resolutions() {
-    let bars = bars(&rate_per_layer_svg(&layers(), "photos32"));
-    let mut colours: Vec<&String> = bars.iter().map(|(_, colour)| colour).collect();
-    assert_eq!(colours[0], "#440154");
-    assert_eq!(colours[17], "#96d740");
-    colours.dedup();
-    assert_eq!(colours.len(), 4);
-}
-
-#[test]
-fn labels_say_resolution_layers_and_share() {
-    let svg = rate_per_layer_svg(&layers(), "photos32");
-    // 0.01 + 0.09 + 0.4 + 0.5
-    assert!(
-        svg.contains(">photos32: 1.00 bits/dim in all</text>"),
-        "{svg}"
-    );
-    assert!(
-        svg.contains(">18 stochastic layers, top-down; rate of each in bits per dimension</text>")
-    );
-    for text in [
-        "1", "4", "8", "32", "3", "10", "1.0 %", "9.0 %", "40 %", "50 %",
-    ] {
-        assert!(svg.contains(&format!(">{text}</text>")), "no {text}: {svg}");
-    }
-    assert!(
-        svg.contains("<title>layer 2 at 4×4: 0.0300 bits/dim</title>"),
-        "{svg}"
-    );
+    let scene = rate_per_layer("photos32", &layers());
+    let mut inks: Vec<Ink> = bars(&scene).iter().map(|bar| bar.2).collect();
+    assert_eq!((inks[0], inks[17]), (Ink::ordered(0.0), Ink::ordered(1.0)));
+    inks.dedup();
+    assert_eq!(inks.len(), 4);
 }
 
 #[test]
@@ -87,31 +65,50 @@ fn a_resolution_that_returns_is_another_group_of_the_same_colour() {
         .map(|group| (group.resolution, group.layers.clone(), group.rate))
         .collect();
     assert_eq!(shapes, [(1, 0..1, 0.5), (4, 1..3, 0.5), (1, 3..4, 0.5)]);
-    let colours = colours(&groups);
-    assert_eq!(colours[0], colours[2]);
-    assert_ne!(colours[0], colours[1]);
+    assert_eq!(groups[0].ink, groups[2].ink);
+    assert_ne!(groups[0].ink, groups[1].ink);
+}
+
+#[test]
+fn labels_say_resolution_layers_and_share() {
+    let scene = rate_per_layer("photos32", &layers());
+    // 0.01 + 0.09 + 0.4 + 0.5
+    let texts = scene.texts();
+    for expected in [
+        "photos32",
+        "rate of each layer, bits per dimension; 1.00 in all",
+        "1",
+        "4",
+        "8",
+        "32",
+        "3",
+        "10",
+        "1.0 %",
+        "9.0 %",
+        "40 %",
+        "50 %",
+    ] {
+        assert!(texts.contains(&expected), "no {expected}: {texts:?}");
+    }
 }
 
 #[test]
 fn strange_rates_have_no_bar() {
-    let svg = rate_per_layer_svg(
-        &[(1, f64::NAN), (2, -1.0), (4, f64::INFINITY), (8, 0.5)],
-        "odd",
-    );
-    let heights: Vec<f64> = bars(&svg).iter().map(|([.., height], _)| *height).collect();
-    assert_eq!(heights, [0.0, 0.0, 0.0, BOTTOM - TOP]);
-    assert!(svg.contains("odd: 0.50 bits/dim in all"), "{svg}");
-    assert!(
-        svg.contains("<title>layer 1 at 1×1: NaN bits/dim</title>"),
-        "the hint tells"
-    );
+    let strange = [(1, f64::NAN), (2, -1.0), (4, f64::INFINITY), (8, 0.5)];
+    let scene = rate_per_layer("odd", &strange);
+    let bars = bars(&scene);
+    let heights: Vec<f64> = bars.iter().map(|bar| bar.1.1).collect();
+    assert_eq!(heights[..3], [0.0; 3]);
+    assert!(heights[3] > 200.0);
+    assert_eq!(bars[0].3, "layer 1 at 1×1: NaN bits/dim", "the hint tells");
 }
 
 #[test]
 fn nothing_to_show_is_still_a_picture() {
     for layers in [&[][..], &[(1, 0.0)]] {
-        let svg = rate_per_layer_svg(layers, "none");
-        assert!(svg.contains("none: 0.00 bits/dim in all"), "{svg}");
-        assert!(svg.ends_with("</svg>\n") && !svg.contains("NaN"), "{svg}");
+        let scene = rate_per_layer("none", layers);
+        let total = "rate of each layer, bits per dimension; 0.00 in all";
+        assert!(scene.texts().contains(&total), "{scene:?}");
+        assert_readable(&scene, "none");
     }
 }
