@@ -30,7 +30,7 @@ pub use cells::{
     pointwise, residual_cell, upsample_bilinear, upsample_nearest,
 };
 pub use conv::conv;
-pub use dmol::{DmolShape, UPPER_EDGE, dmol_nll, dmol_sample};
+pub use dmol::{Dmol, UPPER_EDGE, dmol_nll, dmol_sample};
 pub use latents::{
     add_latents, draw, draw_with_kl, gaussian_kl, gaussian_kl_per_element, gaussian_log_density,
     gaussian_log_ratio,
