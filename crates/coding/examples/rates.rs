@@ -1,5 +1,5 @@
 //! Prints what rounding latents costs, over bits per latent and precisions, and how fast the
-//! codecs are: `cargo run --release -p vdvae-coding --example rates`.
+//! codecs are: `cargo run --locked --release -p vdvae-coding --example rates`.
 
 use std::hint::black_box;
 use std::time::Instant;

@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use vdvae_models::ops::{
-    self, BottleneckWeights, Compute, DmolShape, Dtype, KeptWeights, SoftClamp, UPPER_EDGE,
+    self, BottleneckWeights, Compute, Dmol, Dtype, KeptWeights, SoftClamp, UPPER_EDGE,
     composed,
 };
 use vdvae_models::random::{Purpose, generator};
@@ -57,7 +57,7 @@ fn assert_close(what: &str, fused: &[f32], composed: &[f32]) {
     };
     let difference = norm(&mut fused.iter().zip(composed).map(|(a, b)| a - b));
     let scale = norm(&mut composed.iter().copied());
-    let tolerance = if what.starts_with("DmolShape") {
+    let tolerance = if what.starts_with("Dmol") {
         1e-4
     } else if what.contains("Bf16") {
         6e-2
@@ -456,19 +456,19 @@ fn between_resolutions() {
 #[test]
 fn mixtures_of_logistics() {
     for shape in [
-        DmolShape {
+        Dmol {
             mixtures: 3,
             channels: 3,
             bits: 8,
             upper_edge: UPPER_EDGE,
         },
-        DmolShape {
+        Dmol {
             mixtures: 10,
             channels: 3,
             bits: 5,
             upper_edge: UPPER_EDGE,
         },
-        DmolShape {
+        Dmol {
             mixtures: 2,
             channels: 1,
             bits: 8,

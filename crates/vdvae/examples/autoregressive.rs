@@ -9,7 +9,7 @@
 //! 2. a VAE of 16 layers, z_i = x_i: the same numbers, and the same images of the same noise;
 //! 3. a VAE of two layers: which pattern, then all pixels at once. The same likelihood in two steps.
 //!
-//! `cargo run --release --example autoregressive`
+//! `cargo run --locked --release --example autoregressive`
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;

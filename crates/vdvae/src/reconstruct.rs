@@ -4,10 +4,10 @@
 use anyhow::Result;
 use vdvae_data::Batch;
 use vdvae_models::ImageShape;
-use vdvae_models::hierarchy::{Latents, Noise, Source};
+use vdvae_models::hierarchy::{Latents, LayerLatents, Noise};
 
+use crate::pictures::Grid;
 use crate::random::{Keys, Purpose};
-use crate::report::Grid;
 use crate::trained::TrainedModel;
 
 /// Depths of a picture that shows several.
@@ -61,9 +61,9 @@ fn reconstruct_batch(
         .preprocess
         .apply(images, &keys(Purpose::Binarization), &model.device);
     let source = if options.mean_latents {
-        Source::PosteriorMean
+        LayerLatents::PosteriorMean
     } else {
-        Source::Posterior
+        LayerLatents::Posterior
     };
     let latents = Latents::first(
         vec![source; options.layers],

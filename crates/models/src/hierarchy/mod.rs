@@ -9,7 +9,7 @@ use burn::tensor::Tensor;
 
 pub use crate::random::Noise;
 pub use observers::{LayerRecord, LogRatio, Recorder, StateAfter};
-pub use source::{LatentSource, Latents, Source, StochasticLayer};
+pub use source::{LatentSource, Latents, LayerLatents, StochasticLayer};
 
 use crate::likelihood::Likelihood;
 use crate::random::{Keys, Purpose};

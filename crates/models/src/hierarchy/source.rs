@@ -89,7 +89,7 @@ impl<S: LatentSource + ?Sized> LatentSource for &mut S {
 /// Where the latents of one layer come from.
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "there are as many as layers")]
-pub enum Source {
+pub enum LayerLatents {
     /// Drawn from the posterior q(z | x).
     Posterior,
     /// The mean of the posterior.
@@ -107,7 +107,7 @@ pub enum Source {
 #[derive(Clone, Debug)]
 pub struct Latents {
     /// For the first layers one by one; the last entry holds for all layers after it.
-    sources: Vec<Source>,
+    layers: Vec<LayerLatents>,
     noise: Noise,
 }
 
@@ -115,7 +115,7 @@ impl Latents {
     /// All layers from the posterior: training, evaluation.
     pub fn posterior(noise: Noise) -> Self {
         Self {
-            sources: vec![Source::Posterior],
+            layers: vec![LayerLatents::Posterior],
             noise,
         }
     }
@@ -123,7 +123,7 @@ impl Latents {
     /// All layers at the posterior's mean, without randomness.
     pub fn posterior_mean() -> Self {
         Self {
-            sources: vec![Source::PosteriorMean],
+            layers: vec![LayerLatents::PosteriorMean],
             noise: Noise::Given(Vec::new()),
         }
     }
@@ -134,33 +134,33 @@ impl Latents {
         Self::first(Vec::new(), temperatures, noise)
     }
 
-    /// The first layers as `sources` say, the rest from the prior at `temperatures` (counted from layer
+    /// The `layers` from the top as they say, the rest from the prior at `temperatures` (counted from layer
     /// 0): reconstructions from k layers, decoding.
-    pub fn first(mut sources: Vec<Source>, temperatures: &[f32], noise: Noise) -> Self {
+    pub fn first(mut layers: Vec<LayerLatents>, temperatures: &[f32], noise: Noise) -> Self {
         let last = temperatures.len().saturating_sub(1);
-        for layer in sources.len()..=last.max(sources.len()) {
+        for layer in layers.len()..=last.max(layers.len()) {
             let temperature = temperatures.get(layer.min(last)).copied().unwrap_or(1.0);
-            sources.push(Source::Prior { temperature });
+            layers.push(LayerLatents::Prior { temperature });
         }
-        Self { sources, noise }
+        Self { layers, noise }
     }
 
     /// These latents, [B, R, R, Z] of every layer.
     pub fn given(z: Vec<Tensor<4>>) -> Self {
-        let sources = z.into_iter().map(Source::Given).collect();
-        Self::first(sources, &[], Noise::Given(Vec::new()))
+        let layers = z.into_iter().map(LayerLatents::Given).collect();
+        Self::first(layers, &[], Noise::Given(Vec::new()))
     }
 
-    fn source(&self, layer: usize) -> &Source {
-        &self.sources[layer.min(self.sources.len() - 1)]
+    fn of(&self, layer: usize) -> &LayerLatents {
+        &self.layers[layer.min(self.layers.len() - 1)]
     }
 }
 
 impl LatentSource for &Latents {
     fn needs_posterior(&self, layer: usize) -> bool {
         matches!(
-            self.source(layer),
-            Source::Posterior | Source::PosteriorMean
+            self.of(layer),
+            LayerLatents::Posterior | LayerLatents::PosteriorMean
         )
     }
 
@@ -181,20 +181,20 @@ impl LatentSource for &Latents {
         };
         let [batch, height, width, _] = prior.dims();
         let noise = self.noise(layer, [batch, height, width, zdim], &prior.device());
-        match (self.source(layer), noise) {
-            (Source::Prior { .. }, Some(noise)) => ops::draw(prior.clone(), noise),
-            (Source::Posterior, Some(noise)) => ops::draw(posterior(), noise),
-            (Source::Given(z), _) => z.clone(),
-            (Source::PosteriorMean, _) | (_, None) => posterior().narrow(3, 0, zdim),
+        match (self.of(layer), noise) {
+            (LayerLatents::Prior { .. }, Some(noise)) => ops::draw(prior.clone(), noise),
+            (LayerLatents::Posterior, Some(noise)) => ops::draw(posterior(), noise),
+            (LayerLatents::Given(z), _) => z.clone(),
+            (LayerLatents::PosteriorMean, _) | (_, None) => posterior().narrow(3, 0, zdim),
         }
     }
 
     fn noise(&mut self, layer: usize, shape: [usize; 4], device: &Device) -> Option<Tensor<4>> {
         let noise = || self.noise.normal(layer, shape, device);
-        match self.source(layer) {
-            Source::Posterior | Source::Prior { temperature: 1.0 } => Some(noise()),
-            Source::Prior { temperature } => Some(noise() * *temperature),
-            Source::PosteriorMean | Source::Given(_) => None,
+        match self.of(layer) {
+            LayerLatents::Posterior | LayerLatents::Prior { temperature: 1.0 } => Some(noise()),
+            LayerLatents::Prior { temperature } => Some(noise() * *temperature),
+            LayerLatents::PosteriorMean | LayerLatents::Given(_) => None,
         }
     }
 }

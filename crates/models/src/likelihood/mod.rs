@@ -8,7 +8,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::ops::{self, DmolShape};
+use crate::ops::{self, Dmol};
 
 /// The distribution of a pixel given the decoder's output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ pub enum LikelihoodKind {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Likelihood {
     /// Discretized mixture of logistics, RGB or grayscale, 8 or 5 bits.
-    Dmol(DmolShape),
+    Dmol(Dmol),
     /// Independent binary values.
     Bernoulli,
 }

@@ -11,7 +11,7 @@ use super::profile::{Work, timed};
 
 /// What a discretized mixture of logistics models.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct DmolShape {
+pub struct Dmol {
     /// Mixture components K.
     pub mixtures: usize,
     /// 3 (RGB, blue and green conditioned on the colours before them) or 1 (grayscale).
@@ -22,7 +22,7 @@ pub struct DmolShape {
     pub upper_edge: f32,
 }
 
-impl DmolShape {
+impl Dmol {
     /// Parameters per pixel: 10 K for RGB (logits, then means, log scales and coefficients per
     /// colour), 3 K for grayscale, which needs no coefficients.
     pub fn parameters(&self) -> usize {
@@ -54,8 +54,8 @@ impl DmolShape {
 }
 
 /// Negative log-likelihood in nats per image, `[B]`, of `target` [B, S, S, channels] in [-1, 1], a
-/// constant, under `parameters` [B, S, S, [`DmolShape::parameters`]].
-pub fn dmol_nll(shape: &DmolShape, parameters: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
+/// constant, under `parameters` [B, S, S, [`Dmol::parameters`]].
+pub fn dmol_nll(shape: &Dmol, parameters: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
     if !is_cpu(&parameters.device()) {
         return composed::dmol_nll(shape, parameters, target);
     }
@@ -71,7 +71,7 @@ pub fn dmol_nll(shape: &DmolShape, parameters: Tensor<4>, target: Tensor<4>) -> 
 /// uniform noise in (0, 1): `u_mixture` [B, S, S, K] chooses the component (Gumbel-max), `u_logistic`
 /// [B, S, S, channels] the value.
 pub fn dmol_sample(
-    shape: &DmolShape,
+    shape: &Dmol,
     parameters: &[f32],
     u_mixture: &[f32],
     u_logistic: &[f32],
@@ -139,7 +139,7 @@ pub(super) mod composed {
     use burn::tensor::activation::{log_softmax, sigmoid};
 
     /// [`super::dmol_nll`] of Burn's operations.
-    pub fn dmol_nll(shape: &DmolShape, parameters: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
+    pub fn dmol_nll(shape: &Dmol, parameters: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
         let [batch, height, width, _] = parameters.dims();
         let (k, colours) = (shape.mixtures, shape.channels);
         let logits = parameters.clone().narrow(3, 0, k); // [B, S, S, K]

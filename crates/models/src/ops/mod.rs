@@ -32,7 +32,7 @@ pub use bottleneck::{
 pub use cells::{InvertedCell, ResidualCell, SqueezeExcite, inverted_cell, residual_cell};
 pub use conv::{conv, conv_of_elu};
 pub use depthwise::depthwise_conv_of_elu;
-pub use dmol::{DmolShape, UPPER_EDGE, dmol_nll, dmol_sample};
+pub use dmol::{Dmol, UPPER_EDGE, dmol_nll, dmol_sample};
 pub use latents::{
     SoftClamp, add_latents, draw, draw_with_kl, gaussian_kl, gaussian_kl_per_element,
     gaussian_log_density, gaussian_log_ratio, soft_clamp,

@@ -15,7 +15,7 @@ use crate::console::{results, tell};
 use crate::error::usage;
 use crate::latents::{About, DecodeOptions, check, decode, load_z};
 use crate::models::ImageShape;
-use crate::report::{Grid, save_png_image};
+use crate::pictures::{Grid, save_png_image};
 use crate::trained::TrainedModel;
 
 #[derive(Serialize)]

@@ -14,10 +14,9 @@ use crate::cli::{EvalArgs, PosteriorKind};
 use crate::console::results;
 use crate::error::usage;
 use crate::evaluate::{EvaluateOptions, Evaluation};
-use crate::files::write_atomically;
 use crate::likelihood::units::bits;
 use crate::models::LatentLayer;
-use crate::report::rate_per_layer_svg;
+use crate::report::{rate_per_layer, save_svg};
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -94,9 +93,8 @@ fn draw_rates(
     let resolutions = layers.iter().map(|layer| layer.resolution);
     let rates = evaluation.rate_nats_per_dim_per_layer.iter();
     let layers: Vec<(usize, f64)> = resolutions.zip(rates.map(|&nats| bits(nats))).collect();
-    let picture = rate_per_layer_svg(&layers, title);
     make_parent(path)?;
-    write_atomically(path, |writer| writer.write_all(picture.as_bytes()))
+    save_svg(path, &rate_per_layer(title, &layers))
         .with_context(|| format!("{}: cannot save the picture", path.display()))
 }
 

@@ -12,7 +12,7 @@ use crate::cli::latents::InterpolateArgs;
 use crate::console::results;
 use crate::error::usage;
 use crate::latents::{InterpolateOptions, interpolate};
-use crate::report::{Animation, Format, Grid};
+use crate::pictures::{Animation, Format, Grid};
 
 /// Images side by side in a strip; more go into the next row.
 const COLUMNS: usize = 12;

@@ -17,7 +17,7 @@ use crate::console::results;
 use crate::error::usage;
 use crate::files::write_atomically;
 use crate::models::ImageShape;
-use crate::report::{Grid, save_png_image};
+use crate::pictures::{Grid, save_png_image};
 use crate::run_dir::RunDir;
 use crate::trained::TrainedModel;
 
@@ -75,7 +75,7 @@ pub fn run(arguments: &SampleArgs) -> Result<()> {
         let images = model.config.train.n_batch;
         model.model.readjust(passes, images, temperature, seed)?;
     }
-    let mut source = Source {
+    let mut sampler = Sampler {
         model: &model,
         arguments,
         batch,
@@ -84,12 +84,12 @@ pub fn run(arguments: &SampleArgs) -> Result<()> {
     let started = Instant::now();
     make_parent(&out)?;
     match destination {
-        Destination::Picture => source.picture(&out),
-        Destination::Array => source.array(&out),
-        Destination::Folder => source.folder(&out),
+        Destination::Picture => sampler.picture(&out),
+        Destination::Array => sampler.array(&out),
+        Destination::Folder => sampler.folder(&out),
     }
     .with_context(|| format!("{}: cannot save the samples", out.display()))?;
-    source.bar.finish_and_clear();
+    sampler.bar.finish_and_clear();
     let seconds = started.elapsed().as_secs_f64();
     let images_per_second = arguments.n as f64 / seconds;
     if arguments.json {
@@ -134,14 +134,14 @@ fn default_out(run: &RunDir, arguments: &SampleArgs) -> PathBuf {
 }
 
 /// Draws batch after batch.
-struct Source<'a> {
+struct Sampler<'a> {
     model: &'a TrainedModel,
     arguments: &'a SampleArgs,
     batch: usize,
     bar: indicatif::ProgressBar,
 }
 
-impl Source<'_> {
+impl Sampler<'_> {
     /// Calls `each` with the first image's number and the images of each batch.
     fn for_each_batch(&mut self, mut each: impl FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
         let SampleArgs {

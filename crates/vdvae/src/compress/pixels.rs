@@ -165,10 +165,10 @@ fn kept_mut<'a, T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::DmolShape;
+    use crate::ops::Dmol;
 
     fn dmol(channels: usize, bits: u32) -> Likelihood {
-        Likelihood::Dmol(DmolShape {
+        Likelihood::Dmol(Dmol {
             mixtures: 2,
             channels,
             bits,

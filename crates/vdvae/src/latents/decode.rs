@@ -8,7 +8,7 @@ use burn::tensor::Tensor;
 use super::error::LatentsError;
 use super::{FloatArray, rows};
 use crate::models::LatentLayer;
-use crate::models::hierarchy::{Latents, Noise, Source};
+use crate::models::hierarchy::{Latents, LayerLatents, Noise};
 use crate::random::{Keys, Purpose};
 use crate::trained::TrainedModel;
 
@@ -64,8 +64,9 @@ pub fn decode_parameters(
     options: &DecodeOptions,
 ) -> Result<Tensor<4>, LatentsError> {
     let layers = check(model, z, options.layers)?;
-    let given = (0..layers)
-        .map(|layer| Source::Given(rows(&z[&layer], items.start, items.len(), &model.device)));
+    let given = (0..layers).map(|layer| {
+        LayerLatents::Given(rows(&z[&layer], items.start, items.len(), &model.device))
+    });
     let noise = Noise::Keyed(keys(&items, options.seed, Purpose::Reconstruction));
     let latents = Latents::first(given.collect(), &options.temperatures, noise);
     let hierarchy = model.model.hierarchy()?;

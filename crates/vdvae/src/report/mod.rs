@@ -1,26 +1,11 @@
-//! What a run leaves for people and programs to look at: the log, picture grids, curves, the report.
+//! What a run looks like: its numbers, the figures that are drawn of them, and the page that holds all.
 
-mod animation;
-mod axis;
-mod curve;
-mod depth;
+mod drawing;
 mod figures;
-mod grid;
-mod interval;
-pub mod log;
 pub mod measure;
 mod page;
-mod rates;
 mod save;
-mod scene;
-mod svg;
-mod text;
 
-pub use animation::{Animation, Format};
-pub use curve::loss_curve_svg;
-pub use depth::{DepthPoint, bits_by_depth_svg};
-pub use grid::{Grid, save_png_image};
-pub use interval::IntervalStats;
-pub use rates::rate_per_layer_svg;
-pub use save::save_report;
-pub use text::csv_field;
+pub use drawing::Scene;
+pub use figures::{DepthPoint, bits_by_depth, csv_field, loss_curve, rate_per_layer};
+pub use save::{save_report, save_svg};

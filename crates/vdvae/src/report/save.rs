@@ -5,11 +5,20 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use super::drawing::{Scene, png, svg};
 use super::figures::figures;
 use super::measure::{Measurements, Pictures};
 use super::page::page;
-use super::scene::{png, svg};
 use crate::files::write_atomically;
+
+/// Writes a drawing as an SVG file, atomically.
+///
+/// # Errors
+/// What the file system returned; it does not name `path`.
+pub fn save_svg(path: &Path, scene: &Scene) -> io::Result<()> {
+    let document = svg(scene).into_string();
+    write_atomically(path, |writer| writer.write_all(document.as_bytes()))
+}
 
 /// Writes page, figures, tables and numbers into an existing folder; the page last, so that what it
 /// names is there. Returns the names of all files.
@@ -33,7 +42,10 @@ pub fn save_report(
     };
     for figure in &figures {
         if let Some(scene) = figure.scene() {
-            save(format!("{}.svg", figure.name), Ok(svg(&scene).into_bytes()))?;
+            save(
+                format!("{}.svg", figure.name),
+                Ok(svg(&scene).into_string().into_bytes()),
+            )?;
             save(format!("{}.png", figure.name), png(&scene))?;
         }
         if let Some(table) = &figure.table {
@@ -44,7 +56,7 @@ pub fn save_report(
     save("report.json".to_owned(), json)?;
     save(
         "index.html".to_owned(),
-        Ok(page(measurements, &figures).into_bytes()),
+        Ok(page(measurements, &figures).into_string().into_bytes()),
     )?;
     Ok(names)
 }

@@ -9,8 +9,8 @@ use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::config::TrainConfig;
 use crate::console::tell;
 use crate::likelihood::units::bits;
+use crate::log::{TrainEntry, ValidEntry};
 use crate::models::step::StepReport;
-use crate::report::log::{TrainEntry, ValidEntry};
 
 /// Tells how a run goes.
 pub struct Announcer {

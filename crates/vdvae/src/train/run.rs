@@ -1,6 +1,5 @@
 //! A training run: when what happens. What happens is elsewhere.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,15 +13,14 @@ use super::announce::Announcer;
 use crate::checkpoint::{self, Progress};
 use crate::config::{Config, TrainConfig};
 use crate::evaluate::{EvaluateOptions, Evaluation, evaluate};
-use crate::files::write_atomically;
 use crate::likelihood::units::bits;
+use crate::log::{self, Entry, IntervalStats, LogWriter, ValidEntry};
 use crate::models::state::TrainState;
 use crate::models::step::{StepReport, train_step};
 use crate::models::{Model, Plan};
 use crate::preprocess::Preprocess;
 use crate::random::{Keys, Noise, Purpose};
-use crate::report::log::{self, Entry, LogWriter, ValidEntry};
-use crate::report::{IntervalStats, loss_curve_svg};
+use crate::report::{loss_curve, save_svg};
 use crate::run_dir::RunDir;
 
 /// Steps in a row without a finite loss after which a run gives up.
@@ -271,11 +269,8 @@ impl Training {
 
     fn draw_curve(&self) -> Result<()> {
         let entries = log::read(&self.run.log())?;
-        let picture = loss_curve_svg(&entries, &self.run.name());
-        write_atomically(&self.run.curve(), |writer| {
-            writer.write_all(picture.as_bytes())
-        })
-        .with_context(|| unwritable(&self.run.curve()))
+        let curve = loss_curve(&self.run.name(), entries);
+        save_svg(&self.run.curve(), &curve).with_context(|| unwritable(&self.run.curve()))
     }
 
     fn save(&mut self, clock: &Clock) -> Result<()> {

@@ -10,7 +10,7 @@ use crate::family::{
     Cannot, Coding, Exactness, ImageShape, LatentLayer, Model, ModelError, Operations, Plan,
 };
 use crate::likelihood::{Likelihood, LikelihoodKind};
-use crate::ops::{Compute, DmolShape, Dtype};
+use crate::ops::{Compute, Dmol, Dtype};
 use crate::parameters::TensorSpec;
 use crate::preprocess::{Normalisation, Preprocess};
 use crate::verify::{Compared, Recording, Setting, VerifyError};
@@ -144,7 +144,7 @@ impl Plan for NvaePlan {
 
     fn likelihood(&self) -> Likelihood {
         match self.config.likelihood {
-            LikelihoodKind::Dmol => Likelihood::Dmol(DmolShape {
+            LikelihoodKind::Dmol => Likelihood::Dmol(Dmol {
                 mixtures: self.config.num_mixtures,
                 channels: self.config.image_channels,
                 bits: self.config.bits,

@@ -49,7 +49,7 @@ struct Verification<'a> {
     plan: &'a NvaePlan,
     recording: &'a Recording<'a>,
     device: Device,
-    comparison: Comparison,
+    comparison: Comparison<'a>,
 }
 
 pub(super) fn verify(
@@ -61,7 +61,7 @@ pub(super) fn verify(
         plan,
         recording,
         device: setting.device.clone(),
-        comparison: Comparison::default(),
+        comparison: Comparison::new(recording),
     };
     verification.alphas()?;
     verification.steps(setting)?;
@@ -70,23 +70,12 @@ pub(super) fn verify(
 }
 
 impl Verification<'_> {
-    fn check(
-        &mut self,
-        quantity: &str,
-        how: (Measure, f64),
-        name: &str,
-        found: &[f32],
-    ) -> Result<(), VerifyError> {
-        let recording = self.recording;
-        let comparison = &mut self.comparison;
-        comparison.check_recorded(recording, quantity, how, name, found)
-    }
-
     fn alphas(&mut self) -> Result<(), VerifyError> {
         let model = self.plan.model(0, &self.device);
         let alphas = model.groups().iter().map(|group| group.alpha as f32);
         let alphas: Vec<f32> = alphas.collect();
-        self.check("balance of a group", OUTPUT, "kl_alpha", &alphas)
+        self.comparison
+            .check("balance of a group", OUTPUT, "kl_alpha", &alphas)
     }
 
     /// The recorded state `prefix/NAME`.
@@ -173,7 +162,7 @@ impl Verification<'_> {
             } else {
                 ("running variances", OUTPUT)
             };
-            self.check(
+            self.comparison.check(
                 quantity,
                 how,
                 &format!("final/{}", tensor.name),
@@ -203,26 +192,25 @@ impl Verification<'_> {
         } = training;
         let name = |what: &str| format!("{prefix}/{what}");
         let kl: Vec<Vec<f32>> = pass.kl.into_iter().flatten().map(values).collect();
-        // Recorded image by image.
-        let images = kl.first().map_or(0, Vec::len);
-        let kl: Vec<f32> = (0..images)
-            .flat_map(|image| kl.iter().map(move |group| group[image]))
-            .collect();
-        self.check("KL of the groups", OUTPUT, &name("kl"), &kl)?;
+        let kl = image_by_image(&kl);
+        self.comparison
+            .check("KL of the groups", OUTPUT, &name("kl"), &kl)?;
         let gammas: Vec<f32> = gammas.into_iter().map(|gamma| gamma as f32).collect();
-        self.check("weights of the groups", OUTPUT, &name("kl_coeffs"), &gammas)?;
-        self.check(
+        self.comparison
+            .check("weights of the groups", OUTPUT, &name("kl_coeffs"), &gammas)?;
+        self.comparison.check(
             "balanced KL",
             OUTPUT,
             &name("balanced_kl"),
             &values(balanced),
         )?;
         let distortion = values(distortion);
-        self.check("distortion", OUTPUT, &name("recon"), &distortion)?;
+        self.comparison
+            .check("distortion", OUTPUT, &name("recon"), &distortion)?;
         if let Some([q, p]) = pass.log_densities {
             let (q, p) = (values(q), values(p));
-            self.check("log q", OUTPUT, &name("log_q"), &q)?;
-            self.check("log p", OUTPUT, &name("log_p"), &p)?;
+            self.comparison.check("log q", OUTPUT, &name("log_q"), &q)?;
+            self.comparison.check("log p", OUTPUT, &name("log_p"), &p)?;
             if prefix == "step/0" {
                 let weights = p
                     .iter()
@@ -230,24 +218,26 @@ impl Verification<'_> {
                     .zip(&distortion)
                     .map(|((p, q), d)| p - q - d);
                 let weights: Vec<f32> = weights.collect();
-                self.check("importance weights", OUTPUT, "iw/log_weight", &weights)?;
+                self.comparison
+                    .check("importance weights", OUTPUT, "iw/log_weight", &weights)?;
             }
         }
-        self.check(
+        self.comparison.check(
             "spectral norms",
             OUTPUT,
             &name("spectral"),
             &values(spectral),
         )?;
-        self.check(
+        self.comparison.check(
             "batch-norm scales",
             OUTPUT,
             &name("bn_loss"),
             &values(scales),
         )?;
-        self.check("loss", OUTPUT, &name("loss"), &values(total.clone()))?;
+        self.comparison
+            .check("loss", OUTPUT, &name("loss"), &values(total.clone()))?;
         if prefix == "step/0" {
-            self.check(
+            self.comparison.check(
                 "likelihood's parameters",
                 OUTPUT,
                 "logits",
@@ -260,7 +250,8 @@ impl Verification<'_> {
                 } else {
                     ("gradient of a weight", (Measure::Relative, 1e-4))
                 };
-                self.check(quantity, how, &format!("grad/{weight}"), &gradient)?;
+                self.comparison
+                    .check(quantity, how, &format!("grad/{weight}"), &gradient)?;
             }
         }
         Ok(())
@@ -294,12 +285,12 @@ impl Verification<'_> {
             let mode = (Mode::Running, &mut seen);
             let pass = model.pass(images, Some(&encoded), &mut &latents, mode, false);
             let kl: Vec<Vec<f32>> = pass.kl.into_iter().flatten().map(values).collect();
-            let kl: Vec<f32> = (0..images)
-                .flat_map(|image| kl.iter().map(move |group| group[image]))
-                .collect();
-            self.check("KL in evaluation", OUTPUT, "eval/kl", &kl)?;
+            let kl = image_by_image(&kl);
+            self.comparison
+                .check("KL in evaluation", OUTPUT, "eval/kl", &kl)?;
             let logits = channels_first(pass.logits);
-            self.check("parameters in evaluation", OUTPUT, "eval/logits", &logits)?;
+            self.comparison
+                .check("parameters in evaluation", OUTPUT, "eval/logits", &logits)?;
         }
         if self.recording.has("sample/eps/0") {
             let noise = self.recording.noise("sample/eps", &device)?;
@@ -307,7 +298,7 @@ impl Verification<'_> {
             let latents = Latents::prior(&[TEMPERATURE], noise);
             let mode = (Mode::Running, &mut seen);
             let pass = model.pass(images, None, &mut &latents, mode, false);
-            self.check(
+            self.comparison.check(
                 "sample",
                 OUTPUT,
                 "sample/logits",
@@ -316,4 +307,11 @@ impl Verification<'_> {
         }
         Ok(())
     }
+}
+
+/// What is known group by group, for every image, in the order of recordings: image by image.
+fn image_by_image(groups: &[Vec<f32>]) -> Vec<f32> {
+    let images = groups.first().map_or(0, Vec::len);
+    let images = (0..images).flat_map(|image| groups.iter().map(move |group| group[image]));
+    images.collect()
 }

@@ -9,7 +9,7 @@ use crate::family::{
     Cannot, Coding, Exactness, ImageShape, LatentLayer, Model, ModelError, Operations, Plan,
 };
 use crate::likelihood::{Likelihood, LikelihoodKind};
-use crate::ops::{DmolShape, UPPER_EDGE};
+use crate::ops::{Dmol, UPPER_EDGE};
 use crate::parameters::TensorSpec;
 use crate::preprocess::{Normalisation, Preprocess};
 use crate::verify::{Compared, Recording, Setting, VerifyError};
@@ -113,7 +113,7 @@ impl Plan for VdvaePlan {
 
     fn likelihood(&self) -> Likelihood {
         match self.config.likelihood {
-            LikelihoodKind::Dmol => Likelihood::Dmol(DmolShape {
+            LikelihoodKind::Dmol => Likelihood::Dmol(Dmol {
                 mixtures: self.config.num_mixtures,
                 channels: self.config.image_channels,
                 bits: self.config.bits,

@@ -18,7 +18,7 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 
 use super::{Vdvae, VdvaePlan};
 use crate::family::Plan;
@@ -31,8 +31,7 @@ use crate::random::{Keys, Noise, Purpose};
 use crate::state::TrainState;
 use crate::step::train_step;
 use crate::verify::{
-    Compared, Comparison, Measure, Recording, Setting, VerifyError, channels_first, check_tensors,
-    gradients,
+    Compared, Comparison, Measure, Recording, Setting, VerifyError, channels_first, gradients,
 };
 
 /// Of outputs, where nothing else is said.
@@ -50,7 +49,7 @@ struct Verification<'a> {
     plan: &'a VdvaePlan,
     recording: &'a Recording<'a>,
     setting: &'a Setting<'a>,
-    comparison: Comparison,
+    comparison: Comparison<'a>,
 }
 
 pub(super) fn verify(
@@ -62,7 +61,7 @@ pub(super) fn verify(
         plan,
         recording,
         setting,
-        comparison: Comparison::default(),
+        comparison: Comparison::new(recording),
     };
     verification.preprocessing()?;
     verification.outputs()?;
@@ -83,29 +82,10 @@ impl Verification<'_> {
 
     /// As the recording holds it, channels last like everything that is not an output.
     fn batch(&self, device: &Device) -> Result<Prepared, VerifyError> {
-        let tensor = |name| -> Result<Tensor<4>, VerifyError> {
-            let (shape, numbers) = self.recording.tensor(name)?;
-            let shape = <[usize; 4]>::try_from(shape).map_err(|shape| {
-                VerifyError(format!("{name}: expected four axes, found {shape:?}"))
-            })?;
-            Ok(Tensor::from_data(TensorData::new(numbers, shape), device))
-        };
         Ok(Prepared {
-            input: tensor("input")?,
-            target: tensor("target")?,
+            input: self.recording.four_axes("input", device)?,
+            target: self.recording.four_axes("target", device)?,
         })
-    }
-
-    fn check(
-        &mut self,
-        quantity: &str,
-        how: (Measure, f64),
-        name: &str,
-        found: &[f32],
-    ) -> Result<(), VerifyError> {
-        let recording = self.recording;
-        let comparison = &mut self.comparison;
-        comparison.check_recorded(recording, quantity, how, name, found)
     }
 
     fn preprocessing(&mut self) -> Result<(), VerifyError> {
@@ -116,8 +96,10 @@ impl Verification<'_> {
         let keys = Keys::new(0, Purpose::Binarization, []);
         let preprocess = self.plan.preprocess(self.setting.normalisation);
         let prepared = preprocess.apply(&images, &keys, &self.setting.device);
-        self.check("input", STATE, "input", &values(prepared.input))?;
-        self.check("target", STATE, "target", &values(prepared.target))
+        self.comparison
+            .check("input", STATE, "input", &values(prepared.input))?;
+        self.comparison
+            .check("target", STATE, "target", &values(prepared.target))
     }
 
     fn outputs(&mut self) -> Result<(), VerifyError> {
@@ -129,29 +111,37 @@ impl Verification<'_> {
         for (resolution, activation) in &activations {
             let name = format!("enc/{resolution}");
             let activation = channels_first(activation.clone());
-            self.check("encoder", OUTPUT, &name, &activation)?;
+            self.comparison
+                .check("encoder", OUTPUT, &name, &activation)?;
         }
         if self.recording.has("eps/0") {
             let latents = Latents::posterior(Noise::Given(self.recording.noise("eps", &device)?));
             let output = model.decoder().forward(batch, Some(&activations), &latents);
             for (layer, kl) in output.kl.into_iter().enumerate() {
                 let kl = kl.map(values).unwrap_or_default();
-                self.check("KL of a layer", KL, &format!("kl/{layer}"), &kl)?;
+                self.comparison
+                    .check("KL of a layer", KL, &format!("kl/{layer}"), &kl)?;
             }
             let px_z = channels_first(output.px_z.clone());
-            self.check("decoder", OUTPUT, "px_z", &px_z)?;
+            self.comparison.check("decoder", OUTPUT, "px_z", &px_z)?;
             let logits = values(model.decoder().likelihood_parameters(output.px_z));
-            self.check("likelihood's parameters", OUTPUT, "dmol_logits", &logits)?;
+            self.comparison
+                .check("likelihood's parameters", OUTPUT, "dmol_logits", &logits)?;
             let cost = model.elbo(input.clone(), target.clone(), &latents);
-            self.check("rate", OUTPUT, "rate", &values(cost.rate()))?;
-            self.check("distortion", OUTPUT, "distortion", &values(cost.distortion))?;
+            self.comparison
+                .check("rate", OUTPUT, "rate", &values(cost.rate()))?;
+            self.comparison
+                .check("distortion", OUTPUT, "distortion", &values(cost.distortion))?;
         }
         let cost = model.elbo(input, target, &Latents::posterior_mean());
         let quantity = "with the posterior's means";
-        self.check(quantity, OUTPUT, "mean/elbo", &values(cost.total().mean()))?;
-        self.check(quantity, OUTPUT, "mean/rate", &values(cost.rate().mean()))?;
+        self.comparison
+            .check(quantity, OUTPUT, "mean/elbo", &values(cost.total().mean()))?;
+        self.comparison
+            .check(quantity, OUTPUT, "mean/rate", &values(cost.rate().mean()))?;
         let distortion = values(cost.distortion.mean());
-        self.check(quantity, OUTPUT, "mean/distortion", &distortion)
+        self.comparison
+            .check(quantity, OUTPUT, "mean/distortion", &distortion)
     }
 
     fn samples(&mut self) -> Result<(), VerifyError> {
@@ -165,7 +155,8 @@ impl Verification<'_> {
         let latents = Latents::prior(&[TEMPERATURE], Noise::Given(noise));
         let output = model.decoder().forward(batch, None, &latents);
         let px_z = channels_first(output.px_z.clone());
-        self.check("sample", OUTPUT, "sample/px_z", &px_z)?;
+        self.comparison
+            .check("sample", OUTPUT, "sample/px_z", &px_z)?;
         if let Likelihood::Dmol(shape) = self.plan.likelihood()
             && self.recording.has("sample/u_mixture")
         {
@@ -173,7 +164,8 @@ impl Verification<'_> {
             let mixture = self.recording.numbers("sample/u_mixture")?;
             let logistic = self.recording.numbers("sample/u_logistic")?;
             let image = ops::dmol_sample(&shape, &parameters, &mixture, &logistic);
-            self.check("sampled image", OUTPUT, "sample/image", &image)?;
+            self.comparison
+                .check("sampled image", OUTPUT, "sample/image", &image)?;
         }
         Ok(())
     }
@@ -190,7 +182,7 @@ impl Verification<'_> {
         let loss = model.elbo(input, target, &latents).total().mean();
         let mut squares = 0.0;
         for (name, gradient) in gradients(&model, self.plan, loss) {
-            self.check(
+            self.comparison.check(
                 "gradient of a weight",
                 GRADIENT,
                 &format!("grad/{name}"),
@@ -199,7 +191,8 @@ impl Verification<'_> {
             squares += gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>();
         }
         let norm = squares.sqrt() as f32;
-        self.check("norm of the gradient", GRADIENT, "grad_norm", &[norm])
+        self.comparison
+            .check("norm of the gradient", GRADIENT, "grad_norm", &[norm])
     }
 
     fn steps(&mut self) -> Result<(), VerifyError> {
@@ -216,31 +209,21 @@ impl Verification<'_> {
             let report;
             (state, report) = train_step(state, &recipe, [batch].into_iter());
             let loss = [report.elbo() as f32];
-            self.check("loss of a step", OUTPUT, &format!("{prefix}/elbo"), &loss)?;
+            self.comparison
+                .check("loss of a step", OUTPUT, &format!("{prefix}/elbo"), &loss)?;
             let norm = [report.gradient_norm as f32];
             let name = format!("{prefix}/grad_norm");
-            self.check("norm in a step", GRADIENT, &name, &norm)?;
+            self.comparison
+                .check("norm in a step", GRADIENT, &name, &norm)?;
         }
         if state.step == 0 {
             return Ok(());
         }
-        let (plan, recording) = (self.plan, self.recording);
+        let (weights, average) = (&*state.model, state.average());
         let comparison = &mut self.comparison;
-        let weights = ("weights after the steps", STATE);
-        check_tensors(
-            comparison,
-            recording,
-            weights,
-            "train/final/",
-            (&*state.model, plan),
-        )?;
-        let average = ("their average", STATE);
-        check_tensors(
-            comparison,
-            recording,
-            average,
-            "train/ema/",
-            (&*state.average(), plan),
-        )
+        let quantity = "weights after the steps";
+        comparison.check_tensors(quantity, STATE, "train/final/", (weights, self.plan))?;
+        let average = (&*average, self.plan as &dyn Plan);
+        comparison.check_tensors("their average", STATE, "train/ema/", average)
     }
 }

@@ -15,10 +15,10 @@ use crate::checkpoint::Progress;
 use crate::checkpoint::native::{AVERAGE, CheckpointFile, FIRST, SECOND, WEIGHTS, floats};
 use crate::config::{Config, learning_rate};
 use crate::files::write_atomically;
+use crate::log::{self, Entry};
 use crate::models::published::{Published, Saved, integer};
 use crate::ops::Optimizer;
 use crate::parameters::{Role, TensorSpec};
-use crate::report::log::{self, Entry};
 use crate::run_dir::RunDir;
 
 /// A file that cannot be written.

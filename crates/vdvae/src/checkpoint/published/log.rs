@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::likelihood::units::{bits, nats};
-use crate::report::log::{Entry, TrainEntry, ValidEntry};
+use crate::log::{Entry, TrainEntry, ValidEntry};
 
 /// A published log that cannot be read.
 #[derive(Debug, thiserror::Error)]

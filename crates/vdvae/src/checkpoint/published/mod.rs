@@ -39,8 +39,8 @@ use super::native::{self, AVERAGE, FIRST, SECOND, WEIGHTS};
 use crate::checkpoint::Progress;
 use crate::config::Config;
 use crate::error::usage;
+use crate::log::LogWriter;
 use crate::parameters::{Role, TensorSpec};
-use crate::report::log::LogWriter;
 use crate::run_dir::RunDir;
 
 pub use export::{ExportError, export_published, export_safetensors};

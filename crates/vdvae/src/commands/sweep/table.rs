@@ -12,7 +12,7 @@ use crate::evaluate::Evaluation;
 use crate::files::write_atomically;
 use crate::likelihood::units::bits;
 use crate::models::Plan;
-use crate::report::{DepthPoint, bits_by_depth_svg, csv_field};
+use crate::report::{DepthPoint, bits_by_depth, csv_field, save_svg};
 use crate::train::Outcome;
 
 /// A layer is used if it tells at least this much about an image, in nats, on average.
@@ -135,16 +135,17 @@ impl Table {
     /// If one cannot be written.
     pub fn save(&self, folder: &Path) -> Result<()> {
         let json = serde_json::to_string_pretty(self)?;
+        let unwritable = |path: &Path| format!("{}: cannot be written", path.display());
         for (name, text) in [
             ("table.csv", self.csv()),
             ("table.json", format!("{json}\n")),
-            ("figure.svg", self.figure()),
         ] {
             let path = folder.join(name);
             write_atomically(&path, |writer| writer.write_all(text.as_bytes()))
-                .with_context(|| format!("{}: cannot be written", path.display()))?;
+                .with_context(|| unwritable(&path))?;
         }
-        Ok(())
+        let path = folder.join("figure.svg");
+        save_svg(&path, &bits_by_depth(&self.points())).with_context(|| unwritable(&path))
     }
 
     fn csv(&self) -> String {
@@ -180,18 +181,14 @@ impl Table {
         Ok(())
     }
 
-    fn figure(&self) -> String {
-        let points: Vec<DepthPoint> = self
-            .rows
-            .iter()
-            .map(|row| DepthPoint {
-                variant: row.variant.clone(),
-                name: format!("{}, seed {}", row.name, row.seed),
-                depth: row.depth,
-                bits_per_dim: row.bits_per_dim,
-            })
-            .collect();
-        bits_by_depth_svg(&points, "Bits per dimension against depth")
+    fn points(&self) -> Vec<DepthPoint> {
+        let points = self.rows.iter().map(|row| DepthPoint {
+            variant: row.variant.clone(),
+            name: format!("{}, seed {}", row.name, row.seed),
+            depth: row.depth,
+            bits_per_dim: row.bits_per_dim,
+        });
+        points.collect()
     }
 }
 

@@ -1,10 +1,11 @@
 //! Latents that carry no information.
 
 use super::layers::{draw_stripes, ink, resolutions};
+use super::plot::Plot;
 use super::{Cell, Figure, Table, WIDE, percent, size, why};
-use crate::report::axis::{Scale, Ticks};
+use crate::report::drawing::axis::{Scale, Ticks, grouped};
+use crate::report::drawing::{Ink, Scene, Style};
 use crate::report::measure::{NOTHING_NATS, RunMeasures};
-use crate::report::scene::{Ink, Scene, Style};
 
 const TITLE: &str = "Latent channels";
 const HEIGHT: f64 = 320.0;
@@ -40,7 +41,13 @@ pub fn figure(run: &RunMeasures) -> Figure {
 
 fn draw(run: &RunMeasures, width: f64) -> Scene {
     let wide = width >= WIDE;
-    let (left, right, bottom) = (56.0, width - 12.0, HEIGHT - 62.0);
+    let plot = Plot {
+        left: 56.0,
+        right: width - 12.0,
+        top: TOP,
+        bottom: HEIGHT - 62.0,
+    };
+    let Plot { left, right, .. } = plot;
     let mut scene = Scene::new(width, HEIGHT);
     scene.heading(4.0, 14.0, "KL of each channel", "nats per image");
     let all = || run.layers.iter().flat_map(|layer| &layer.channel_kl_nats);
@@ -50,19 +57,16 @@ fn draw(run: &RunMeasures, width: f64) -> Scene {
         .fold(NOTHING_NATS / 10.0, f64::min)
         .max(LEAST);
     let range = (least.log10().floor(), most.log10().ceil());
-    let y = Scale::new(range, (bottom - 6.0, TOP));
-    for decade in range.0 as i32..=range.1 as i32 {
-        let (at, value) = (y.at(f64::from(decade)), 10f64.powi(decade));
-        scene.rule((left, at), (right, at), Ink::GRID);
-        let decimals = usize::try_from(-decade).unwrap_or(0);
-        let text = crate::report::axis::grouped(value, decimals);
-        let text = if value <= LEAST {
-            format!("≤{text}")
-        } else {
-            text
-        };
-        scene.text(left - 8.0, at + 4.0, text, Style::SMALL.end());
-    }
+    // The lowest dots do not touch the axis.
+    let y = Scale::new(range, (plot.bottom - 6.0, TOP));
+    let decades = range.0 as i32..=range.1 as i32;
+    let marks = decades.map(|decade| {
+        let value = 10f64.powi(decade);
+        let text = grouped(value, usize::try_from(-decade).unwrap_or(0));
+        let least = if value <= LEAST { "≤" } else { "" };
+        (f64::from(decade), format!("{least}{text}"))
+    });
+    plot.draw_marks(&mut scene, &y, marks);
     let nothing = y.at(NOTHING_NATS.log10());
     scene.line(
         vec![(left, nothing), (right, nothing)],
@@ -72,17 +76,10 @@ fn draw(run: &RunMeasures, width: f64) -> Scene {
     );
     let style = Style::SMALL.strong(Ink::NAMED[1]);
     scene.text(left + 4.0, nothing + 15.0, "no information below", style);
-    scene.rule((left, bottom), (right, bottom), Ink::AXIS);
-    let x = Scale::new((0.0, run.depth as f64), (left, right));
+    let x = plot.across((0.0, run.depth as f64));
     draw_dots(&mut scene, run, &x, &y);
-    draw_axis(&mut scene, run, &x, (bottom, wide));
-    let middle = (left + right) / 2.0;
-    scene.text(
-        middle,
-        bottom + 58.0,
-        "stochastic layers, from the top",
-        Style::SMALL.middle(),
-    );
+    draw_axis(&mut scene, run, &x, (plot.bottom, wide));
+    plot.draw_caption(&mut scene, 58.0, "stochastic layers, from the top");
     scene
 }
 

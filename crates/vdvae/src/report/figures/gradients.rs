@@ -2,9 +2,9 @@
 
 use super::chart::{self, Panel, Series, Vertical, points};
 use super::{Cell, Figure, Table, loss, why};
-use crate::report::axis::grouped;
+use crate::report::drawing::Ink;
+use crate::report::drawing::axis::grouped;
 use crate::report::measure::{RunMeasures, UPDATES_PER_WINDOW, gradient_windows};
-use crate::report::scene::Ink;
 
 const TITLE: &str = "Gradients";
 /// In the picture; the table has all.
@@ -42,7 +42,6 @@ pub fn figure(run: &RunMeasures) -> Figure {
                     .map(|window| (window.step, window.max_gradient_norm)),
             ),
             dots: true,
-            dash: Vec::new(),
         }],
         level: threshold.map(|norm| {
             (
@@ -68,8 +67,8 @@ pub fn figure(run: &RunMeasures) -> Figure {
             Cell::Whole(window.skipped_updates),
         ]);
     }
-    let last = loss::last_step(run);
-    let draw = |width| chart::draw(std::slice::from_ref(&panel), last, width);
+    let updates = loss::updates_of(run);
+    let draw = |width| chart::draw(std::slice::from_ref(&panel), &updates, width);
     Figure::chart("gradients", TITLE, reading(run), draw, table)
 }
 
@@ -79,7 +78,7 @@ fn reading(run: &RunMeasures) -> String {
         .iter()
         .map(|window| window.skipped_updates)
         .sum();
-    let of = loss::last_step(run);
+    let of = loss::updates_of(run).last();
     let share = 100.0 * skipped as f64 / of.max(1.0);
     let rule = if run.skip_threshold > 0.0 {
         "Very large gradients are rare and ruin a model; updates at or above the dashed line are not taken."

@@ -2,9 +2,9 @@
 
 use super::layers::ink;
 use super::{Cell, Figure, Table, WIDE, percent, size};
-use crate::report::axis::{Scale, grouped};
+use crate::report::drawing::axis::{Scale, grouped};
+use crate::report::drawing::{Ink, Scene, Style};
 use crate::report::measure::RunMeasures;
-use crate::report::scene::{Ink, Scene, Style};
 
 const ROW: f64 = 46.0;
 

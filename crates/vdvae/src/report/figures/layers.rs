@@ -1,9 +1,10 @@
 //! Figure 5 of the paper: the rate, summed up over the layers.
 
+use super::plot::Plot;
 use super::{Cell, Figure, Table, WIDE, short, size, why};
-use crate::report::axis::{Scale, Ticks, spread};
+use crate::report::drawing::axis::{Scale, Ticks};
+use crate::report::drawing::{Ink, Scene, Style, room};
 use crate::report::measure::{LayerMeasures, RunMeasures};
-use crate::report::scene::{Ink, Scene, Style, room};
 
 const TITLE: &str = "Rate over the layers";
 const HEIGHT: f64 = 330.0;
@@ -82,19 +83,22 @@ fn draw(runs: &[&RunMeasures], width: f64) -> Scene {
     } else {
         17.0 * runs.len() as f64 + 4.0
     };
-    let (left, right, top, bottom) = (48.0, width - beside, TOP + keys, HEIGHT - 64.0 + keys);
+    let plot = Plot {
+        left: 48.0,
+        right: width - beside,
+        top: TOP + keys,
+        bottom: HEIGHT - 64.0 + keys,
+    };
     let mut scene = Scene::new(width, HEIGHT + keys);
     scene.heading(4.0, 14.0, "cumulative rate", "bits per dimension");
     let depth = runs.iter().map(|run| run.depth).max().unwrap_or(1);
     let highest = runs.iter().map(|run| total(run)).fold(1e-6, f64::max);
     let ticks = Ticks::around(0.0, highest, 5);
-    let x = Scale::new((0.0, depth as f64), (left, right));
-    let y = Scale::new(ticks.range(), (bottom, top));
-    for (value, text) in ticks.marks() {
-        scene.rule((left, y.at(value)), (right, y.at(value)), Ink::GRID);
-        scene.text(left - 8.0, y.at(value) + 4.0, text, Style::SMALL.end());
-    }
-    scene.rule((left, bottom), (right, bottom), Ink::AXIS);
+    let (x, y) = (
+        plot.across((0.0, depth as f64)),
+        plot.upwards(ticks.range()),
+    );
+    plot.draw_marks(&mut scene, &y, ticks.marks());
     let all = resolutions(runs.iter().flat_map(|run| &run.layers));
     for (index, run) in runs.iter().enumerate().rev() {
         draw_run(
@@ -105,18 +109,19 @@ fn draw(runs: &[&RunMeasures], width: f64) -> Scene {
             DASHES[index % DASHES.len()],
         );
     }
-    draw_labels(&mut scene, runs, &label, (right, top, bottom, wide), &y);
-    draw_stripes(&mut scene, &runs[0].layers, &all, &x, bottom);
-    for (layer, text) in Ticks::whole(depth as f64, if wide { 10 } else { 6 }).marks() {
-        scene.text(x.at(layer), bottom + 40.0, text, Style::SMALL.middle());
+    if wide {
+        let ends = runs
+            .iter()
+            .map(|run| (y.at(total(run)), label(run), Ink::TEXT));
+        plot.draw_labels(&mut scene, ends.collect());
+    } else {
+        draw_keys(&mut scene, runs.iter().map(|run| label(run)));
     }
-    let middle = (left + right) / 2.0;
-    scene.text(
-        middle,
-        bottom + 58.0,
-        "stochastic layers, from the top",
-        Style::SMALL.middle(),
-    );
+    draw_stripes(&mut scene, &runs[0].layers, &all, &x, plot.bottom);
+    for (layer, text) in Ticks::whole(depth as f64, if wide { 10 } else { 6 }).marks() {
+        scene.text(x.at(layer), plot.bottom + 40.0, text, Style::SMALL.middle());
+    }
+    plot.draw_caption(&mut scene, 58.0, "stochastic layers, from the top");
     scene
 }
 
@@ -152,30 +157,13 @@ fn draw_run(
     }
 }
 
-/// The runs' names at their lines' ends; on a phone above the plot.
-fn draw_labels(
-    scene: &mut Scene,
-    runs: &[&RunMeasures],
-    label: &dyn Fn(&RunMeasures) -> String,
-    (right, top, bottom, wide): (f64, f64, f64, bool),
-    y: &Scale,
-) {
-    let style = Style::SMALL.strong(Ink::TEXT);
-    if !wide {
-        for (index, run) in runs.iter().enumerate() {
-            let height = TOP + 17.0 * index as f64 + 2.0;
-            let sample = vec![(4.0, height - 4.0), (32.0, height - 4.0)];
-            scene.line(sample, Ink::TEXT, 2.0, DASHES[index % DASHES.len()]);
-            scene.text(38.0, height, label(run), style);
-        }
-        return;
-    }
-    let mut ends: Vec<(f64, &RunMeasures)> =
-        runs.iter().map(|run| (y.at(total(run)), *run)).collect();
-    ends.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let wanted: Vec<f64> = ends.iter().map(|end| end.0).collect();
-    for (height, (_, run)) in spread(&wanted, 16.0, top, bottom).into_iter().zip(ends) {
-        scene.text(right + 10.0, height + 4.0, label(run), style);
+/// The runs' names beside samples of their lines, above the plot.
+fn draw_keys(scene: &mut Scene, labels: impl Iterator<Item = String>) {
+    for (index, label) in labels.enumerate() {
+        let height = TOP + 17.0 * index as f64 + 2.0;
+        let sample = vec![(4.0, height - 4.0), (32.0, height - 4.0)];
+        scene.line(sample, Ink::TEXT, 2.0, DASHES[index % DASHES.len()]);
+        scene.text(38.0, height, label, Style::SMALL.strong(Ink::TEXT));
     }
 }
 

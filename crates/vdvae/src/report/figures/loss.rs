@@ -1,14 +1,33 @@
 //! How the loss fell.
 
-use super::chart::{self, Panel, Series, Vertical, points};
-use super::{Cell, Figure, Table, short, why};
-use crate::report::axis::grouped;
-use crate::report::log::{TrainEntry, ValidEntry};
+use super::chart::{self, Panel, Series, Updates, Vertical, points};
+use super::{Cell, Figure, Table, WIDE, short, why};
+use crate::log::{self, Entry, TrainEntry, ValidEntry};
+use crate::report::drawing::axis::grouped;
+use crate::report::drawing::{Ink, Scene};
 use crate::report::measure::RunMeasures;
-use crate::report::scene::Ink;
 
 const TITLE: &str = "Loss";
 const BITS: &str = "bits per dimension";
+
+/// What a log tells of losses.
+type History<'a> = (&'a [TrainEntry], &'a [ValidEntry]);
+
+/// Distortion + rate over the updates of a run and the time that they took: the picture of a log.
+pub fn loss_curve(name: &str, entries: Vec<Entry>) -> Scene {
+    let (training, validation) = log::split(entries);
+    let history = (&training[..], &validation[..]);
+    let mut panel = total(history, name, 300.0);
+    panel.unit = "bits per dimension, lower is better";
+    if panel.series.is_empty() {
+        return Scene::saying(name, "nothing logged yet");
+    }
+    Scene {
+        title: format!("{name}: {TITLE}"),
+        description: format!("Distortion + rate in {BITS} over the updates"),
+        ..chart::draw(&[panel], &updates(history), WIDE)
+    }
+}
 
 /// Total, distortion and rate, in training and on the validation split.
 pub fn figure(run: &RunMeasures) -> Figure {
@@ -16,23 +35,18 @@ pub fn figure(run: &RunMeasures) -> Figure {
         let otherwise = "nothing is in the log yet: train for longer";
         return Figure::missing("loss", TITLE, why(run, "training history", otherwise));
     }
+    let history = (&run.training[..], &run.validation[..]);
     let panels = [
+        total(history, "distortion + rate", 210.0),
         panel(
-            run,
-            "distortion + rate",
-            210.0,
-            |e| e.elbo_filtered_bits_per_dim.or(e.elbo_bits_per_dim),
-            |e| e.bits_per_dim,
-        ),
-        panel(
-            run,
+            history,
             "distortion",
             110.0,
             |e| e.distortion_bits_per_dim,
             |e| e.distortion_bits_per_dim,
         ),
         panel(
-            run,
+            history,
             "rate",
             110.0,
             |e| e.rate_bits_per_dim,
@@ -42,12 +56,12 @@ pub fn figure(run: &RunMeasures) -> Figure {
     let reading = "What an image costs, lower is better: the rate is what the latents tell about it, the \
         distortion what is left to say once they are known. Training with the current weights, \
         validation with their moving average.";
-    let last = last_step(run);
+    let updates = updates_of(run);
     Figure::chart(
         "loss",
         TITLE,
         reading,
-        |width| chart::draw(&panels, last, width),
+        |width| chart::draw(&panels, &updates, width),
         table(run),
     )
 }
@@ -82,7 +96,6 @@ pub fn comparison(runs: &[RunMeasures]) -> Option<Figure> {
                     .map(|e| (e.step, Some(e.bits_per_dim))),
             ),
             dots: true,
-            dash: Vec::new(),
         });
     }
     if table.rows.is_empty() {
@@ -102,9 +115,9 @@ pub fn comparison(runs: &[RunMeasures]) -> Option<Figure> {
         level: None,
         events: Vec::new(),
     };
-    let last = runs.iter().map(last_step).fold(0.0, f64::max);
+    let updates = Updates::of_several(runs.iter().map(updates_of));
     let reading = "Distortion + rate of the averaged weights on each run's validation split.";
-    let draw = |width| chart::draw(std::slice::from_ref(&panel), last, width);
+    let draw = |width| chart::draw(std::slice::from_ref(&panel), &updates, width);
     Some(Figure::chart(
         "comparison",
         "Runs compared",
@@ -114,15 +127,29 @@ pub fn comparison(runs: &[RunMeasures]) -> Option<Figure> {
     ))
 }
 
-/// The last step that the log knows.
-pub(super) fn last_step(run: &RunMeasures) -> f64 {
-    let training = run.training.iter().map(|entry| entry.step);
-    let validation = run.validation.iter().map(|entry| entry.step);
-    training.chain(validation).max().unwrap_or(0) as f64
+/// The updates that the log of a run knows.
+pub(super) fn updates_of(run: &RunMeasures) -> Updates {
+    updates((&run.training, &run.validation))
+}
+
+fn updates((training, validation): History) -> Updates {
+    let training = training.iter().map(|entry| (entry.step, entry.seconds));
+    let validation = validation.iter().map(|entry| (entry.step, entry.seconds));
+    Updates::timed(training.chain(validation))
+}
+
+fn total(history: History, title: &str, height: f64) -> Panel {
+    panel(history, title, height, trained_total, |e| e.bits_per_dim)
+}
+
+/// Over the steps that were finite and taken, where there were any.
+fn trained_total(entry: &TrainEntry) -> Option<f64> {
+    let all = entry.elbo_bits_per_dim;
+    entry.elbo_filtered_bits_per_dim.or(all)
 }
 
 fn panel(
-    run: &RunMeasures,
+    (trained, validated): History,
     title: &str,
     height: f64,
     training: impl Fn(&TrainEntry) -> Option<f64>,
@@ -133,15 +160,9 @@ fn panel(
         ink,
         points,
         dots,
-        dash: Vec::new(),
     };
-    let trained = points(
-        run.training
-            .iter()
-            .map(|entry| (entry.step, training(entry))),
-    );
-    let validated = run
-        .validation
+    let trained = points(trained.iter().map(|entry| (entry.step, training(entry))));
+    let validated = validated
         .iter()
         .map(|entry| (entry.step, Some(validation(entry))));
     let all = [
@@ -178,8 +199,11 @@ fn table(run: &RunMeasures) -> Table {
         table.row([Cell::Whole(step), split, total, distortion, rate, seconds]);
     };
     for e in &run.training {
-        let total = e.elbo_filtered_bits_per_dim.or(e.elbo_bits_per_dim);
-        let values = [total, e.distortion_bits_per_dim, e.rate_bits_per_dim];
+        let values = [
+            trained_total(e),
+            e.distortion_bits_per_dim,
+            e.rate_bits_per_dim,
+        ];
         row(e.step, "train", values, e.seconds);
     }
     for e in &run.validation {
@@ -197,3 +221,6 @@ fn table(run: &RunMeasures) -> Table {
     }
     table
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,21 +1,28 @@
-//! The figures of a report: one file each, all from [`Measurements`] and [`Pictures`].
+//! The figures: one file each. Those of a report are all made from [`Measurements`] and [`Pictures`]; others
+//! stand alone.
 
 mod channels;
 mod chart;
+mod depth;
 mod gradients;
 mod latents;
 mod layers;
 mod loss;
 mod neighbours;
 mod pictures;
+mod plot;
+mod rates;
 mod speed;
 mod summary;
 mod table;
 
+use super::drawing::{Scene, Tile};
 use super::measure::{Measurements, Pictures};
-use super::scene::{Scene, Tile};
 
-pub use table::{Cell, Table};
+pub use depth::{DepthPoint, bits_by_depth};
+pub use loss::loss_curve;
+pub use rates::rate_per_layer;
+pub use table::{Cell, Table, csv_field};
 
 /// Width of a figure on a desk, in pixels.
 pub const WIDE: f64 = 760.0;
@@ -103,6 +110,11 @@ impl Figure {
             graphic: Graphic::Missing(why.into()),
             table: None,
         }
+    }
+
+    /// Whether it is drawn from numbers.
+    pub fn is_chart(&self) -> bool {
+        matches!(self.graphic, Graphic::Chart { .. })
     }
 
     /// The drawing that is kept as a file.

@@ -1,9 +1,9 @@
 //! Does the model memorise? Distances of samples to the training images.
 
 use super::{Cell, Figure, Graphic, Row, Table, WIDE, why};
-use crate::report::axis::{Scale, Ticks, grouped};
+use crate::report::drawing::axis::{Scale, Ticks, grouped};
+use crate::report::drawing::{Ink, Scene, Style};
 use crate::report::measure::{Distances, Neighbour, Pictures, RunMeasures};
-use crate::report::scene::{Ink, Scene, Style};
 
 /// Samples above their nearest training images.
 pub fn pictures(run: &RunMeasures, distances: Option<&Distances>, pictures: &Pictures) -> Figure {

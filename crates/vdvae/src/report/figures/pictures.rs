@@ -1,8 +1,8 @@
 //! Samples (figures 7 to 9 of the paper) and reconstructions (figures 4 and 10).
 
 use super::{Figure, Graphic, Row, WIDE, percent, size, why};
+use crate::report::drawing::{Scene, Style, Tile};
 use crate::report::measure::{Pictures, RunMeasures};
-use crate::report::scene::{Scene, Style, Tile};
 
 /// The least side of an image in a drawing.
 const LEAST_SIDE: f64 = 64.0;

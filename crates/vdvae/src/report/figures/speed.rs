@@ -2,10 +2,10 @@
 
 use super::chart::{self, Panel, Series, Vertical, points};
 use super::{Cell, Figure, Table, loss, why};
-use crate::report::axis::grouped;
-use crate::report::log::TrainEntry;
+use crate::log::TrainEntry;
+use crate::report::drawing::Ink;
+use crate::report::drawing::axis::grouped;
 use crate::report::measure::RunMeasures;
-use crate::report::scene::Ink;
 
 const TITLE: &str = "Learning rate and speed";
 
@@ -47,12 +47,12 @@ pub fn figure(run: &RunMeasures) -> Figure {
             Cell::Number(Some(entry.seconds_per_step), 4),
         ]);
     }
-    let last = loss::last_step(run);
+    let updates = loss::updates_of(run);
     Figure::chart(
         "speed",
         TITLE,
         reading,
-        |width| chart::draw(&panels, last, width),
+        |width| chart::draw(&panels, &updates, width),
         table,
     )
 }
@@ -80,7 +80,6 @@ fn panel(
             ink: Ink::NAMED[0],
             points: points(values),
             dots: false,
-            dash: Vec::new(),
         }],
         level: None,
         events: Vec::new(),
@@ -97,10 +96,7 @@ fn rate(rate: f64) -> String {
 
 /// In the unit in which it is a handy number.
 fn duration(seconds: f64) -> String {
-    match seconds {
-        s if s < 120.0 => format!("{s:.0} seconds"),
-        s if s < 7200.0 => format!("{:.0} minutes", s / 60.0),
-        s if s < 172_800.0 => format!("{:.1} hours", s / 3600.0),
-        s => format!("{:.1} days", s / 86_400.0),
-    }
+    let (unit, length) = chart::unit(seconds);
+    let decimals = usize::from(length >= 3600.0);
+    format!("{} {unit}", grouped(seconds / length, decimals))
 }

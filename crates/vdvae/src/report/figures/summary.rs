@@ -1,7 +1,7 @@
 //! Table 1 of the paper, of these runs.
 
 use super::{Cell, Figure, Graphic, Table};
-use crate::report::axis::grouped;
+use crate::report::drawing::axis::grouped;
 use crate::report::measure::RunMeasures;
 
 /// Parameters, depth, network evaluations and bits per dimension.

@@ -1,7 +1,6 @@
 //! The numbers of a figure.
 
-use crate::report::axis::grouped;
-use crate::report::text::csv_field;
+use crate::report::drawing::axis::grouped;
 
 /// Rows under named columns.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -67,6 +66,16 @@ impl Table {
             csv.push_str(&line(row.iter().map(|cell| csv_field(&cell.exact()))));
         }
         csv
+    }
+}
+
+/// A field of a file of comma-separated values (RFC 4180): in quotation marks where it would not be one field
+/// otherwise.
+pub fn csv_field(field: &str) -> String {
+    if field.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field.to_owned()
     }
 }
 

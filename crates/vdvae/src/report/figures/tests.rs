@@ -1,12 +1,12 @@
 use super::*;
 use crate::config::Config;
 use crate::evaluate::Evaluation;
-use crate::report::log::{TrainEntry, ValidEntry};
+use crate::log::{TrainEntry, ValidEntry};
+use crate::report::drawing::{Anchor, Mark, text_width};
 use crate::report::measure::{
     Distances, EvaluationMeasures, LayerMeasures, Neighbour, Reconstructed, RunMeasures,
     gradient_windows,
 };
-use crate::report::scene::{Anchor, Mark, text_width};
 
 /// A run as long and as deep as a preset, with numbers of every size.
 fn run(preset: &str, name: &str) -> RunMeasures {
@@ -63,7 +63,7 @@ fn run(preset: &str, name: &str) -> RunMeasures {
     }
 }
 
-fn train_entry(step: u64) -> TrainEntry {
+pub(super) fn train_entry(step: u64) -> TrainEntry {
     let loss = 2.8 + 6.0 / (1.0 + step as f64 / 5000.0);
     TrainEntry {
         step,
@@ -84,7 +84,7 @@ fn train_entry(step: u64) -> TrainEntry {
     }
 }
 
-fn valid_entry(step: u64) -> ValidEntry {
+pub(super) fn valid_entry(step: u64) -> ValidEntry {
     let loss = 2.82 + 6.0 / (1.0 + step as f64 / 5000.0);
     ValidEntry {
         step,
@@ -162,7 +162,7 @@ fn place(mark: &Mark) -> Option<([f64; 4], &str)> {
 }
 
 #[track_caller]
-fn assert_readable(scene: &Scene, name: &str) {
+pub(super) fn assert_readable(scene: &Scene, name: &str) {
     let texts: Vec<_> = scene.marks.iter().filter_map(place).collect();
     for ([left, top, right, bottom], text) in &texts {
         let inside =
@@ -201,6 +201,17 @@ fn no_label_is_cut_off_or_over_another() {
                 Graphic::Missing(why) => panic!("{}: {why}", figure.name),
             }
         }
+    }
+}
+
+#[test]
+fn rates_of_deep_models_have_room_for_their_labels() {
+    for preset in ["photos32", "cifar10", "imagenet64", "ffhq256", "ffhq1024"] {
+        let layers = run(preset, "run").layers.into_iter();
+        let rates: Vec<(usize, f64)> = layers
+            .map(|layer| (layer.resolution, layer.rate_bits_per_dim.unwrap_or(0.0)))
+            .collect();
+        assert_readable(&rate_per_layer(preset, &rates), preset);
     }
 }
 

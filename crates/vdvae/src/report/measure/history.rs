@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::report::log::TrainEntry;
+use crate::log::TrainEntry;
 
 /// Updates in a window, as in figure 6 of the paper.
 pub const UPDATES_PER_WINDOW: u64 = 500;

@@ -9,8 +9,8 @@ mod run;
 use serde::Serialize;
 
 use crate::evaluate::Evaluation;
+use crate::log::{TrainEntry, ValidEntry};
 use crate::models::LatentShare;
-use crate::report::log::{TrainEntry, ValidEntry};
 
 pub use channels::channel_kl;
 pub use history::{GradientWindow, UPDATES_PER_WINDOW, gradient_windows};

@@ -7,7 +7,7 @@ use vdvae_data::{Batch, Dataset};
 use super::RunMeasures;
 use crate::evenly::evenly;
 use crate::reconstruct::{ReconstructOptions, reconstruct};
-use crate::report::scene::Tile;
+use crate::report::drawing::Tile;
 use crate::trained::TrainedModel;
 
 /// Temperatures of the samples, as in figures 7 to 9 of the paper.

@@ -11,8 +11,8 @@ use crate::config::Config;
 use crate::evaluate::EvaluateOptions;
 use crate::evenly::evenly;
 use crate::likelihood::units::bits;
+use crate::log;
 use crate::models::{LatentShare, Plan};
-use crate::report::log::{self, Entry};
 use crate::run_dir::RunDir;
 use crate::trained::TrainedModel;
 
@@ -72,12 +72,7 @@ pub fn measure_run(run: &RunDir) -> Result<RunMeasures> {
             None
         }
     };
-    for entry in entries.unwrap_or_default() {
-        match entry {
-            Entry::Train(entry) => measures.training.push(entry),
-            Entry::Valid(entry) => measures.validation.push(entry),
-        }
-    }
+    (measures.training, measures.validation) = log::split(entries.unwrap_or_default());
     let last = measures.training.last().map_or(0, |entry| entry.step);
     measures.finished = last >= config.train.steps;
     measures.gradients = gradient_windows(&measures.training, UPDATES_PER_WINDOW);

@@ -1,4 +1,4 @@
-//! vdvae sample and vdvae reconstruct.
+//! vdvae sample, vdvae reconstruct, and what is drawn of numbers.
 
 use serde_json::json;
 
@@ -116,4 +116,31 @@ fn reconstructions_from_the_first_layers() {
     assert_ne!(picture("--layers 2 --temperature 1"), two);
     assert_ne!(picture("--layers 2 --latents mean"), two);
     assert_ne!(picture("--layers 2 --seed 1"), two);
+}
+
+/// What training, `eval` and sweeps draw, they draw as the report does.
+#[test]
+fn every_drawing_is_read_on_light_and_dark_pages() {
+    let lab = Lab::trained();
+    lab.run("eval run --rates rates.svg").succeeds();
+    let mut drawings = vec!["run/curve.svg".to_owned(), "rates.svg".to_owned()];
+    lab.run("report run --out r").succeeds();
+    drawings.extend(["loss", "layers"].map(|name| format!("r/{name}.svg")));
+    for drawing in drawings {
+        let svg = String::from_utf8(lab.read(&drawing)).unwrap();
+        assert!(
+            svg.contains("@media (prefers-color-scheme:dark)"),
+            "{drawing}"
+        );
+        assert!(
+            svg.contains("<title>") && svg.contains("<desc>"),
+            "{drawing}"
+        );
+        let colours = svg.matches(" fill=\"#").count();
+        let classes = svg.matches("class=\"f").count();
+        assert!(
+            colours > 5 && colours == classes,
+            "{drawing}: {colours}, {classes}"
+        );
+    }
 }

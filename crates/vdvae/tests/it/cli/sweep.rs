@@ -77,6 +77,7 @@ fn a_sweep_is_its_runs_and_their_evaluations() {
     assert!(lines.iter().all(|line| columns(line) == columns(lines[0])));
     let figure = String::from_utf8(lab.read("out/figure.svg")).unwrap();
     assert_eq!(figure.matches("<circle").count(), 4);
+    assert!(figure.contains("@media (prefers-color-scheme:dark)"));
 
     lab.train("--out alone --seed 1").succeeds();
     assert_same_state(&lab.path("out/a-seed1"), &lab.path("alone"));

@@ -9,7 +9,7 @@ use super::host;
 use crate::families::vdvae::config::VdvaeConfig;
 use crate::families::vdvae::{Vdvae, VdvaePlan};
 use crate::family::{Model, Plan};
-use crate::hierarchy::{Latents, Noise, Source};
+use crate::hierarchy::{Latents, LayerLatents, Noise};
 use crate::ops::{Compute, Dtype};
 use crate::parameters::{self, Specs};
 use crate::verify::{Recording, gradients};
@@ -100,7 +100,7 @@ fn latents_given_for_all_layers_reproduce_the_posterior_mean() {
     let means = Latents::posterior_mean();
     let expected = model.decoder().forward(batch, Some(&activations), &means);
     let depth = model.decoder().depth();
-    let sources = vec![Source::PosteriorMean; depth];
+    let sources = vec![LayerLatents::PosteriorMean; depth];
     let latents = Latents::first(sources, &[0.1], Noise::Given(Vec::new()));
     let output = model.decoder().forward(batch, Some(&activations), &latents);
     assert_eq!(host(output.px_z), host(expected.px_z));

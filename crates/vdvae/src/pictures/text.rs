@@ -39,16 +39,6 @@ fn blend(pixel: &mut Rgb<u8>, colour: Rgb<u8>, opacity: u8) {
     }
 }
 
-/// A field of a file of comma-separated values (RFC 4180): in quotation marks where it would not be one field
-/// otherwise.
-pub fn csv_field(field: &str) -> String {
-    if field.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", field.replace('"', "\"\""))
-    } else {
-        field.to_owned()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,8 @@
 //! A run's `log.jsonl`: one JSON object per line, for the interval of training or the evaluation that
 //! ended there.
 
+mod interval;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -9,6 +11,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::files;
+
+pub use interval::IntervalStats;
 
 /// One line of the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,6 +100,18 @@ impl Entry {
             Entry::Valid(entry) => entry.seconds,
         }
     }
+}
+
+/// The intervals of training, and the evaluations, each in their order.
+pub fn split(entries: Vec<Entry>) -> (Vec<TrainEntry>, Vec<ValidEntry>) {
+    let (mut training, mut validation) = (Vec::new(), Vec::new());
+    for entry in entries {
+        match entry {
+            Entry::Train(entry) => training.push(entry),
+            Entry::Valid(entry) => validation.push(entry),
+        }
+    }
+    (training, validation)
 }
 
 /// JSON has no NaN; it is written as `null`.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::log::TrainEntry;
+use super::TrainEntry;
 use crate::likelihood::units::bits;
 use crate::models::step::StepReport;
 

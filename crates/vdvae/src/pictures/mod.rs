@@ -1,0 +1,8 @@
+//! Images side by side, one by one and one after the other, as files.
+
+mod animation;
+mod grid;
+mod text;
+
+pub use animation::{Animation, Format};
+pub use grid::{Grid, save_png_image};
