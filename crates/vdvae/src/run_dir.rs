@@ -1,7 +1,7 @@
 //! A run: the directory that training writes and every other command reads.
 //!
 //! `config.toml` (the complete configuration, with the normalisation that was computed), `log.jsonl`,
-//! `checkpoints/{latest,best}.safetensors`, `samples/`, `curve.svg`.
+//! `checkpoints/{latest,best}.safetensors`, `checkpoints/kept-*.safetensors` (what archives need), `samples/`, `curve.svg`.
 
 use std::path::{Path, PathBuf};
 
@@ -54,6 +54,13 @@ impl RunDir {
     /// The averaged weights with the lowest validation loss.
     pub fn best(&self) -> PathBuf {
         self.checkpoints().join("best.safetensors")
+    }
+
+    /// Averaged weights that an archive needs, by the name that [`vdvae_coding::container::ModelId`]
+    /// gives them. Training leaves them alone.
+    pub fn kept(&self, weights: &str) -> PathBuf {
+        self.checkpoints()
+            .join(format!("kept-{weights}.safetensors"))
     }
 
     /// Pictures made while training.

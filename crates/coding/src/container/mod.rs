@@ -53,8 +53,13 @@ pub struct ModelId {
 }
 
 impl ModelId {
+    /// The first 16 hexadecimal digits of the hash: a name for the weights.
+    pub fn weights(&self) -> String {
+        hex(&self.hash[..8])
+    }
+
     /// Kernel path and revision.
-    fn arithmetic(&self) -> (&str, &str) {
+    pub fn arithmetic(&self) -> (&str, &str) {
         self.kernel_path
             .split_once('@')
             .unwrap_or((&self.kernel_path, "1"))

@@ -44,8 +44,9 @@ Examples:
 
 PNG, JPEG and WebP of any size, 8 bits, gray or RGB. What is kept is every pixel and the name, not the
 file: no metadata, no colour profile, and a JPEG file is usually smaller than its pixels. The archive can
-only be read with the same checkpoint (keep it!) and on the same kernel path: the one in use, unless
---kernel-path names another. `portable` is the same on every machine.
+only be read with the same weights, which are kept in the run as checkpoints/kept-HASH.safetensors, however
+long that trains on, and on the same kernel path: the one in use, unless --kernel-path names another.
+`portable` is the same on every machine.
 
 Images are chained: each borrows random bits from those before it, the first ones from a seed. What they
 borrow is in the file once for each of the --batch streams, and is reported as seed bits.")]
@@ -106,8 +107,8 @@ pub struct DecompressArgs {
     /// The run that compressed it [default: the one in runs/ that has its weights].
     #[arg(long, value_name = "RUN")]
     pub run: Option<PathBuf>,
-    /// A checkpoint file in place of the run's best (or latest, where nothing was validated).
-    #[arg(long, value_name = "FILE", requires = "run")]
+    /// The file of weights that `vdvae compress` said must be kept, or a checkpoint; needs no run.
+    #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
     /// The folder for the images [default: the archive's name without .vdz].
     #[arg(long, value_name = "DIR")]
@@ -118,7 +119,7 @@ pub struct DecompressArgs {
     /// List the images instead.
     #[arg(long, conflicts_with = "only")]
     pub list: bool,
-    /// Compute on this kernel path [default: the fastest that this machine has].
+    /// Compute on this kernel path [default: the one that the archive was made on].
     #[arg(long, value_enum, value_name = "PATH")]
     pub kernel_path: Option<KernelPath>,
     /// Print the result as one line of JSON on standard output.

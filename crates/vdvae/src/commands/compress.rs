@@ -3,6 +3,7 @@
 mod inputs;
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -10,11 +11,11 @@ use serde::Serialize;
 
 use super::exact::exact_device;
 use super::{check_extension, make_parent, print_json, progress_bar};
-use crate::cli::compress::CompressArgs;
+use crate::cli::compress::{CompressArgs, KernelPath};
 use crate::compress::compare::{Compared, compare};
-use crate::compress::{Codec, Compressed, Images};
+use crate::compress::{Codec, Compressed, Images, kept};
 use crate::config::MAX_BATCH;
-use crate::console::results;
+use crate::console::{results, tell};
 use crate::error::usage;
 use crate::files::write_atomically;
 use crate::run_dir::RunDir;
@@ -42,6 +43,8 @@ struct Report {
     seconds: f64,
     images_per_s: f64,
     kernel_path: String,
+    /// The file that must be kept; none if the archive carries the weights.
+    weights: Option<PathBuf>,
     /// With --compare.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     compared: Vec<Compared>,
@@ -55,7 +58,8 @@ pub fn run(arguments: &CompressArgs) -> Result<()> {
             arguments.batch
         )));
     }
-    let device = exact_device(&arguments.trained.machine, arguments.kernel_path)?;
+    let path = arguments.kernel_path.map(KernelPath::path);
+    let device = exact_device(&arguments.trained.machine, path)?;
     let run = RunDir::new(&arguments.trained.run);
     run.load_config()?.plan()?.coding()?;
     let model = TrainedModel::load(&run, arguments.trained.checkpoint.as_deref(), device)?;
@@ -67,6 +71,7 @@ pub fn run(arguments: &CompressArgs) -> Result<()> {
     let bar = progress_bar(tiles.sum(), "tiles");
     let compressed = codec.compress(&inputs, arguments.batch, |done| bar.set_position(done))?;
     bar.finish_and_clear();
+    let weights = keep_weights(arguments, &run, &model, &compressed);
     make_parent(&arguments.out)?;
     let mut file = Vec::new();
     compressed.archive.write(&mut file)?;
@@ -82,7 +87,14 @@ pub fn run(arguments: &CompressArgs) -> Result<()> {
     } else {
         Vec::new()
     };
-    let report = report(arguments, &compressed, file.len() as u64, seconds, compared);
+    let report = report(
+        arguments,
+        &compressed,
+        weights,
+        file.len() as u64,
+        seconds,
+        compared,
+    );
     if arguments.json {
         return print_json(&report);
     }
@@ -90,9 +102,26 @@ pub fn run(arguments: &CompressArgs) -> Result<()> {
     print_table(&report)
 }
 
+/// Sees to it that the archive can still be read when training has gone on; the file that must be kept.
+fn keep_weights(
+    arguments: &CompressArgs,
+    run: &RunDir,
+    model: &TrainedModel,
+    compressed: &Compressed,
+) -> Option<PathBuf> {
+    let kept = kept::keep(run, model, &compressed.archive.model);
+    Some(kept.unwrap_or_else(|error| {
+        // A run that cannot be written cannot go on either.
+        tell(format_args!("warning: {error}"));
+        let checkpoint = arguments.trained.checkpoint.clone();
+        checkpoint.unwrap_or_else(|| run.default_checkpoint())
+    }))
+}
+
 fn report(
     arguments: &CompressArgs,
     compressed: &Compressed,
+    weights: Option<PathBuf>,
     bytes: u64,
     seconds: f64,
     compared: Vec<Compared>,
@@ -114,6 +143,7 @@ fn report(
         seconds,
         images_per_s: archive.images.len() as f64 / seconds,
         kernel_path: archive.model.kernel_path.clone(),
+        weights,
         compared,
     }
 }
@@ -149,6 +179,13 @@ fn print_report(report: &Report) -> Result<()> {
         "{:.2} s, {:.2} images/s: {}",
         report.seconds, report.images_per_s, report.out
     )?;
+    if let Some(weights) = &report.weights {
+        writeln!(
+            out,
+            "keep {}: the archive can be read with these weights only",
+            weights.display()
+        )?;
+    }
     Ok(())
 }
 

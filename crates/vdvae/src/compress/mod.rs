@@ -40,6 +40,7 @@ pub mod compare;
 mod decode;
 mod encode;
 mod identity;
+pub mod kept;
 mod latents;
 mod pixels;
 mod plan;

@@ -4,6 +4,7 @@
 mod faults;
 mod property;
 mod round_trip;
+mod weights;
 
 use std::collections::BTreeMap;
 use std::fs;

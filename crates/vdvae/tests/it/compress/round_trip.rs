@@ -142,20 +142,26 @@ fn the_run_is_found_by_its_weights() {
     lab.run("compress runs/2 a.png -o x.vdz").succeeds();
     lab.run("decompress x.vdz").succeeds();
     assert!(lab.pictures("x")["a.png"] == picture([8, 8, 3], smooth));
-    std::fs::remove_dir_all(lab.path("runs/2")).unwrap();
+    // Where runs of other families are.
+    lab.write("runs/family/x", "");
+    std::fs::rename(lab.path("runs/2"), lab.path("runs/family/2")).unwrap();
+    lab.run("decompress x.vdz --out again").succeeds();
+    std::fs::remove_dir_all(lab.path("runs/family")).unwrap();
     lab.run("decompress x.vdz --out y")
-        .fails(2, &["x.vdz", "none of the 2 folders in runs/", "--run RUN"]);
+        .fails(2, &["x.vdz", "none of the 2 runs in runs/", "--run RUN"]);
     assert!(!lab.path("y").exists());
 }
 
 #[test]
-fn the_portable_path_can_be_chosen() {
+fn the_portable_path_can_be_chosen_and_is_then_the_archives_own() {
     let lab = Lab::trained();
     lab.save("a.png", &picture([8, 11, 3], smooth));
     lab.compress("a.png --kernel-path portable").succeeds();
-    lab.run("decompress x.vdz --run run --kernel-path portable")
-        .succeeds();
-    assert!(lab.pictures("x")["a.png"] == picture([8, 11, 3], smooth));
+    for (out, options) in [("x", ""), ("y", "--out y --kernel-path portable")] {
+        lab.run(&format!("decompress x.vdz --run run {options}"))
+            .succeeds();
+        assert!(lab.pictures(out)["a.png"] == picture([8, 11, 3], smooth));
+    }
 }
 
 /// 5 bits per value in the model, 8 in the images.
