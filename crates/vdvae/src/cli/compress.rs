@@ -41,6 +41,7 @@ Examples:
   vdvae compress runs/photos32 pictures/ -o pictures.vdz --batch 8     a folder, faster
   vdvae compress runs/photos32 pictures/ -o pictures.vdz --compare     beside PNG, WebP, JPEG XL
   vdvae compress runs/photos32 --data photos --split test -o test.vdz  images of a data set
+  vdvae compress runs/photos32 cat.png -o cat.vdz --with-weights       a file that needs no other
 
 PNG, JPEG and WebP of any size, 8 bits, gray or RGB. What is kept is every pixel and the name, not the
 file: no metadata, no colour profile, and a JPEG file is usually smaller than its pixels. The archive can
@@ -78,6 +79,13 @@ pub struct CompressArgs {
     /// Cells per latent, as a power of 2: more are more exact, fewer have fewer seed bits.
     #[arg(long, default_value_t = 14, value_name = "BITS", value_parser = clap::value_parser!(u32).range(4..=24))]
     pub latent_bits: u32,
+    /// Keep neither order nor names: n images then take log2(n!) bits less. For images of one shape that fit into one
+    /// of the model's.
+    #[arg(long)]
+    pub order_free: bool,
+    /// Put the model's weights into the archive, which then needs no run.
+    #[arg(long)]
+    pub with_weights: bool,
     /// Also encode the images as PNG, WebP and JPEG XL, and print a table.
     #[arg(long)]
     pub compare: bool,

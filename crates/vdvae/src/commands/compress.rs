@@ -13,7 +13,7 @@ use super::exact::exact_device;
 use super::{check_extension, make_parent, print_json, progress_bar};
 use crate::cli::compress::{CompressArgs, KernelPath};
 use crate::compress::compare::{Compared, compare};
-use crate::compress::{Codec, Compressed, Images, kept};
+use crate::compress::{Codec, Compressed, Images, ModelId, kept};
 use crate::config::MAX_BATCH;
 use crate::console::{results, tell};
 use crate::error::usage;
@@ -38,8 +38,10 @@ struct Report {
     net_bits_per_dim: f64,
     /// Borrowed by the first images of all streams.
     seed_bits: u64,
-    /// Names, sizes, checksums.
+    /// Names, sizes, checks.
     header_bytes: u64,
+    /// Of the model's weights, where the archive carries them.
+    weights_bytes: u64,
     seconds: f64,
     images_per_s: f64,
     kernel_path: String,
@@ -69,9 +71,19 @@ pub fn run(arguments: &CompressArgs) -> Result<()> {
     let start = Instant::now();
     let tiles = (0..inputs.len()).map(|index| codec.tiles(inputs.shape(index)));
     let bar = progress_bar(tiles.sum(), "tiles");
-    let compressed = codec.compress(&inputs, arguments.batch, |done| bar.set_position(done))?;
+    let progress = |done| bar.set_position(done);
+    let mut compressed = if arguments.order_free {
+        codec.compress_unordered(&inputs, arguments.batch, progress)?
+    } else {
+        codec.compress(&inputs, arguments.batch, progress)?
+    };
     bar.finish_and_clear();
-    let weights = keep_weights(arguments, &run, &model, &compressed);
+    let weights = if arguments.with_weights {
+        compressed.archive.weights = Some(model.to_checkpoint()?);
+        None
+    } else {
+        Some(keep_weights(arguments, &run, &model, codec.id()))
+    };
     make_parent(&arguments.out)?;
     let mut file = Vec::new();
     compressed.archive.write(&mut file)?;
@@ -107,15 +119,14 @@ fn keep_weights(
     arguments: &CompressArgs,
     run: &RunDir,
     model: &TrainedModel,
-    compressed: &Compressed,
-) -> Option<PathBuf> {
-    let kept = kept::keep(run, model, &compressed.archive.model);
-    Some(kept.unwrap_or_else(|error| {
+    id: &ModelId,
+) -> PathBuf {
+    kept::keep(run, model, id).unwrap_or_else(|error| {
         // A run that cannot be written cannot go on either.
         tell(format_args!("warning: {error}"));
         let checkpoint = arguments.trained.checkpoint.clone();
         checkpoint.unwrap_or_else(|| run.default_checkpoint())
-    }))
+    })
 }
 
 fn report(
@@ -128,6 +139,7 @@ fn report(
 ) -> Report {
     let archive = &compressed.archive;
     let dimensions = compressed.dimensions as f64;
+    let weights_bytes = archive.weights.as_ref().map_or(0, |w| w.len() as u64);
     let streams: u64 = archive.chains.iter().map(|c| c.stream.bytes()).sum();
     Report {
         out: arguments.out.display().to_string(),
@@ -139,7 +151,8 @@ fn report(
         bits_per_dim: 8.0 * bytes as f64 / dimensions,
         net_bits_per_dim: compressed.net_bits / dimensions,
         seed_bits: compressed.seed_bits,
-        header_bytes: bytes - streams,
+        header_bytes: bytes - streams - weights_bytes,
+        weights_bytes,
         seconds,
         images_per_s: archive.images.len() as f64 / seconds,
         kernel_path: archive.model.kernel_path.clone(),
@@ -174,6 +187,9 @@ fn print_report(report: &Report) -> Result<()> {
         "  images {:.4} bits/dim net; seed {} bits, borrowed by the first images; header {} bytes",
         report.net_bits_per_dim, report.seed_bits, report.header_bytes
     )?;
+    if report.weights_bytes > 0 {
+        writeln!(out, "  weights {} bytes", report.weights_bytes)?;
+    }
     writeln!(
         out,
         "{:.2} s, {:.2} images/s: {}",

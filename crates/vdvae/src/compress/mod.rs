@@ -42,6 +42,7 @@ mod encode;
 mod identity;
 pub mod kept;
 mod latents;
+mod order;
 mod pixels;
 mod plan;
 

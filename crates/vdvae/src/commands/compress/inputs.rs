@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use vdvae_coding::container::check_name;
+use vdvae_coding::container::{check_name, number};
 use vdvae_data::{Batch, Dataset, PictureFile, image_paths};
 
 use crate::cli::compress::CompressArgs;
@@ -92,10 +92,7 @@ impl Images for Inputs {
     fn name(&self, index: usize) -> String {
         match self {
             Self::Files(files) => files[index].0.clone(),
-            Self::Data(_, count) => {
-                let digits = (count - 1).to_string().len();
-                format!("{index:0digits$}.png")
-            }
+            Self::Data(_, count) => number(index, *count),
         }
     }
 

@@ -50,6 +50,7 @@ pub fn find_model(
         (None, Some(checkpoint)) => {
             TrainedModel::of_checkpoint(&CheckpointFile::open(checkpoint)?, device)
         }
+        (None, None) if archive.weights.is_some() => carried(arguments, archive, device),
         // Where none of the run's is it, that of another says so.
         (Some(run), None) => kept::find(&run, id, &device)
             .map_or_else(|| TrainedModel::load(&run, None, device), Ok),
@@ -64,6 +65,13 @@ pub fn find_model(
             ))
         }),
     }
+}
+
+/// The model that the archive carries.
+fn carried(arguments: &DecompressArgs, archive: &Archive, device: Device) -> Result<TrainedModel> {
+    let weights = archive.weights.clone().unwrap_or_default();
+    let checkpoint = CheckpointFile::parse(&arguments.archive, weights)?;
+    TrainedModel::of_checkpoint(&checkpoint, device)
 }
 
 /// The model among the runs nearby, or the number of these.

@@ -64,3 +64,27 @@ fn a_run_that_cannot_be_written_is_no_obstacle() {
     report.tells(&["warning", &path, "cannot save the checkpoint"]);
     lab.run("decompress x.vdz --run run").succeeds();
 }
+
+#[test]
+fn an_archive_can_carry_its_weights() {
+    let lab = Lab::trained();
+    lab.save("a.png", &picture([8, 11, 3], smooth));
+    let report = lab
+        .compress("a.png --with-weights --json")
+        .succeeds()
+        .json();
+    assert_eq!(report["weights"], serde_json::Value::Null);
+    assert!(report["weights_bytes"].as_u64().unwrap() > 100_000);
+    let good = lab.read("x.vdz");
+    fs::remove_dir_all(lab.path("run")).unwrap();
+    lab.run("decompress x.vdz").succeeds();
+    assert!(lab.pictures("x")["a.png"] == picture([8, 11, 3], smooth));
+    // The last bytes are weights.
+    let mut bad = good;
+    let last = bad.len() - 5;
+    bad[last] ^= 4;
+    lab.write("y.vdz", bad);
+    lab.run("decompress y.vdz")
+        .fails(1, &["y.vdz", "checksum of the weights"]);
+    assert!(!lab.path("y").exists());
+}
