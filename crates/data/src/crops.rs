@@ -73,7 +73,7 @@ fn open_files(
     let prepare = Prepare::Whole {
         channels: image.channels,
     };
-    let mut store = ImageStore::open(files, prepare, skip, &place, Budget::USUAL)?;
+    let mut store = ImageStore::open(files, prepare, skip, &place, Budget::of(options))?;
     let sizes: Vec<Result<(usize, usize), Reason>> = (0..store.len())
         .into_par_iter()
         .map(|index| usable_dimensions(&store, index, image.size))

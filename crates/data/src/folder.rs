@@ -32,7 +32,7 @@ impl Folder {
         let place = folder.display().to_string();
         let skip = options.skip_bad_images;
         Ok(Self {
-            store: ImageStore::open(files, prepare, skip, &place, Budget::USUAL)?,
+            store: ImageStore::open(files, prepare, skip, &place, Budget::of(options))?,
             image: options.image,
         })
     }

@@ -17,10 +17,13 @@ pub struct OpenOptions {
     /// Whether images that cannot be used are left out, instead of being an error. All images are
     /// then decoded once when the data set is opened, so that its length is known.
     pub skip_bad_images: bool,
+    /// Whether images are decoded when the data set is opened where that takes a matter of seconds, so that
+    /// bad ones show before any work. For those who want few of them, and look at these themselves, it is false.
+    pub look_through: bool,
 }
 
 impl OpenOptions {
-    /// Images of the given shape as they are: not augmented, seed 0, bad images are errors.
+    /// Images of the given shape as they are: not augmented, seed 0, bad images are errors, when they are opened if there are few.
     pub fn new(image: ImageShape) -> Self {
         Self {
             image,
@@ -28,6 +31,7 @@ impl OpenOptions {
             flip: false,
             seed: 0,
             skip_bad_images: false,
+            look_through: true,
         }
     }
 }

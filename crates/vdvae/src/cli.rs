@@ -313,8 +313,8 @@ pub struct ReconstructArgs {
     /// Which model.
     #[command(flatten)]
     pub trained: Trained,
-    /// Image files: PNG, JPEG, WebP; centre-cropped and resized.
-    #[arg(value_name = "IMAGE", conflicts_with_all = ["data", "split", "n", "skip_bad_images"])]
+    /// Image files (PNG, JPEG, WebP, ...; centre-cropped and resized) and folders of them.
+    #[arg(value_name = "IMAGE", conflicts_with_all = ["data", "split", "n"])]
     pub images: Vec<PathBuf>,
     /// Images of a data set in place of files [default: the run's own].
     #[arg(long, value_name = "SOURCE")]
@@ -346,7 +346,7 @@ pub struct ReconstructArgs {
     /// Images at once [default: the run's]. Changes no result.
     #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
-    /// Go on without images of the data set that cannot be read.
+    /// Go on without images that cannot be read.
     #[arg(long)]
     pub skip_bad_images: bool,
     /// The picture [default: RUN/samples/reconstruct.png].

@@ -43,8 +43,8 @@ Examples:
   vdvae compress runs/photos32 --data photos --split test -o test.vdz  images of a data set
   vdvae compress runs/photos32 cat.png -o cat.vdz --with-weights       a file that needs no other
 
-PNG, JPEG and WebP of any size, 8 bits, gray or RGB. What is kept is every pixel and the name, not the
-file: no metadata, no colour profile, and a JPEG file is usually smaller than its pixels. The archive can
+PNG, JPEG, WebP, GIF, BMP and TIFF of any size, 8 bits, gray or RGB. What is kept is every pixel and the name,
+not the file: no metadata, no colour profile, and a JPEG file is usually smaller than its pixels. The archive can
 only be read with the same weights, which are kept in the run as checkpoints/kept-HASH.safetensors, however
 long that trains on, and on the same kernel path: the one in use, unless --kernel-path names another.
 `portable` is the same on every machine.
@@ -55,13 +55,13 @@ pub struct CompressArgs {
     /// Which model.
     #[command(flatten)]
     pub trained: Trained,
-    /// Image files (PNG, JPEG, WebP) and folders of them.
-    #[arg(value_name = "IMAGE", conflicts_with_all = ["data", "split", "n", "skip_bad_images"])]
+    /// Image files (PNG, JPEG, WebP, GIF, BMP, TIFF) and folders of them.
+    #[arg(value_name = "IMAGE", conflicts_with_all = ["data", "split", "n"])]
     pub images: Vec<PathBuf>,
     /// The archive.
     #[arg(short, long, value_name = "FILE.vdz")]
     pub out: PathBuf,
-    /// Images of a data set in place of files, named by their numbers.
+    /// Images of a data set in place of files, as the model sees them, named by their numbers.
     #[arg(long, value_name = "SOURCE")]
     pub data: Option<Source>,
     /// train, valid, test or all of --data or, without it, of the run's own images.
@@ -70,9 +70,13 @@ pub struct CompressArgs {
     /// Only the first N images of the data set.
     #[arg(short, allow_negative_numbers = true, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub n: Option<u64>,
-    /// Go on without images of the data set that cannot be read.
+    /// Go on without images that cannot be read, or not be kept exactly.
     #[arg(long)]
     pub skip_bad_images: bool,
+    /// Also take pictures that hold more than 8-bit gray or RGB values, such as transparency or CMYK, and say what
+    /// of them does not come back.
+    #[arg(long)]
+    pub allow_lossy_conversion: bool,
     /// Independent streams, which pass through the network together: faster, and each has seed bits.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub batch: usize,
@@ -86,7 +90,8 @@ pub struct CompressArgs {
     /// Put the model's weights into the archive, which then needs no run.
     #[arg(long)]
     pub with_weights: bool,
-    /// Also encode the images as PNG, WebP and JPEG XL, and print a table.
+    /// Also encode the images as PNG, WebP and JPEG XL, and print a table with the encoders: cwebp and cjxl where
+    /// they are on the path, else fast ones that are built in and make larger files.
     #[arg(long)]
     pub compare: bool,
     /// Compute on this kernel path [default: the fastest that this machine has].

@@ -1,6 +1,7 @@
 //! `vdvae compress`.
 
 mod inputs;
+mod names;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -10,9 +11,9 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::exact::exact_device;
-use super::{check_extension, make_parent, print_json, progress_bar};
+use super::{check_extension, check_output, make_parent, print_json, progress_bar};
 use crate::cli::compress::{CompressArgs, KernelPath};
-use crate::compress::compare::{Compared, compare};
+use crate::compress::compare::{Compared, Encoder, compare};
 use crate::compress::{Codec, Compressed, Images, ModelId, kept};
 use crate::config::MAX_BATCH;
 use crate::console::{results, tell};
@@ -54,6 +55,7 @@ struct Report {
 
 pub fn run(arguments: &CompressArgs) -> Result<()> {
     check_extension(&arguments.out, "vdz")?;
+    check_output(&arguments.out)?;
     if !(1..=MAX_BATCH).contains(&arguments.batch) {
         return Err(usage(format!(
             "--batch: expected at least 1 and at most {MAX_BATCH}, found {}",
@@ -65,8 +67,8 @@ pub fn run(arguments: &CompressArgs) -> Result<()> {
     let run = RunDir::new(&arguments.trained.run);
     run.load_config()?.plan()?.coding()?;
     let model = TrainedModel::load(&run, arguments.trained.checkpoint.as_deref(), device)?;
-    let inputs = Inputs::open(arguments, &model)?;
     let codec = Codec::new(&model, arguments.latent_bits)?;
+    let inputs = Inputs::open(arguments, &model, &codec)?;
 
     let start = Instant::now();
     let tiles = (0..inputs.len()).map(|index| codec.tiles(inputs.shape(index)));
@@ -93,7 +95,9 @@ pub fn run(arguments: &CompressArgs) -> Result<()> {
 
     let compared = if arguments.compare {
         let bar = progress_bar(compressed.archive.images.len() as u64, "images");
-        let compared = compare(&inputs, |done| bar.set_position(done))?;
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let encoders = Encoder::all(&path);
+        let compared = compare(&inputs, &encoders, |done| bar.set_position(done))?;
         bar.finish_and_clear();
         compared
     } else {
@@ -178,8 +182,8 @@ fn print_report(report: &Report) -> Result<()> {
     )?;
     writeln!(
         out,
-        "{bytes} bytes of {raw_bytes}: {:.3} times smaller, {:.4} bits/dim",
-        *raw_bytes as f64 / *bytes as f64,
+        "{bytes} bytes of {raw_bytes}: {}, {:.4} bits/dim",
+        change(*raw_bytes, *bytes),
         report.bits_per_dim
     )?;
     writeln!(
@@ -203,6 +207,15 @@ fn print_report(report: &Report) -> Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// What became of so many bytes.
+fn change(raw: u64, bytes: u64) -> String {
+    if bytes <= raw {
+        format!("{:.3} times smaller", raw as f64 / bytes as f64)
+    } else {
+        format!("{:.3} times larger", bytes as f64 / raw as f64)
+    }
 }
 
 fn print_table(report: &Report) -> Result<()> {
@@ -234,11 +247,11 @@ fn print_table(report: &Report) -> Result<()> {
     )?;
     for row in &report.compared {
         let note = if row.images == report.images {
-            "one file per image".to_owned()
+            format!("one file per image; {}", row.encoder)
         } else {
             format!(
-                "of {} images; its encoder does not take the others",
-                row.images
+                "of {} images, the others not being taken; {}",
+                row.images, row.encoder
             )
         };
         line(

@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::{
-    anything, batch_size, check_extension, load, make_parent, open_data, print_json, progress_bar,
-    reading_threads,
+    anything, batch_size, check_extension, check_output, load, make_parent, open_data, print_json,
+    progress_bar, reading_threads,
 };
 use crate::cli::{EvalArgs, PosteriorKind};
 use crate::console::results;
@@ -31,6 +31,7 @@ struct Report<'a> {
 pub fn run(arguments: &EvalArgs) -> Result<()> {
     if let Some(path) = &arguments.rates {
         check_extension(path, "svg")?;
+        check_output(path)?;
     }
     let mean_latents = arguments.latents == PosteriorKind::Mean;
     if mean_latents && arguments.samples > 1 {

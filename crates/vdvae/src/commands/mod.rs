@@ -12,6 +12,7 @@ mod features;
 mod images;
 mod import;
 mod info;
+mod inputs;
 mod interpolate;
 mod reconstruct;
 mod report;
@@ -36,6 +37,7 @@ use crate::config::{Config, MAX_BATCH};
 use crate::console::{results, tell};
 use crate::device;
 use crate::error::usage;
+use crate::files::check_writable;
 use crate::models::{Cannot, Plan};
 use crate::ops::Compute;
 use crate::run_dir::RunDir;
@@ -141,17 +143,44 @@ fn open_data(
     split: Option<Split>,
     skip_bad_images: bool,
 ) -> Result<(Source, Split, Arc<dyn Dataset>)> {
+    open_with(config, plan, data, split, |options| OpenOptions {
+        skip_bad_images,
+        ..options
+    })
+}
+
+/// As [`open_data`], for those who look at the images themselves, as they may not want all of them.
+fn open_some(
+    config: &Config,
+    plan: &dyn Plan,
+    data: Option<&Source>,
+    split: Option<Split>,
+    skip_bad_images: bool,
+) -> Result<(Source, Split, Arc<dyn Dataset>)> {
+    open_with(config, plan, data, split, |options| OpenOptions {
+        skip_bad_images,
+        look_through: false,
+        ..options
+    })
+}
+
+fn open_with(
+    config: &Config,
+    plan: &dyn Plan,
+    data: Option<&Source>,
+    split: Option<Split>,
+    options: impl FnOnce(OpenOptions) -> OpenOptions,
+) -> Result<(Source, Split, Arc<dyn Dataset>)> {
     let own = || config.data.source.parse::<Source>().context("data.source");
     let (source, default) = match data {
         Some(source) => (source.clone(), Split::All),
         None => (own()?, Split::Test),
     };
     let split = split.unwrap_or(default);
-    let options = OpenOptions {
+    let options = options(OpenOptions {
         seed: config.train.seed,
-        skip_bad_images,
         ..OpenOptions::new(image_shape(plan))
-    };
+    });
     let opened = vdvae_data::open(&source, split, &options);
     let dataset = match data {
         Some(_) => opened?,
@@ -213,6 +242,16 @@ fn check_extension(path: &Path, extension: &str) -> Result<()> {
         "{}: expected the name of a .{extension} file",
         path.display()
     )))
+}
+
+/// Notices before the work that a file cannot be written.
+fn check_output(path: &Path) -> Result<()> {
+    check_writable(path).with_context(|| {
+        format!(
+            "{}: cannot be written; choose another place with --out",
+            path.display()
+        )
+    })
 }
 
 /// Makes the folder that `path` is to be written into.

@@ -11,7 +11,8 @@ use serde::Serialize;
 use vdvae_data::{Dataset, OpenOptions, Source, Split};
 
 use super::{
-    batch_size, image_shape, make_folder, open_data, print_json, progress_bar, reading_threads,
+    batch_size, check_output, image_shape, make_folder, open_data, print_json, progress_bar,
+    reading_threads,
 };
 use crate::cli::ReportArgs;
 use crate::console::{results, tell};
@@ -51,6 +52,7 @@ pub fn run(arguments: &ReportArgs) -> Result<()> {
             out.display()
         )));
     }
+    check_output(&out.join("index.html"))?;
     // All folders are looked at before the work begins.
     let others: Vec<RunDir> = arguments.compare.iter().map(RunDir::new).collect();
     let compared = others.iter().map(measure_run).collect::<Result<Vec<_>>>()?;

@@ -143,6 +143,23 @@ impl Codec<'_> {
         Ok(self.finish(work, Some(order)))
     }
 
+    /// Checks that the model's likelihood knows the values of an image, `name`.
+    ///
+    /// # Errors
+    /// If there is another.
+    pub fn check_values(&self, pixels: &[u8], name: &str) -> Result<()> {
+        if self.likelihood != Likelihood::Bernoulli {
+            return Ok(());
+        }
+        match pixels.iter().find(|&&value| value != 0 && value != 255) {
+            None => Ok(()),
+            Some(value) => bail!(
+                "{name}: expected values 0 and 255 only, found {value}: the model's likelihood is that of \
+                 binary images. Binarize the images first, or train a model with model.likelihood = \"dmol\""
+            ),
+        }
+    }
+
     fn check_unordered(&self, images: &impl Images) -> Result<()> {
         let first = images.shape(0);
         let odd = |&index: &usize| images.shape(index) != first || self.tiles(first) > 1;
@@ -209,9 +226,7 @@ impl Codec<'_> {
                     continue;
                 }
                 let pixels = images.read(image)?;
-                if self.likelihood == Likelihood::Bernoulli {
-                    check_binary(&pixels, &entries[image].name)?;
-                }
+                self.check_values(&pixels, &entries[image].name)?;
                 checksums[image] = pixel_checksum(&pixels);
                 let tiles_left = plan.tiling(place.image).len();
                 open.0.insert(place.image, OpenImage { pixels, tiles_left });
@@ -377,15 +392,5 @@ impl OpenImages {
                 self.0.remove(&image);
             }
         }
-    }
-}
-
-fn check_binary(pixels: &[u8], name: &str) -> Result<()> {
-    match pixels.iter().find(|&&value| value != 0 && value != 255) {
-        None => Ok(()),
-        Some(value) => bail!(
-            "{name}: expected values 0 and 255 only, found {value}: the model's likelihood is that of \
-             binary images. Binarize the images first, or train a model with model.likelihood = \"dmol\""
-        ),
     }
 }

@@ -4,8 +4,6 @@ use std::fs;
 use std::process::Stdio;
 use std::time::Duration;
 
-use image::DynamicImage;
-
 use super::{picture, smooth};
 use crate::support::Lab;
 
@@ -168,20 +166,11 @@ fn nothing_is_overwritten() {
 #[test]
 fn pictures_that_cannot_be_kept_exactly_are_refused() {
     let lab = Lab::trained();
-    lab.save("alpha.png", &DynamicImage::new_rgba8(8, 8));
-    lab.save("deep.png", &DynamicImage::new_rgb16(8, 8));
     lab.write("broken.png", "no picture");
-    lab.compress("alpha.png")
-        .fails(1, &["alpha.png", "alpha channel"]);
-    lab.compress("deep.png")
-        .fails(1, &["deep.png", "8 bits", "16"]);
     lab.compress("broken.png").fails(1, &["broken.png"]);
     lab.compress("missing.png").fails(1, &["missing.png"]);
     lab.compress("").fails(2, &["images to compress", "--data"]);
-    lab.save("a/x.png", &picture([8, 8, 3], smooth));
     lab.save("x.png", &picture([8, 8, 3], smooth));
-    lab.compress("x.png a/x.png")
-        .fails(1, &["\"x.png\"", "twice"]);
     lab.compress("x.png --batch 0").fails(2, &["--batch"]);
     lab.run("compress run x.png -o x.zip")
         .fails(2, &["x.zip", ".vdz"]);

@@ -1,7 +1,9 @@
 //! Lossless compression: what goes in comes out, and whatever is wrong is refused before anything is
 //! written.
 
+mod comparison;
 mod faults;
+mod inputs;
 mod property;
 mod round_trip;
 mod weights;
