@@ -73,6 +73,13 @@ pub struct CompressArgs {
     /// Go on without images that cannot be read, or not be kept exactly.
     #[arg(long)]
     pub skip_bad_images: bool,
+    /// Go on without the files of folders that are no images of a format that is read; says how many of which
+    /// kind. (Those whose names begin with a dot do not count.)
+    #[arg(long)]
+    pub leave_others: bool,
+    /// Name every file of a folder that is no image of a format that is read.
+    #[arg(long)]
+    pub name_others: bool,
     /// Also take pictures that hold more than 8-bit gray or RGB values, such as transparency or CMYK, and say what
     /// of them does not come back.
     #[arg(long)]
@@ -109,6 +116,7 @@ Examples:
   vdvae decompress pictures.vdz                          into the folder pictures
   vdvae decompress pictures.vdz --run runs/photos32      with this model; else runs/* are searched for it
   vdvae decompress pictures.vdz --out back --only pictures/cat.png
+  vdvae decompress pictures.vdz --checkpoint kept-8a1f04c2d9e37b65.safetensors
   vdvae decompress pictures.vdz --list                   what is in it; needs no model
 
 Images are written as PNG, after all of them are decoded and their checksums are right. Streams are last

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use vdvae_coding::container::number;
-use vdvae_data::{Batch, DataError, Dataset, LossCounts, PictureFile};
+use vdvae_data::{Batch, DataError, Dataset, LossCounts, PassedOver, PictureFile};
 
 use super::names::{archive_name, named_files};
 use crate::cli::compress::CompressArgs;
@@ -58,7 +58,10 @@ impl Inputs {
     }
 
     fn files(arguments: &CompressArgs, codec: &Codec<'_>) -> Result<Self> {
-        let files = named_files(&arguments.images)?;
+        let (files, passed_over) = named_files(&arguments.images)?;
+        for passed_over in &passed_over {
+            check_left(passed_over, arguments)?;
+        }
         let looked = usable(files, arguments.skip_bad_images, |(path, name)| {
             let is_jpeg = is_jpeg(&path);
             let (name, picture) = look(path, &name, arguments.allow_lossy_conversion, codec)?;
@@ -81,6 +84,30 @@ impl Inputs {
         let files = files.map(|(name, picture, _)| (name, picture));
         Ok(Self::Files(files.collect()))
     }
+}
+
+/// Files of a folder that are not in the archive are left only on purpose: who deletes the folder loses them.
+fn check_left(passed_over: &PassedOver, arguments: &CompressArgs) -> Result<()> {
+    if passed_over.is_empty() {
+        return Ok(());
+    }
+    let mut names = String::new();
+    if arguments.name_others {
+        let lines = passed_over.paths().iter();
+        names = lines
+            .map(|path| format!("\n  {}", path.display()))
+            .collect();
+    }
+    if arguments.leave_others {
+        tell(format_args!(
+            "left, as they are no images that are read: {passed_over}{names}"
+        ));
+        return Ok(());
+    }
+    Err(usage(format!(
+        "{passed_over}: no images of a format that is read, so that the archive would not have them. Convert them, \
+         or leave them where they are: --leave-others (--name-others names them){names}"
+    )))
 }
 
 /// Whether a file's name says that it is a JPEG.

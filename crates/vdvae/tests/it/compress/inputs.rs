@@ -172,3 +172,45 @@ fn what_does_not_come_back_is_refused_or_said() {
     let expected = picture([8, 8, 3], |i| [9, 99, 199][i % 3]);
     assert!(lab.pictures("x")["opaque.png"] == expected);
 }
+
+#[test]
+fn files_of_other_kinds_are_not_left_out_without_a_word() {
+    let lab = Lab::trained();
+    lab.save("in/a.png", &picture([8, 8, 3], smooth));
+    for name in [
+        "b.avif",
+        "c.AVIF",
+        "deeper/d.avif",
+        "read me.txt",
+        ".hidden",
+    ] {
+        lab.write(&format!("in/{name}"), "something");
+    }
+    lab.compress("in")
+        .fails(2, &["4 files: 3 .avif, 1 .txt", "--leave-others"]);
+    lab.compress("in --name-others")
+        .fails(2, &["in/b.avif", "in/deeper/d.avif", "in/read me.txt"]);
+    assert!(!lab.path("x.vdz").exists());
+    let left = lab.compress("in --leave-others --json").succeeds();
+    assert_eq!(left.json()["images"], 1);
+    assert!(!left.err.contains("b.avif"));
+    left.tells(&["4 files: 3 .avif, 1 .txt"]);
+    lab.compress("in --leave-others --name-others")
+        .succeeds()
+        .tells(&["in/c.AVIF"]);
+    // What the image library reads is read.
+    for name in ["e.jfif", "f.jpe", "g.gif", "h.bmp", "i.tif"] {
+        let format = match name.rsplit_once('.').unwrap().1 {
+            "jfif" | "jpe" => image::ImageFormat::Jpeg,
+            "gif" => image::ImageFormat::Gif,
+            "bmp" => image::ImageFormat::Bmp,
+            _ => image::ImageFormat::Tiff,
+        };
+        lab.write(&format!("more/{name}"), "");
+        let path = lab.path(&format!("more/{name}"));
+        let saved = picture([8, 8, 3], smooth).save_with_format(path, format);
+        saved.expect("saved");
+    }
+    let report = lab.compress("more --json").succeeds().json();
+    assert_eq!(report["images"], 5);
+}
