@@ -4,6 +4,8 @@ use std::path::Path;
 
 use vdvae_formats::FormatError;
 
+use crate::loss::Losses;
+
 /// Everything that opening or reading images can fail with.
 ///
 /// Every message names the file and, where there is one, the field, what was expected, what was
@@ -70,6 +72,18 @@ pub enum DataError {
         name: String,
         /// What is wrong with it.
         reason: String,
+    },
+
+    /// A picture holds more than 8-bit gray or RGB values, all of which were wanted.
+    #[error(
+        "{name}: holds {losses}, which 8-bit gray or RGB values do not give back. Convert it first \
+         if that is exact enough"
+    )]
+    Lossy {
+        /// File of the image.
+        name: String,
+        /// What would be lost.
+        losses: Losses,
     },
 
     /// There is nothing to read.

@@ -1,16 +1,14 @@
 //! Which image files a folder holds, and which of them a split has.
 
 use std::collections::HashSet;
-use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::DataError;
 use crate::image_file::ImageFile;
+use crate::image_format::{KNOWN, is_image};
 use crate::lmdb;
 use crate::split::{Split, held_out};
-
-const EXTENSIONS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
 
 /// The sub-folders of a folder that is split already.
 pub(crate) struct SplitFolders {
@@ -72,7 +70,7 @@ fn image_files(folder: &Path) -> Result<Vec<ImageFile>, DataError> {
     Ok(paths.into_iter().map(ImageFile::at).collect())
 }
 
-/// The paths of all PNG, JPEG and WebP files (by their names) in `folder` and the folders in it, sorted.
+/// The paths of all files of images (by their names) in `folder` and the folders in it, sorted.
 /// Names that start with a dot are passed over.
 ///
 /// # Errors
@@ -83,7 +81,7 @@ pub fn image_paths(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     if paths.is_empty() {
         return Err(DataError::Empty {
             place: folder.display().to_string(),
-            expected: "PNG, JPEG or WebP images".to_owned(),
+            expected: format!("{KNOWN} images"),
             remedy: if lmdb::is_in(folder) {
                 lmdb::REMEDY.to_owned()
             } else {
@@ -123,14 +121,4 @@ fn collect(
         }
     }
     Ok(())
-}
-
-fn is_image(path: &Path) -> bool {
-    path.extension()
-        .and_then(OsStr::to_str)
-        .is_some_and(|extension| {
-            EXTENSIONS
-                .iter()
-                .any(|known| extension.eq_ignore_ascii_case(known))
-        })
 }

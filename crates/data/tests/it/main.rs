@@ -9,5 +9,6 @@ mod cifar10;
 mod crops;
 mod files;
 mod folders;
+mod formats;
 mod idx;
 mod statistics;

@@ -111,7 +111,7 @@ fn an_empty_folder() {
         "folder:empty",
         1,
         &[
-            "empty: expected PNG, JPEG or WebP images, found none",
+            "empty: expected PNG, JPEG, WebP, GIF, BMP or TIFF images, found none",
             "Give a folder",
         ],
     );
@@ -157,7 +157,7 @@ fn a_folder_of_bad_images_only() {
     lab.refuses(
         "folder:photos",
         1,
-        &["photos/", "neither PNG, JPEG nor WebP"],
+        &["photos/", "is no PNG, JPEG, WebP, GIF, BMP or TIFF"],
     );
     lab.refuses(
         "folder:photos --skip-bad-images",
