@@ -5,6 +5,7 @@ use std::path::Path;
 use vdvae_formats::FormatError;
 
 use crate::loss::Losses;
+use crate::split::Split;
 
 /// Everything that opening or reading images can fail with.
 ///
@@ -34,10 +35,12 @@ pub enum DataError {
     },
 
     /// `--split` names no split.
-    #[error("unknown split `{given}`: expected train, valid, test or all")]
+    #[error("unknown split `{given}`: expected train, valid, test or all{hint}")]
     UnknownSplit {
         /// What was given.
         given: String,
+        /// ". Did you mean ...?", or nothing.
+        hint: String,
     },
 
     /// An argument of this library that cannot work, such as a batch size of zero.
@@ -95,6 +98,47 @@ pub enum DataError {
         expected: String,
         /// What to do.
         remedy: String,
+    },
+
+    /// Folders do not tell for certain which images are for what.
+    #[error(
+        "{place}: {problem}:{layout}\nName the folders train, valid and test, move the others elsewhere, give one \
+         of the folders, or take everything together: --split all"
+    )]
+    Layout {
+        /// The folder.
+        place: String,
+        /// What is ambiguous.
+        problem: &'static str,
+        /// The folders with their numbers of images, a line each.
+        layout: String,
+    },
+
+    /// A split that the data set does not come with, and that is not held out of another.
+    #[error(
+        "{place}: the split {split}: expected images, found {layout}. Take another split (--split), or everything: \
+         --split all"
+    )]
+    NoSplit {
+        /// The file or folder.
+        place: String,
+        /// What was wanted.
+        split: Split,
+        /// What there is.
+        layout: String,
+    },
+
+    /// The images are not those that a run was begun with.
+    #[error(
+        "{place}: expected the images that the run was begun with, found others: {found}. Put those back, or say \
+         where they are: --data SOURCE. Others are learnt by a run of their own (--out), and evaluated whole by \
+         `vdvae eval --data`"
+    )]
+    OtherImages {
+        /// The file or folder.
+        place: String,
+        /// How they differ.
+        found: String,
     },
 
     /// Too few items to set some aside for validation and test.

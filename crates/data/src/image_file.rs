@@ -24,11 +24,13 @@ const HEADER: u64 = 1 << 18;
 pub(crate) type Reason = String;
 
 /// An image file on disk or in the program.
+#[derive(Clone)]
 pub(crate) struct ImageFile {
     pub name: String,
     content: Content,
 }
 
+#[derive(Clone)]
 enum Content {
     Path(PathBuf),
     Embedded(&'static [u8]),

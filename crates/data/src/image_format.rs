@@ -20,15 +20,30 @@ const EXTENSIONS: [&str; 12] = [
     "png", "jpg", "jpeg", "jpe", "jfif", "webp", "gif", "bmp", "dib", "tif", "tiff", "apng",
 ];
 
+/// How the names of pictures end that are not read.
+const UNREAD: [&str; 34] = [
+    "avif", "heic", "heif", "jxl", "jp2", "j2k", "jpx", "jxr", "exr", "hdr", "tga", "pbm", "pgm",
+    "ppm", "pnm", "pam", "qoi", "ico", "dds", "psd", "xcf", "svg", "raw", "dng", "cr2", "cr3",
+    "nef", "arw", "orf", "rw2", "raf", "mpo", "pcx", "dcm",
+];
+
 /// Whether a file's name says that it is a picture of a format that is read.
 pub(crate) fn is_image(path: &Path) -> bool {
-    path.extension()
-        .and_then(OsStr::to_str)
-        .is_some_and(|extension| {
-            EXTENSIONS
-                .iter()
-                .any(|known| extension.eq_ignore_ascii_case(known))
-        })
+    ends_as(path, &EXTENSIONS)
+}
+
+/// Whether a file's name says that it is a picture of another format.
+pub(crate) fn is_unread_picture(path: &Path) -> bool {
+    ends_as(path, &UNREAD)
+}
+
+fn ends_as(path: &Path, endings: &[&str]) -> bool {
+    let extension = path.extension().and_then(OsStr::to_str);
+    extension.is_some_and(|found| {
+        endings
+            .iter()
+            .any(|ending| found.eq_ignore_ascii_case(ending))
+    })
 }
 
 /// What a file loses by its format alone, whatever its pixels are: frames, colours. Damaged files lose nothing

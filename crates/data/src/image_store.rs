@@ -1,7 +1,7 @@
 //! Decoded images, kept in memory as far as there is room.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rayon::prelude::*;
@@ -9,7 +9,8 @@ use rayon::prelude::*;
 use crate::dataset::ImageShape;
 use crate::error::DataError;
 use crate::image_file::{ImageFile, Raster, Reason, Window};
-use crate::options::OpenOptions;
+use crate::loss::{LossCounts, Losses};
+use crate::options::{OpenOptions, Progress};
 
 /// How much may be decoded and kept.
 #[derive(Clone, Copy)]
@@ -67,13 +68,15 @@ pub(crate) struct ImageStore {
     kept: Vec<OnceLock<Arc<Raster>>>,
     room: AtomicU64,
     recent: Mutex<VecDeque<(usize, Arc<Raster>)>>,
+    /// Of each file that was decoded what it lost, as [`Losses::bits`].
+    losses: Vec<AtomicU8>,
     skipped: Vec<String>,
 }
 
 impl ImageStore {
     /// A store of `files`.
     ///
-    /// All images are decoded here, in parallel, when `skip_bad_images` is set (those that fail are
+    /// All images are decoded here, in parallel, when `options` say that bad ones are skipped (those that fail are
     /// dropped for good, so that the data set's length is fixed), or when they are small enough
     /// together. Otherwise a bad image shows when it is first read.
     ///
@@ -83,11 +86,12 @@ impl ImageStore {
     pub fn open(
         files: Vec<ImageFile>,
         prepare: Prepare,
-        skip_bad_images: bool,
+        options: &OpenOptions,
         place: &str,
         budget: Budget,
     ) -> Result<Self, DataError> {
         let mut store = Self {
+            losses: files.iter().map(|_| AtomicU8::new(0)).collect(),
             prepare,
             kept: files.iter().map(|_| OnceLock::new()).collect(),
             files,
@@ -95,9 +99,9 @@ impl ImageStore {
             recent: Mutex::default(),
             skipped: Vec::new(),
         };
-        if skip_bad_images || store.is_at_most(budget.checked_at_once) {
-            let reasons = store.check_all();
-            store.drop_bad(reasons, skip_bad_images, place)?;
+        if options.skip_bad_images || store.is_at_most(budget.checked_at_once) {
+            let reasons = store.check_all(options.progress);
+            store.drop_bad(reasons, options.skip_bad_images, place)?;
         }
         Ok(store)
     }
@@ -115,6 +119,15 @@ impl ImageStore {
     /// The images that were dropped, with the reason.
     pub fn skipped(&self) -> &[String] {
         &self.skipped
+    }
+
+    /// How many of the images that were decoded so far lost what.
+    pub fn losses(&self) -> LossCounts {
+        let mut counts = LossCounts::default();
+        for losses in &self.losses {
+            counts.add(Losses::from_bits(losses.load(Ordering::Relaxed)));
+        }
+        counts
     }
 
     /// Image `index`, decoded.
@@ -153,12 +166,15 @@ impl ImageStore {
         }
         let files = std::mem::take(&mut self.files);
         let kept = std::mem::take(&mut self.kept);
-        for ((file, kept), reason) in files.into_iter().zip(kept).zip(reasons) {
+        let losses = std::mem::take(&mut self.losses);
+        let known = files.into_iter().zip(kept).zip(losses);
+        for (((file, kept), losses), reason) in known.zip(reasons) {
             match reason {
                 Some(reason) => self.skipped.push(format!("{}: {reason}", file.name)),
                 None => {
                     self.files.push(file);
                     self.kept.push(kept);
+                    self.losses.push(losses);
                 }
             }
         }
@@ -192,11 +208,16 @@ impl ImageStore {
     }
 
     /// What is wrong with each image.
-    fn check_all(&self) -> Vec<Option<Reason>> {
-        (0..self.len())
-            .into_par_iter()
-            .map(|index| self.load(index).err())
-            .collect()
+    fn check_all(&self, progress: Option<&Progress>) -> Vec<Option<Reason>> {
+        let done = AtomicUsize::new(0);
+        let check = |index| {
+            let reason = self.load(index).err();
+            if let Some(progress) = progress {
+                progress(done.fetch_add(1, Ordering::Relaxed) + 1, self.len());
+            }
+            reason
+        };
+        (0..self.len()).into_par_iter().map(check).collect()
     }
 
     fn load(&self, index: usize) -> Result<Arc<Raster>, Reason> {
@@ -213,6 +234,7 @@ impl ImageStore {
             Prepare::Square(shape) => file.decode_square(shape)?,
             Prepare::Window(window, shape) => file.decode_window(&window, shape)?,
         });
+        self.losses[index].store(raster.losses.bits(), Ordering::Relaxed);
         let needed = raster.pixels.len() as u64;
         let room = self
             .room
@@ -263,6 +285,17 @@ mod tests {
         (0..4).map(file).collect()
     }
 
+    fn options(skip_bad_images: bool) -> OpenOptions<'static> {
+        let shape = ImageShape {
+            size: 10,
+            channels: 3,
+        };
+        OpenOptions {
+            skip_bad_images,
+            ..OpenOptions::new(shape)
+        }
+    }
+
     const WHOLE: Prepare = Prepare::Whole { channels: 3 };
 
     #[test]
@@ -272,7 +305,8 @@ mod tests {
             room: 0,
             checked_at_once: 0,
         };
-        let store = ImageStore::open(files(folder.path()), WHOLE, false, "here", budget).unwrap();
+        let store =
+            ImageStore::open(files(folder.path()), WHOLE, &options(false), "here", budget).unwrap();
         assert_eq!(store.get(1).unwrap().pixels, [1; 300]);
         let error = store.get(2).err().unwrap().to_string();
         assert!(
@@ -288,7 +322,8 @@ mod tests {
             room: 700,
             checked_at_once: 0,
         };
-        let store = ImageStore::open(files(folder.path()), WHOLE, true, "here", budget).unwrap();
+        let store =
+            ImageStore::open(files(folder.path()), WHOLE, &options(true), "here", budget).unwrap();
         assert_eq!((store.len(), store.skipped().len()), (3, 1));
         for _ in 0..2 {
             for (index, tag) in [0, 1, 3].into_iter().enumerate() {
@@ -311,7 +346,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut files = files(folder.path());
         files.remove(2);
-        let store = ImageStore::open(files, WHOLE, false, "here", Budget::USUAL).unwrap();
+        let store = ImageStore::open(files, WHOLE, &options(false), "here", Budget::USUAL).unwrap();
         drop(folder);
         assert_eq!(store.get(2).unwrap().pixels, [3; 300]);
     }

@@ -151,12 +151,6 @@ fn splits_by_folder_and_by_seed() {
         [Split::Train, Split::Valid, Split::Test, Split::All].map(len),
         [5, 2, 3, 10]
     );
-    fs::remove_dir_all(split.path().join("test")).unwrap();
-    let len = |part| opened(source(split.path()), part, rgb(2)).unwrap().len();
-    assert_eq!(
-        [Split::Train, Split::Valid, Split::Test, Split::All].map(len),
-        [5, 2, 2, 7]
-    );
 }
 
 #[test]

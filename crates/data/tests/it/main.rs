@@ -11,4 +11,5 @@ mod files;
 mod folders;
 mod formats;
 mod idx;
+mod splits;
 mod statistics;

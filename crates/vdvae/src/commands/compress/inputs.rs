@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow};
 use vdvae_coding::container::number;
 use vdvae_data::{Batch, DataError, Dataset, LossCounts, PassedOver, PictureFile};
 
-use super::names::{archive_name, named_files};
+use super::names::{NamedFile, archive_name, named_files};
 use crate::cli::compress::CompressArgs;
 use crate::commands::inputs::usable;
 use crate::commands::open_some;
@@ -62,11 +62,15 @@ impl Inputs {
         for passed_over in &passed_over {
             check_left(passed_over, arguments)?;
         }
-        let looked = usable(files, arguments.skip_bad_images, |(path, name)| {
-            let is_jpeg = is_jpeg(&path);
-            let (name, picture) = look(path, &name, arguments.allow_lossy_conversion, codec)?;
-            Ok((name, picture, is_jpeg))
-        })?;
+        let looked = usable(
+            files,
+            arguments.skip_bad_images,
+            |NamedFile { path, name }| {
+                let is_jpeg = is_jpeg(&path);
+                let (name, picture) = look(path, &name, arguments.allow_lossy_conversion, codec)?;
+                Ok((name, picture, is_jpeg))
+            },
+        )?;
         let photographs = looked.iter().filter(|(_, _, is_jpeg)| *is_jpeg).count();
         if photographs > 0 {
             tell(format_args!(

@@ -8,6 +8,13 @@ use anyhow::{Context, Result};
 use vdvae_coding::container::check_name;
 use vdvae_data::{PassedOver, look_through};
 
+/// A file that is to be compressed.
+pub struct NamedFile {
+    pub path: PathBuf,
+    /// In the archive, ending as `.png`.
+    pub name: PathBuf,
+}
+
 /// A file on its way to a name.
 struct Named {
     file: PathBuf,
@@ -30,7 +37,7 @@ struct Named {
 ///
 /// # Errors
 /// If a folder cannot be read.
-pub fn named_files(given: &[PathBuf]) -> Result<(Vec<(PathBuf, PathBuf)>, Vec<PassedOver>)> {
+pub fn named_files(given: &[PathBuf]) -> Result<(Vec<NamedFile>, Vec<PassedOver>)> {
     let mut all = Vec::new();
     let mut passed_over = Vec::new();
     for path in given {
@@ -60,8 +67,9 @@ pub fn named_files(given: &[PathBuf]) -> Result<(Vec<(PathBuf, PathBuf)>, Vec<Pa
     make_distinct(&mut all);
     let mut names: Vec<PathBuf> = all.iter().map(Named::name).collect();
     number_the_same(&mut names);
-    let files = all.into_iter().map(|named| named.file);
-    Ok((files.zip(names).collect(), passed_over))
+    let files = all.into_iter().zip(names);
+    let files = files.map(|(Named { file: path, .. }, name)| NamedFile { path, name });
+    Ok((files.collect(), passed_over))
 }
 
 /// A name as archives have it, with `/`.
@@ -193,8 +201,8 @@ mod tests {
     fn check(files: &[(&str, &str)]) {
         let given: Vec<PathBuf> = files.iter().map(|(file, _)| file.into()).collect();
         let (names, _) = named_files(&given).unwrap();
-        for ((file, name), (_, expected)) in names.iter().zip(files) {
-            assert_eq!(name, Path::new(expected), "{}", file.display());
+        for (named, (file, expected)) in names.iter().zip(files) {
+            assert_eq!(named.name, Path::new(expected), "{file}");
         }
     }
 
