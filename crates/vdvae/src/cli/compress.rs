@@ -90,8 +90,8 @@ pub struct CompressArgs {
     /// Cells per latent, as a power of 2: more are more exact, fewer have fewer seed bits.
     #[arg(long, default_value_t = 14, value_name = "BITS", value_parser = clap::value_parser!(u32).range(4..=24))]
     pub latent_bits: u32,
-    /// Keep neither order nor names: n images then take log2(n!) bits less. For images of one shape that fit into one
-    /// of the model's.
+    /// Keep neither order nor names: n images then take log2(n!) bits less than in an order that means nothing. For
+    /// images of one shape that fit into one of the model's.
     #[arg(long)]
     pub order_free: bool,
     /// Put the model's weights into the archive, which then needs no run.
