@@ -65,7 +65,7 @@ pub(crate) fn open(
     let prepare = Prepare::Whole {
         channels: image.channels,
     };
-    let mut store = ImageStore::open(files, prepare, options, place, Budget::USUAL)?;
+    let mut store = ImageStore::open(files, prepare, options, place, Budget::of(options))?;
     let sizes: Vec<Result<(usize, usize), Reason>> = (0..store.len())
         .into_par_iter()
         .map(|index| usable_dimensions(&store, index, image.size))

@@ -54,18 +54,18 @@ pub enum DataError {
         found: String,
     },
 
-    /// One image of a data set cannot be used.
+    /// An image of a data set, or several, cannot be used.
     #[error(
         "{name}: {reason}{}. Repair or remove it, or go on without it: --skip-bad-images",
-        others(*more)
+        others(more)
     )]
     BadImage {
         /// File of the image.
         name: String,
         /// What is wrong with it.
         reason: String,
-        /// How many further images are known to be bad.
-        more: usize,
+        /// The further images that are known to be bad, each with what is wrong with it.
+        more: Vec<String>,
     },
 
     /// An image that was asked for by name cannot be used.
@@ -162,11 +162,12 @@ pub enum DataError {
     Format(#[from] FormatError),
 }
 
-fn others(more: usize) -> String {
-    match more {
-        0 => String::new(),
-        more => format!(" (and {more} more images cannot be used)"),
+fn others(more: &[String]) -> String {
+    if more.is_empty() {
+        return String::new();
     }
+    let lines: String = more.iter().map(|image| format!("\n  {image}")).collect();
+    format!(" (and {} more images cannot be used:{lines})", more.len())
 }
 
 impl DataError {

@@ -32,7 +32,7 @@ impl Folder {
         options: &OpenOptions,
     ) -> Result<Self, DataError> {
         Ok(Self {
-            store: ImageStore::open(files, prepare, options, place, Budget::USUAL)?,
+            store: ImageStore::open(files, prepare, options, place, Budget::of(options))?,
             image: options.image,
         })
     }

@@ -28,6 +28,18 @@ impl Budget {
         room: 1 << 30,
         checked_at_once: 256 << 20,
     };
+
+    /// The usual one, unless nobody wants to know of bad images before they are read.
+    pub fn of(options: &OpenOptions) -> Self {
+        Self {
+            checked_at_once: if options.look_through {
+                Self::USUAL.checked_at_once
+            } else {
+                0
+            },
+            ..Self::USUAL
+        }
+    }
 }
 
 /// So many of the images that found no room are remembered, for readers that go crop by crop.
@@ -69,7 +81,7 @@ impl ImageStore {
     /// together. Otherwise a bad image shows when it is first read.
     ///
     /// # Errors
-    /// [`DataError::BadImage`] for the first image, in the order of `files`, that cannot be decoded;
+    /// [`DataError::BadImage`] for the images, in the order of `files`, that cannot be decoded;
     /// [`DataError::Empty`] if none can and bad images are to be skipped.
     pub fn open(
         files: Vec<ImageFile>,
@@ -121,7 +133,7 @@ impl ImageStore {
     /// Image `index`, decoded.
     pub fn get(&self, index: usize) -> Result<Arc<Raster>, DataError> {
         self.load(index)
-            .map_err(|reason| self.bad_image(index, reason, 0))
+            .map_err(|reason| self.bad_image(index, reason, Vec::new()))
     }
 
     /// Width and height of image `index`, without decoding it.
@@ -132,7 +144,7 @@ impl ImageStore {
         }
     }
 
-    /// Drops the images for which `reasons` (one per image) holds a reason, or fails with the first.
+    /// Drops the images for which `reasons` (one per image) holds a reason, or fails with all of them.
     ///
     /// # Errors
     /// As [`ImageStore::open`].
@@ -142,17 +154,15 @@ impl ImageStore {
         skip_bad_images: bool,
         place: &str,
     ) -> Result<(), DataError> {
-        let bad = reasons.iter().flatten().count();
-        if bad == 0 {
+        let indexed = reasons.iter().enumerate();
+        let mut bad = indexed.filter_map(|(index, reason)| Some((index, reason.clone()?)));
+        let Some((first, reason)) = bad.next() else {
             return Ok(());
-        }
+        };
         if !skip_bad_images {
-            let mut reasons = reasons.iter().enumerate();
-            if let Some((index, reason)) =
-                reasons.find_map(|(index, reason)| Some((index, reason.clone()?)))
-            {
-                return Err(self.bad_image(index, reason, bad - 1));
-            }
+            let more = bad.map(|(index, reason)| format!("{}: {reason}", self.name(index)));
+            let more = more.collect();
+            return Err(self.bad_image(first, reason, more));
         }
         let files = std::mem::take(&mut self.files);
         let kept = std::mem::take(&mut self.kept);
@@ -180,7 +190,7 @@ impl ImageStore {
         Ok(())
     }
 
-    fn bad_image(&self, index: usize, reason: Reason, more: usize) -> DataError {
+    fn bad_image(&self, index: usize, reason: Reason, more: Vec<String>) -> DataError {
         DataError::BadImage {
             name: self.files[index].name.clone(),
             reason,

@@ -17,6 +17,9 @@ pub struct OpenOptions<'a> {
     /// Whether images that cannot be used are left out, instead of being an error. All images are
     /// then decoded once when the data set is opened, so that its length is known.
     pub skip_bad_images: bool,
+    /// Whether images are decoded when the data set is opened where that takes a matter of seconds, so that
+    /// bad ones show before any work. For those who want few of them, and look at these themselves, it is false.
+    pub look_through: bool,
     /// Told, while many files are decoded in opening a data set, how many are done and of how many.
     pub progress: Option<&'a Progress<'a>>,
 }
@@ -25,7 +28,8 @@ pub struct OpenOptions<'a> {
 pub type Progress<'a> = dyn Fn(usize, usize) + Sync + 'a;
 
 impl OpenOptions<'_> {
-    /// Images of the given shape as they are: not augmented, seed 0, bad images are errors.
+    /// Images of the given shape as they are: not augmented, seed 0, bad images are errors, when they are
+    /// opened if there are few.
     pub fn new(image: ImageShape) -> Self {
         Self {
             image,
@@ -33,6 +37,7 @@ impl OpenOptions<'_> {
             flip: false,
             seed: 0,
             skip_bad_images: false,
+            look_through: true,
             progress: None,
         }
     }

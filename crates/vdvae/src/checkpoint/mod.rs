@@ -3,4 +3,7 @@
 mod native;
 pub mod published;
 
-pub use native::{CheckpointError, Progress, load_average, load_state, save_average, save_state};
+pub use native::{
+    CheckpointError, CheckpointFile, Progress, average_bytes, load_average, load_state,
+    save_average, save_state,
+};

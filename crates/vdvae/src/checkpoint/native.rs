@@ -115,6 +115,22 @@ pub fn save_average(
     save(path, config, progress, tensors(AVERAGE, average, specs))
 }
 
+/// The bytes of the file that [`save_average`] writes.
+///
+/// # Errors
+/// If there is no memory for them.
+pub fn average_bytes(
+    config: &Config,
+    progress: &Progress,
+    average: &dyn Model,
+    specs: &Specs,
+) -> io::Result<Vec<u8>> {
+    let tensors = tensors(AVERAGE, average, specs);
+    let mut bytes = Vec::new();
+    write(&mut bytes, metadata(config, progress, &tensors), &tensors)?;
+    Ok(bytes)
+}
+
 /// Loads the averaged weights into `model` (of any weights, on a device without autodiff), which
 /// `config` describes.
 ///
@@ -128,8 +144,7 @@ pub fn load_average(
 ) -> Result<(Box<dyn Model>, Progress), CheckpointError> {
     let file = CheckpointFile::open(path)?;
     file.check_model(config)?;
-    let model = parameters::import(model, specs, |tensor| file.values(AVERAGE, tensor))?;
-    Ok((model, file.progress()?))
+    file.average(model, specs)
 }
 
 /// Loads a state to continue from, into `model` on a device with autodiff.
@@ -202,6 +217,23 @@ pub(super) fn save(
     progress: &Progress,
     tensors: Vec<LazyTensor<'_>>,
 ) -> Result<(), CheckpointError> {
+    let metadata = metadata(config, progress, &tensors);
+    write_atomically(path, |writer| write(writer, metadata, &tensors)).map_err(|source| {
+        CheckpointError::Io {
+            path: path.to_owned(),
+            action: "save",
+            source,
+            remedy: "What was saved there before is untouched. Make room, then continue with --resume",
+        }
+    })
+}
+
+/// What a checkpoint says beside its tensors, their checksum included.
+fn metadata(
+    config: &Config,
+    progress: &Progress,
+    tensors: &[LazyTensor<'_>],
+) -> BTreeMap<String, String> {
     let mut metadata = BTreeMap::from([
         ("format".to_owned(), FORMAT.to_owned()),
         ("config".to_owned(), config.to_toml()),
@@ -214,13 +246,7 @@ pub(super) fn save(
     }
     let views = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor));
     metadata.insert("sha256".to_owned(), checksum(&metadata, views));
-    write_atomically(path, |writer| write(writer, metadata, &tensors))
-    .map_err(|source| CheckpointError::Io {
-        path: path.to_owned(),
-        action: "save",
-        source,
-        remedy: "What was saved there before is untouched. Make room, then continue with --resume",
-    })
+    metadata
 }
 
 /// SHA-256 over the metadata and every tensor's name, shape and bytes, in the order of the names.
@@ -255,7 +281,7 @@ pub(super) fn floats(bytes: &[u8]) -> Vec<f32> {
 }
 
 /// A checkpoint whose checksum was found right.
-pub(super) struct CheckpointFile {
+pub struct CheckpointFile {
     path: PathBuf,
     metadata: BTreeMap<String, String>,
     /// Where in `data` each tensor is.
@@ -264,13 +290,25 @@ pub(super) struct CheckpointFile {
 }
 
 impl CheckpointFile {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// If it cannot be read or is damaged.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
-        let mut bytes = std::fs::read(path).map_err(|source| CheckpointError::Io {
+        let bytes = std::fs::read(path).map_err(|source| CheckpointError::Io {
             path: path.to_owned(),
             action: "read",
             source,
             remedy: "A run has checkpoints/latest.safetensors as soon as training has started",
         })?;
+        Self::parse(path, bytes)
+    }
+
+    /// The file whose content is `bytes`; `path` is named in errors.
+    ///
+    /// # Errors
+    /// If it is damaged.
+    pub fn parse(path: &Path, mut bytes: Vec<u8>) -> Result<Self, CheckpointError> {
         let damaged = |reason: String| CheckpointError::Damaged {
             path: path.to_owned(),
             reason,
@@ -309,16 +347,27 @@ impl CheckpointFile {
         })
     }
 
-    /// The configuration that the checkpoint was made with must have the same model, and the same
-    /// input to it.
-    pub fn check_model(&self, config: &Config) -> Result<(), CheckpointError> {
+    /// The configuration that the checkpoint was made with.
+    ///
+    /// # Errors
+    /// If it is not valid.
+    pub fn config(&self) -> Result<Config, CheckpointError> {
         let text = self.metadata.get("config").map_or("", String::as_str);
-        let inside = Config::from_toml(text, "the configuration inside").map_err(|source| {
+        Config::from_toml(text, "the configuration inside").map_err(|source| {
             CheckpointError::Config {
                 path: self.path.clone(),
                 source: Box::new(source),
             }
-        })?;
+        })
+    }
+
+    /// The configuration that the checkpoint was made with must have the same model, and the same
+    /// input to it.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Mismatch`].
+    pub fn check_model(&self, config: &Config) -> Result<(), CheckpointError> {
+        let inside = self.config()?;
         let mut expected = inside.clone();
         expected.model = config.model.clone();
         (expected.data.shift, expected.data.scale) = (config.data.shift, config.data.scale);
@@ -333,6 +382,10 @@ impl CheckpointFile {
         }
     }
 
+    /// Where training stood.
+    ///
+    /// # Errors
+    /// If that is not said in numbers.
     pub fn progress(&self) -> Result<Progress, CheckpointError> {
         Ok(Progress {
             step: self.number("step")?,
@@ -343,6 +396,19 @@ impl CheckpointFile {
                 None => None,
             },
         })
+    }
+
+    /// The averaged weights, in `model`, of any weights and the same plan.
+    ///
+    /// # Errors
+    /// If they are others.
+    pub fn average(
+        &self,
+        model: Box<dyn Model>,
+        specs: &Specs,
+    ) -> Result<(Box<dyn Model>, Progress), CheckpointError> {
+        let model = parameters::import(model, specs, |tensor| self.values(AVERAGE, tensor))?;
+        Ok((model, self.progress()?))
     }
 
     fn number<T: std::str::FromStr>(&self, key: &str) -> Result<T, CheckpointError> {
@@ -360,6 +426,9 @@ impl CheckpointFile {
     }
 
     /// The values of a tensor, in the order of files.
+    ///
+    /// # Errors
+    /// If it is missing, of another shape, or holds what is not finite.
     pub fn values(&self, prefix: &str, tensor: &TensorSpec) -> Result<Vec<f32>, CheckpointError> {
         let values = self.bytes(prefix, tensor).map(floats)?;
         match values.iter().find(|value| !value.is_finite()) {
@@ -374,7 +443,10 @@ impl CheckpointFile {
         }
     }
 
-    /// The values as the file holds them, for [`floats`].
+    /// The values as the file holds them, 4 bytes a number.
+    ///
+    /// # Errors
+    /// If the tensor is missing or of another shape.
     pub fn bytes(&self, prefix: &str, tensor: &TensorSpec) -> Result<&[u8], CheckpointError> {
         let shape = &tensor.shape;
         let name = format!("{prefix}{}", tensor.name);

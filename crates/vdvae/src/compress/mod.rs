@@ -40,7 +40,9 @@ pub mod compare;
 mod decode;
 mod encode;
 mod identity;
+pub mod kept;
 mod latents;
+mod order;
 mod pixels;
 mod plan;
 
