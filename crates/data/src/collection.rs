@@ -156,6 +156,19 @@ impl Collection {
         }
     }
 
+    /// Whether the images are files of their own, which may come and go.
+    pub fn has_files(&self) -> bool {
+        matches!(self.contents, Contents::Files(..))
+    }
+
+    /// How many images are for training by `list`, and there unchanged.
+    pub fn trained_on(&self, list: &ImageList) -> usize {
+        match &self.contents {
+            Contents::Files(files, _) => files.trained_on(list),
+            _ => 0,
+        }
+    }
+
     /// What is kept with a run.
     ///
     /// # Errors

@@ -179,6 +179,20 @@ impl FileSet {
         }
     }
 
+    /// How many of the files are for training by `list`, with the same name and size.
+    pub fn trained_on(&self, list: &ImageList) -> usize {
+        let listed = list.by_name();
+        let files = self.files.iter().map(|file| &file.entry);
+        files
+            .filter(|entry| {
+                let known = listed.get(&*entry.name);
+                known.is_some_and(|known| {
+                    known.split == Some(Split::Train) && known.size == entry.size
+                })
+            })
+            .count()
+    }
+
     /// Whether there are images of this split.
     pub fn has(&self, split: Split) -> bool {
         self.count(split) > 0

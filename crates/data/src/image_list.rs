@@ -87,6 +87,17 @@ impl ImageList {
         }
     }
 
+    /// Adds the files of `before` that are not among these, so that they keep their split should they come back.
+    pub fn keep_missing(&mut self, before: &Self) {
+        let known = self.by_name();
+        let entries = before.entries.iter();
+        let missing: Vec<Entry> = entries
+            .filter(|entry| !known.contains_key(&*entry.name))
+            .cloned()
+            .collect();
+        self.entries.extend(missing);
+    }
+
     fn hash(&self, lines: &str) -> String {
         hex(Sha256::new()
             .chain_update(&self.kind)

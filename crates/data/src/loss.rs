@@ -125,6 +125,15 @@ impl LossCounts {
     }
 }
 
+impl std::iter::Sum for LossCounts {
+    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+        counts.fold(Self::default(), |mut all, counts| {
+            all.merge(counts);
+            all
+        })
+    }
+}
+
 /// A picture in 8 bits per channel, gray or RGB, with what that loses of its pixels.
 ///
 /// Transparent pixels are laid over white, in the values as they are (of sRGB, not of light).

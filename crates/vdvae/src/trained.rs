@@ -32,6 +32,8 @@ pub struct TrainedModel {
     pub step: u64,
     /// Where it computes.
     pub device: Device,
+    /// The folder of the run that it is of; nothing for a model that is of none.
+    pub run: Option<RunDir>,
 }
 
 impl TrainedModel {
@@ -46,7 +48,11 @@ impl TrainedModel {
         let fresh = fresh.with_context(|| run.config().display().to_string())?;
         let checkpoint = CheckpointFile::open(&path)?;
         checkpoint.check_model(&fresh.config)?;
-        fresh.with_average(&checkpoint)
+        let model = fresh.with_average(&checkpoint)?;
+        Ok(Self {
+            run: Some(run.clone()),
+            ..model
+        })
     }
 
     /// The averaged weights of a checkpoint, with the configuration inside.
@@ -117,6 +123,7 @@ impl TrainedModel {
             config,
             step: 0,
             device,
+            run: None,
         })
     }
 

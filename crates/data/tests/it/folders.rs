@@ -321,7 +321,7 @@ fn single_files_are_loaded_or_named() {
     );
     write_picture(&good, 8, 8, 1);
     write_picture(&wide, 16, 8, 2);
-    let batch = load_images(&[wide.clone(), good.clone()], rgb(8)).unwrap();
+    let (batch, _) = load_images(&[wide.clone(), good.clone()], rgb(8)).unwrap();
     assert_eq!((batch.len(), &batch.indices[..]), (2, &[0, 1][..]));
     assert_eq!(batch.images[..3], [4, 0, 2]);
     assert_eq!(batch.images[192..], *picture(8, 8, 1).into_raw());

@@ -6,8 +6,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+use super::data::{open_data, tell_later_losses};
 use super::{
-    anything, batch_size, check_extension, check_output, load, make_parent, open_data, print_json,
+    anything, batch_size, check_extension, check_output, load, make_parent, print_json,
     progress_bar, reading_threads,
 };
 use crate::cli::{EvalArgs, PosteriorKind};
@@ -41,8 +42,7 @@ pub fn run(arguments: &EvalArgs) -> Result<()> {
     }
     let (run, model) = load(&arguments.trained, anything)?;
     let (source, split, dataset) = open_data(
-        &model.config,
-        &*model.plan,
+        &model,
         arguments.data.as_ref(),
         arguments.split,
         arguments.skip_bad_images,
@@ -56,10 +56,12 @@ pub fn run(arguments: &EvalArgs) -> Result<()> {
         limit: usize::MAX,
     };
     let bar = progress_bar(dataset.len() as u64, "images");
-    let evaluation = model.evaluate(dataset, &options, |done| {
+    let losses = dataset.losses();
+    let evaluation = model.evaluate(dataset.clone(), &options, |done| {
         bar.set_position(done as u64);
     })?;
     bar.finish_and_clear();
+    tell_later_losses(losses, dataset.losses());
     let layers = model.plan.latents().unwrap_or_default();
     if let Some(path) = &arguments.rates {
         draw_rates(path, &run.name(), &layers, &evaluation)?;

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 use vdvae_data::{Batch, load_images};
 
+use super::data::{open_some, tell_losses};
+use super::image_shape;
 use super::inputs::{image_files, joined, read_all, usable};
-use super::{image_shape, open_some};
 use crate::cli::latents::{ImageArgs, LayerRange};
 use crate::error::usage;
 use crate::memory::available_memory;
@@ -26,8 +27,7 @@ impl Images {
             return Self::files(&arguments.images, arguments.skip_bad_images, model);
         }
         let (_, _, dataset) = open_some(
-            &model.config,
-            &*model.plan,
+            model,
             arguments.data.as_ref(),
             arguments.split,
             arguments.skip_bad_images,
@@ -53,7 +53,9 @@ impl Images {
             let name = path.display().to_string();
             Ok((name, load_images(&[path], shape)?))
         })?;
-        let (names, batches) = looked.into_iter().unzip();
+        let (names, loaded): (_, Vec<_>) = looked.into_iter().unzip();
+        let (batches, losses): (_, Vec<_>) = loaded.into_iter().unzip();
+        tell_losses(losses.into_iter().sum());
         let batch = joined(batches, shape);
         Ok(Self { batch, names })
     }

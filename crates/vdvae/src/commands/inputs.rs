@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Error, Result, anyhow};
 use rayon::prelude::*;
-use vdvae_data::{Batch, DataError, Dataset, ImageShape, image_paths};
+use vdvae_data::{Batch, DataError, Dataset, ImageShape, look_through};
 
+use super::data::{tell_later_losses, tell_passed_over};
 use super::progress_bar;
 use crate::console::tell;
 use crate::error::{exit_code, message, usage};
@@ -18,7 +19,9 @@ pub fn image_files(given: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for path in given {
         if path.is_dir() {
-            paths.extend(image_paths(path)?);
+            let found = look_through(path)?;
+            tell_passed_over(Some(&found.passed_over));
+            paths.extend(found.images);
         } else {
             paths.push(path.clone());
         }
@@ -100,9 +103,11 @@ fn all_bad(bad: &[Error], count: usize) -> Error {
 /// # Errors
 /// One that names all that cannot.
 pub fn read_all(dataset: &dyn Dataset, indices: &[usize]) -> Result<Batch> {
+    let losses = dataset.losses();
     let images = usable(indices.to_vec(), false, |index| {
         Ok(Batch::read(dataset, &[index])?)
     })?;
+    tell_later_losses(losses, dataset.losses());
     Ok(joined(images, dataset.image()))
 }
 

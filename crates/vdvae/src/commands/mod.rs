@@ -2,6 +2,7 @@
 
 mod bench;
 mod compress;
+mod data;
 mod decode;
 mod decompress;
 mod encode;
@@ -26,15 +27,14 @@ mod verify;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use vdvae_data::{Dataset, ImageShape, OpenOptions, Source, Split};
+use vdvae_data::ImageShape;
 
 use crate::cli::{Command, Trained};
 use crate::config::{Config, MAX_BATCH};
-use crate::console::{results, tell};
+use crate::console::results;
 use crate::device;
 use crate::error::usage;
 use crate::files::check_writable;
@@ -132,68 +132,6 @@ fn image_shape(plan: &dyn Plan) -> ImageShape {
     ImageShape {
         size: shape.size,
         channels: shape.channels,
-    }
-}
-
-/// Opens the images for a trained model: `data` (all of it), or the run's own (its test split).
-fn open_data(
-    config: &Config,
-    plan: &dyn Plan,
-    data: Option<&Source>,
-    split: Option<Split>,
-    skip_bad_images: bool,
-) -> Result<(Source, Split, Arc<dyn Dataset>)> {
-    open_with(config, plan, data, split, |options| OpenOptions {
-        skip_bad_images,
-        ..options
-    })
-}
-
-/// As [`open_data`], for those who look at the images themselves, as they may not want all of them.
-fn open_some(
-    config: &Config,
-    plan: &dyn Plan,
-    data: Option<&Source>,
-    split: Option<Split>,
-    skip_bad_images: bool,
-) -> Result<(Source, Split, Arc<dyn Dataset>)> {
-    open_with(config, plan, data, split, |options| OpenOptions {
-        skip_bad_images,
-        look_through: false,
-        ..options
-    })
-}
-
-fn open_with(
-    config: &Config,
-    plan: &dyn Plan,
-    data: Option<&Source>,
-    split: Option<Split>,
-    options: impl FnOnce(OpenOptions) -> OpenOptions,
-) -> Result<(Source, Split, Arc<dyn Dataset>)> {
-    let own = || config.data.source.parse::<Source>().context("data.source");
-    let (source, default) = match data {
-        Some(source) => (source.clone(), Split::All),
-        None => (own()?, Split::Test),
-    };
-    let split = split.unwrap_or(default);
-    let options = options(OpenOptions {
-        seed: config.train.seed,
-        ..OpenOptions::new(image_shape(plan))
-    });
-    let opened = vdvae_data::open(&source, split, &options);
-    let dataset = match data {
-        Some(_) => opened?,
-        None => opened.context("the run's own images (--data SOURCE gives others)")?,
-    };
-    tell_skipped(&*dataset);
-    Ok((source, split, dataset))
-}
-
-/// Names the images that were left out because they cannot be read.
-fn tell_skipped(dataset: &dyn Dataset) {
-    for image in dataset.skipped() {
-        tell(format_args!("skipped {image}"));
     }
 }
 

@@ -7,11 +7,12 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use vdvae_data::Batch;
 
+use super::data::open_some;
 use super::images::Images;
 use super::inputs::read_all;
 use super::{
     batch_size, check_extension, check_output, check_temperatures, latents, load, make_parent,
-    open_some, print_json,
+    print_json,
 };
 use crate::cli::{PosteriorKind, ReconstructArgs};
 use crate::console::results;
@@ -99,8 +100,7 @@ fn images(arguments: &ReconstructArgs, model: &TrainedModel) -> Result<Batch> {
         return Ok(Images::files(&arguments.images, arguments.skip_bad_images, model)?.batch);
     }
     let (_, _, dataset) = open_some(
-        &model.config,
-        &*model.plan,
+        model,
         arguments.data.as_ref(),
         arguments.split,
         arguments.skip_bad_images,

@@ -9,8 +9,8 @@ use vdvae_data::{Batch, DataError, Dataset, LossCounts, PassedOver, PictureFile}
 
 use super::names::{NamedFile, archive_name, named_files};
 use crate::cli::compress::CompressArgs;
+use crate::commands::data::open_some;
 use crate::commands::inputs::usable;
-use crate::commands::open_some;
 use crate::compress::{Codec, Images};
 use crate::console::tell;
 use crate::error::usage;
@@ -40,8 +40,7 @@ impl Inputs {
             ));
         }
         let (_, _, dataset) = open_some(
-            &model.config,
-            &*model.plan,
+            model,
             arguments.data.as_ref(),
             arguments.split,
             arguments.skip_bad_images,
