@@ -10,6 +10,7 @@ use std::thread::{self, JoinHandle};
 use crate::dataset::{Dataset, ImageShape};
 use crate::error::DataError;
 use crate::image_file::ImageFile;
+use crate::loss::LossCounts;
 use crate::rng::{ItemRng, epoch_order};
 
 /// Images that are processed together.
@@ -63,13 +64,14 @@ impl Batch {
     }
 }
 
-/// Reads image files, each as its largest centred square at the size of `image`.
+/// Reads image files, each as its largest centred square at the size of `image`, and counts what that lost.
 ///
 /// # Errors
 /// [`DataError::Image`] for the first file that cannot be read, [`DataError::Argument`] for an
 /// impossible shape.
-pub fn load_images(paths: &[PathBuf], image: ImageShape) -> Result<Batch, DataError> {
+pub fn load_images(paths: &[PathBuf], image: ImageShape) -> Result<(Batch, LossCounts), DataError> {
     image.check()?;
+    let mut losses = LossCounts::default();
     let mut images = Vec::with_capacity(paths.len() * image.len());
     for path in paths {
         let file = ImageFile::at(path.clone());
@@ -79,14 +81,16 @@ pub fn load_images(paths: &[PathBuf], image: ImageShape) -> Result<Batch, DataEr
                 name: file.name,
                 reason,
             })?;
+        losses.add(raster.losses);
         images.extend_from_slice(&raster.pixels);
     }
-    Ok(Batch {
+    let batch = Batch {
         images,
         image,
         indices: (0..paths.len() as u64).collect(),
         first_position: 0,
-    })
+    };
+    Ok((batch, losses))
 }
 
 /// In which order items are read.

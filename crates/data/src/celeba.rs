@@ -50,7 +50,12 @@ pub(crate) fn open(
     let file = |name: &str| ImageFile::at(images.join(name));
     let files = names.into_iter().map(file).collect();
     let prepare = Prepare::Window(FACE, options.image);
-    Ok(Arc::new(Folder::prepare(&images, files, prepare, options)?))
+    Ok(Arc::new(Folder::prepare(
+        &images.display().to_string(),
+        files,
+        prepare,
+        options,
+    )?))
 }
 
 /// The images' folder: in `folder`, in `Img` as the data set is published, or `folder` itself.

@@ -9,7 +9,7 @@ use crate::dataset::{Dataset, ImageShape};
 use crate::error::DataError;
 use crate::image_file::{ImageFile, Raster, Reason};
 use crate::image_store::{Budget, ImageStore, Prepare};
-use crate::listing::split_files;
+use crate::loss::LossCounts;
 use crate::options::OpenOptions;
 use crate::photos;
 use crate::rng::ItemRng;
@@ -39,32 +39,24 @@ struct Window {
     y: usize,
 }
 
-/// Opens `photos`.
+/// Opens `photos`, the photographs in the program itself.
 pub(crate) fn open_photos(
+    _: &Path,
     split: Split,
     options: &OpenOptions,
 ) -> Result<Arc<dyn Dataset>, DataError> {
-    open_files(
+    open(
+        &format!("photos/{split}"),
         photos::files(split),
-        format!("photos/{split}"),
         split,
         options,
     )
 }
 
-/// Opens `crops:DIR`.
+/// Opens photographs, cropped at random if `options` say so and they are for training, else in a grid.
 pub(crate) fn open(
-    folder: &Path,
-    split: Split,
-    options: &OpenOptions,
-) -> Result<Arc<dyn Dataset>, DataError> {
-    let files = split_files(folder, split, options.seed, "photographs")?;
-    open_files(files, folder.display().to_string(), split, options)
-}
-
-fn open_files(
+    place: &str,
     files: Vec<ImageFile>,
-    place: String,
     split: Split,
     options: &OpenOptions,
 ) -> Result<Arc<dyn Dataset>, DataError> {
@@ -73,14 +65,15 @@ fn open_files(
     let prepare = Prepare::Whole {
         channels: image.channels,
     };
-    let mut store = ImageStore::open(files, prepare, skip, &place, Budget::USUAL)?;
+    let mut store = ImageStore::open(files, prepare, options, place, Budget::of(options))?;
     let sizes: Vec<Result<(usize, usize), Reason>> = (0..store.len())
         .into_par_iter()
         .map(|index| usable_dimensions(&store, index, image.size))
         .collect();
     let dimensions = sizes.iter().flatten().copied().collect();
-    store.drop_bad(sizes.into_iter().map(Result::err).collect(), skip, &place)?;
+    store.drop_bad(sizes.into_iter().map(Result::err).collect(), skip, place)?;
     let random = options.augment && split == Split::Train;
+    let place = place.to_owned();
     Ok(Arc::new(Crops::new(
         store, image, random, place, dimensions,
     )))
@@ -213,5 +206,9 @@ impl Dataset for Crops {
 
     fn skipped(&self) -> &[String] {
         self.store.skipped()
+    }
+
+    fn losses(&self) -> LossCounts {
+        self.store.losses()
     }
 }

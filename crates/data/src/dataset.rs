@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::DataError;
+use crate::loss::LossCounts;
 use crate::rng::ItemRng;
 
 /// Side and channels of the square images that a data set delivers.
@@ -84,6 +85,11 @@ pub trait Dataset: Send + Sync {
     fn skipped(&self) -> &[String] {
         &[]
     }
+
+    /// How many of the files that were read so far hold more than 8-bit gray or RGB values, and what of it was lost.
+    fn losses(&self) -> LossCounts {
+        LossCounts::default()
+    }
 }
 
 /// Some items of another data set, in the given order.
@@ -112,6 +118,10 @@ impl Dataset for Subset {
 
     fn skipped(&self) -> &[String] {
         self.inner.skipped()
+    }
+
+    fn losses(&self) -> LossCounts {
+        self.inner.losses()
     }
 }
 
@@ -177,6 +187,10 @@ impl Dataset for RandomlyFlipped {
 
     fn skipped(&self) -> &[String] {
         self.0.skipped()
+    }
+
+    fn losses(&self) -> LossCounts {
+        self.0.losses()
     }
 }
 

@@ -4,6 +4,9 @@ use std::path::Path;
 
 use vdvae_formats::FormatError;
 
+use crate::loss::Losses;
+use crate::split::Split;
+
 /// Everything that opening or reading images can fail with.
 ///
 /// Every message names the file and, where there is one, the field, what was expected, what was
@@ -32,10 +35,12 @@ pub enum DataError {
     },
 
     /// `--split` names no split.
-    #[error("unknown split `{given}`: expected train, valid, test or all")]
+    #[error("unknown split `{given}`: expected train, valid, test or all{hint}")]
     UnknownSplit {
         /// What was given.
         given: String,
+        /// ". Did you mean ...?", or nothing.
+        hint: String,
     },
 
     /// An argument of this library that cannot work, such as a batch size of zero.
@@ -49,18 +54,18 @@ pub enum DataError {
         found: String,
     },
 
-    /// One image of a data set cannot be used.
+    /// An image of a data set, or several, cannot be used.
     #[error(
         "{name}: {reason}{}. Repair or remove it, or go on without it: --skip-bad-images",
-        others(*more)
+        others(more)
     )]
     BadImage {
         /// File of the image.
         name: String,
         /// What is wrong with it.
         reason: String,
-        /// How many further images are known to be bad.
-        more: usize,
+        /// The further images that are known to be bad, each with what is wrong with it.
+        more: Vec<String>,
     },
 
     /// An image that was asked for by name cannot be used.
@@ -72,6 +77,18 @@ pub enum DataError {
         reason: String,
     },
 
+    /// A picture holds more than 8-bit gray or RGB values, all of which were wanted.
+    #[error(
+        "{name}: holds {losses}, which 8-bit gray or RGB values do not give back. Convert it first \
+         if that is exact enough"
+    )]
+    Lossy {
+        /// File of the image.
+        name: String,
+        /// What would be lost.
+        losses: Losses,
+    },
+
     /// There is nothing to read.
     #[error("{place}: expected {expected}, found none. {remedy}")]
     Empty {
@@ -81,6 +98,47 @@ pub enum DataError {
         expected: String,
         /// What to do.
         remedy: String,
+    },
+
+    /// Folders do not tell for certain which images are for what.
+    #[error(
+        "{place}: {problem}:{layout}\nName the folders train, valid and test, move the others elsewhere, give one \
+         of the folders, or take everything together: --split all"
+    )]
+    Layout {
+        /// The folder.
+        place: String,
+        /// What is ambiguous.
+        problem: &'static str,
+        /// The folders with their numbers of images, a line each.
+        layout: String,
+    },
+
+    /// A split that the data set does not come with, and that is not held out of another.
+    #[error(
+        "{place}: the split {split}: expected images, found {layout}. Take another split (--split), or everything: \
+         --split all"
+    )]
+    NoSplit {
+        /// The file or folder.
+        place: String,
+        /// What was wanted.
+        split: Split,
+        /// What there is.
+        layout: String,
+    },
+
+    /// The images are not those that a run was begun with.
+    #[error(
+        "{place}: expected the images that the run was begun with, found others: {found}. Put those back, or say \
+         where they are: --data SOURCE. Others are learnt by a run of their own (--out), and evaluated whole by \
+         `vdvae eval --data`"
+    )]
+    OtherImages {
+        /// The file or folder.
+        place: String,
+        /// How they differ.
+        found: String,
     },
 
     /// Too few items to set some aside for validation and test.
@@ -104,11 +162,12 @@ pub enum DataError {
     Format(#[from] FormatError),
 }
 
-fn others(more: usize) -> String {
-    match more {
-        0 => String::new(),
-        more => format!(" (and {more} more images cannot be used)"),
+fn others(more: &[String]) -> String {
+    if more.is_empty() {
+        return String::new();
     }
+    let lines: String = more.iter().map(|image| format!("\n  {image}")).collect();
+    format!(" (and {} more images cannot be used:{lines})", more.len())
 }
 
 impl DataError {

@@ -1,13 +1,15 @@
 //! Folders of images, centre-cropped to a square and resized: `folder:DIR` and `ffhq1024:DIR`.
 
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::dataset::{Dataset, ImageShape};
 use crate::error::DataError;
+use crate::file_set::FileSet;
 use crate::image_file::ImageFile;
 use crate::image_store::{Budget, ImageStore, Prepare};
-use crate::listing::{split_files, split_folders};
+use crate::loss::LossCounts;
 use crate::options::OpenOptions;
 use crate::rng::ItemRng;
 use crate::split::Split;
@@ -24,15 +26,13 @@ impl Folder {
     /// # Errors
     /// As [`ImageStore::open`].
     pub fn prepare(
-        folder: &Path,
+        place: &str,
         files: Vec<ImageFile>,
         prepare: Prepare,
         options: &OpenOptions,
     ) -> Result<Self, DataError> {
-        let place = folder.display().to_string();
-        let skip = options.skip_bad_images;
         Ok(Self {
-            store: ImageStore::open(files, prepare, skip, &place, Budget::USUAL)?,
+            store: ImageStore::open(files, prepare, options, place, Budget::of(options))?,
             image: options.image,
         })
     }
@@ -59,25 +59,25 @@ impl Dataset for Folder {
     fn skipped(&self) -> &[String] {
         self.store.skipped()
     }
+
+    fn losses(&self) -> LossCounts {
+        self.store.losses()
+    }
 }
 
-/// Opens `folder:DIR`.
+/// Opens files that are centre-cropped and resized.
 pub(crate) fn open(
-    folder: &Path,
-    split: Split,
+    place: &str,
+    files: Vec<ImageFile>,
+    _: Split,
     options: &OpenOptions,
 ) -> Result<Arc<dyn Dataset>, DataError> {
-    let files = split_files(folder, split, options.seed, "images")?;
     let prepare = Prepare::Square(options.image);
-    Ok(Arc::new(Folder::prepare(folder, files, prepare, options)?))
+    Ok(Arc::new(Folder::prepare(place, files, prepare, options)?))
 }
 
-/// Opens `ffhq1024:DIR`: the folders `train` and `valid` of 1024 x 1024 images. Validation is test.
-pub(crate) fn open_ffhq1024(
-    folder: &Path,
-    split: Split,
-    options: &OpenOptions,
-) -> Result<Arc<dyn Dataset>, DataError> {
+/// The files of `ffhq1024:DIR`: the folders `train` and `valid` of 1024 x 1024 images. Validation is test.
+pub(crate) fn ffhq1024(folder: &Path, options: &OpenOptions) -> Result<FileSet, DataError> {
     let place = folder.display().to_string();
     if options.image.size != 1024 {
         let remedy = "Set model.image_size = 1024, or resize the images with folder:DIR";
@@ -89,12 +89,16 @@ pub(crate) fn open_ffhq1024(
             remedy,
         ));
     }
-    if split_folders(folder).is_none() {
+    let has = |name: &str| folder.join(name).is_dir();
+    if !has("train") || !(has("valid") || has("val")) {
+        fs::metadata(folder).map_err(DataError::io("open", folder))?;
         return Err(DataError::Empty {
             place,
             expected: "the folders `train` and `valid`".to_owned(),
             remedy: "Give the folder that holds them".to_owned(),
         });
     }
-    open(folder, split, options)
+    let mut files = FileSet::in_folder(folder, "images")?;
+    files.test_is_validation = true;
+    Ok(files)
 }

@@ -1,4 +1,4 @@
-//! One PNG, JPEG or WebP file, from bytes to pixels.
+//! One image file, from bytes to pixels.
 
 use std::borrow::Cow;
 use std::fs::{self, File};
@@ -10,6 +10,8 @@ use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
 use crate::dataset::ImageShape;
+use crate::image_format::{KNOWN, losses_of};
+use crate::loss::{Losses, opaque_bytes};
 use crate::{channels, jpeg};
 
 /// The largest file, and the largest decoded image, that is taken for an image: 1 GiB.
@@ -22,11 +24,13 @@ const HEADER: u64 = 1 << 18;
 pub(crate) type Reason = String;
 
 /// An image file on disk or in the program.
+#[derive(Clone)]
 pub(crate) struct ImageFile {
     pub name: String,
     content: Content,
 }
 
+#[derive(Clone)]
 enum Content {
     Path(PathBuf),
     Embedded(&'static [u8]),
@@ -48,6 +52,8 @@ pub(crate) struct Raster {
     pub width: usize,
     pub height: usize,
     pub pixels: Vec<u8>,
+    /// What these values lost of the file's.
+    pub losses: Losses,
 }
 
 impl ImageFile {
@@ -81,12 +87,13 @@ impl ImageFile {
 
     /// The whole picture, upright, in `channels` channels.
     pub fn decode(&self, channels: usize) -> Result<Raster, Reason> {
-        Ok(raster(self.decode_rgb()?, channels))
+        let (image, losses) = self.decode_rgb()?;
+        Ok(raster(image, losses, channels))
     }
 
     /// The largest centred square, resized to `shape` with a Lanczos filter.
     pub fn decode_square(&self, shape: ImageShape) -> Result<Raster, Reason> {
-        let image = self.decode_rgb()?;
+        let (image, losses) = self.decode_rgb()?;
         let side = image.width().min(image.height());
         let (x, y) = ((image.width() - side) / 2, (image.height() - side) / 2);
         let square = imageops::crop_imm(&image, x, y, side, side);
@@ -96,13 +103,13 @@ impl ImageFile {
         } else {
             imageops::resize(&*square, size, size, FilterType::Lanczos3)
         };
-        Ok(raster(resized, shape.channels))
+        Ok(raster(resized, losses, shape.channels))
     }
 
     /// A part of the picture, resized to `shape` with a bilinear filter, which is widened where the picture is made
     /// smaller.
     pub fn decode_window(&self, window: &Window, shape: ImageShape) -> Result<Raster, Reason> {
-        let image = self.decode_rgb()?;
+        let (image, losses) = self.decode_rgb()?;
         let ([width, height], [x, y]) = (window.size, window.corner);
         if [image.width(), image.height()] != window.picture {
             let [wide, high] = window.picture;
@@ -114,45 +121,45 @@ impl ImageFile {
         let part = imageops::crop_imm(&image, x, y, width, height);
         let size = shape.size as u32;
         let resized = imageops::resize(&*part, size, size, FilterType::Triangle);
-        Ok(raster(resized, shape.channels))
+        Ok(raster(resized, losses, shape.channels))
     }
 
-    /// Height, width and channels of the picture as [`decode_exact`](Self::decode_exact) gives it,
-    /// from the header alone.
-    pub fn exact_shape(&self) -> Result<[usize; 3], Reason> {
-        let (width, height) = self.dimensions()?;
-        let header = self.read(HEADER)?;
-        let channels = match decoder(&header) {
-            Ok((decoder, _)) => exact_channels(&decoder)?,
-            Err(_) => exact_channels(&decoder(&self.read(LARGEST)?)?.0)?,
-        };
-        Ok([height, width, channels])
+    /// Height, width and channels (1 or 3) of the picture as [`decode_bytes`](Self::decode_bytes) gives it, and
+    /// what it loses. Decodes only where the header does not tell.
+    pub fn inspect(&self) -> Result<([usize; 3], Losses), Reason> {
+        match inspect(&self.read(HEADER)?) {
+            Some(told) => Ok(told),
+            None => {
+                let (image, losses) = self.decode_bytes()?;
+                Ok((shape_of(&image), losses))
+            }
+        }
     }
 
-    /// The whole picture, upright, its values as they are in the file.
-    pub fn decode_exact(&self) -> Result<DynamicImage, Reason> {
-        self.decode_as(|decoder| exact_channels(decoder).map(|_| ()))
-    }
-
-    fn decode_rgb(&self) -> Result<RgbImage, Reason> {
-        Ok(self.decode_as(|_| Ok(()))?.into_rgb8())
-    }
-
-    /// The whole picture, upright, if `check` finds nothing wrong with it.
-    fn decode_as(
-        &self,
-        check: impl Fn(&dyn ImageDecoder) -> Result<(), Reason>,
-    ) -> Result<DynamicImage, Reason> {
+    /// The whole picture, upright, 8-bit gray or RGB, and what that loses.
+    pub fn decode_bytes(&self) -> Result<(DynamicImage, Losses), Reason> {
         let bytes = self.read(LARGEST)?;
         let (mut decoder, format) = decoder(&bytes)?;
-        check(&decoder)?;
+        if matches!(decoder.color_type(), ColorType::Rgb32F | ColorType::Rgba32F) {
+            return Err(
+                "holds floating-point values, whose range is not known. Convert it to 8 bits"
+                    .to_owned(),
+            );
+        }
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-        let mut image = DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())?;
-        if format == Some(ImageFormat::Jpeg) && !jpeg::is_complete(&bytes) {
+        let image = DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())?;
+        if format == ImageFormat::Jpeg && !jpeg::is_complete(&bytes) {
             return Err("the JPEG is truncated: its end-of-image marker is missing".to_owned());
         }
+        let mut losses = losses_of(&bytes, format);
+        let mut image = opaque_bytes(image, &mut losses);
         image.apply_orientation(orientation);
-        Ok(image)
+        Ok((image, losses))
+    }
+
+    fn decode_rgb(&self) -> Result<(RgbImage, Losses), Reason> {
+        let (image, losses) = self.decode_bytes()?;
+        Ok((image.into_rgb8(), losses))
     }
 
     /// At most `limit` bytes of the file, from its start.
@@ -169,22 +176,30 @@ impl ImageFile {
     }
 }
 
-/// 1 or 3, the channels of a picture that 8-bit gray or RGB values hold exactly.
-fn exact_channels(decoder: &dyn ImageDecoder) -> Result<usize, Reason> {
-    let color = decoder.color_type();
-    let bits = 8 * u16::from(color.bytes_per_pixel()) / u16::from(color.channel_count());
-    match color {
-        ColorType::L8 => Ok(1),
-        ColorType::Rgb8 => Ok(3),
-        _ if bits != 8 => Err(format!(
-            "expected 8 bits per channel, found {bits}. Convert it to 8 bits first if that is exact enough"
-        )),
-        _ => Err(
-            "expected gray or RGB without transparency, found an alpha channel. \
-             Remove it first if the picture is opaque"
-                .to_owned(),
+/// What the start of a file tells of the picture, where that is all: of 8 bits per channel, without alpha, in a
+/// format whose header says how many frames there are.
+fn inspect(header: &[u8]) -> Option<([usize; 3], Losses)> {
+    let (width, height) = dimensions(header).ok()?;
+    let (decoder, format) = decoder(header).ok()?;
+    let channels = match decoder.color_type() {
+        ColorType::L8 => 1,
+        ColorType::Rgb8 => 3,
+        _ => return None,
+    };
+    let tells = match format {
+        ImageFormat::Jpeg => jpeg::frame(header).is_some(),
+        format => matches!(
+            format,
+            ImageFormat::Png | ImageFormat::WebP | ImageFormat::Bmp
         ),
-    }
+    };
+    tells.then(|| ([height, width, channels], losses_of(header, format)))
+}
+
+/// Height, width and channels.
+pub(crate) fn shape_of(image: &DynamicImage) -> [usize; 3] {
+    let channels = usize::from(image.color().channel_count());
+    [image.height() as usize, image.width() as usize, channels]
 }
 
 fn dimensions(bytes: &[u8]) -> Result<(usize, usize), Reason> {
@@ -203,14 +218,18 @@ fn dimensions(bytes: &[u8]) -> Result<(usize, usize), Reason> {
 }
 
 /// A decoder of the format that the content (not the name) tells, for an image of bounded size.
-fn decoder(bytes: &[u8]) -> Result<(impl ImageDecoder, Option<ImageFormat>), Reason> {
+fn decoder(bytes: &[u8]) -> Result<(impl ImageDecoder, ImageFormat), Reason> {
     let describe = |error: image::ImageError| error.to_string();
     let mut reader = ImageReader::new(Cursor::new(bytes))
         .with_guessed_format()
         .map_err(|error| error.to_string())?;
-    let format = reader.format();
-    if format.is_none() {
-        return Err("is neither PNG, JPEG nor WebP".to_owned());
+    let Some(format) = reader.format() else {
+        return Err(format!("is no {KNOWN}"));
+    };
+    if format == ImageFormat::Jpeg
+        && let Some(refusal) = jpeg::frame(bytes).and_then(|frame| frame.refusal())
+    {
+        return Err(refusal);
     }
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(LARGEST);
@@ -229,7 +248,7 @@ fn decoder(bytes: &[u8]) -> Result<(impl ImageDecoder, Option<ImageFormat>), Rea
     Ok((decoder, format))
 }
 
-fn raster(image: RgbImage, channels: usize) -> Raster {
+fn raster(image: RgbImage, losses: Losses, channels: usize) -> Raster {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let rgb = image.into_raw();
     let pixels = if channels == 3 {
@@ -243,5 +262,6 @@ fn raster(image: RgbImage, channels: usize) -> Raster {
         width,
         height,
         pixels,
+        losses,
     }
 }

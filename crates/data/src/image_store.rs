@@ -1,7 +1,7 @@
 //! Decoded images, kept in memory as far as there is room.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rayon::prelude::*;
@@ -9,6 +9,8 @@ use rayon::prelude::*;
 use crate::dataset::ImageShape;
 use crate::error::DataError;
 use crate::image_file::{ImageFile, Raster, Reason, Window};
+use crate::loss::{LossCounts, Losses};
+use crate::options::{OpenOptions, Progress};
 
 /// How much may be decoded and kept.
 #[derive(Clone, Copy)]
@@ -26,6 +28,18 @@ impl Budget {
         room: 1 << 30,
         checked_at_once: 256 << 20,
     };
+
+    /// The usual one, unless nobody wants to know of bad images before they are read.
+    pub fn of(options: &OpenOptions) -> Self {
+        Self {
+            checked_at_once: if options.look_through {
+                Self::USUAL.checked_at_once
+            } else {
+                0
+            },
+            ..Self::USUAL
+        }
+    }
 }
 
 /// So many of the images that found no room are remembered, for readers that go crop by crop.
@@ -54,27 +68,30 @@ pub(crate) struct ImageStore {
     kept: Vec<OnceLock<Arc<Raster>>>,
     room: AtomicU64,
     recent: Mutex<VecDeque<(usize, Arc<Raster>)>>,
+    /// Of each file that was decoded what it lost, as [`Losses::bits`].
+    losses: Vec<AtomicU8>,
     skipped: Vec<String>,
 }
 
 impl ImageStore {
     /// A store of `files`.
     ///
-    /// All images are decoded here, in parallel, when `skip_bad_images` is set (those that fail are
+    /// All images are decoded here, in parallel, when `options` say that bad ones are skipped (those that fail are
     /// dropped for good, so that the data set's length is fixed), or when they are small enough
     /// together. Otherwise a bad image shows when it is first read.
     ///
     /// # Errors
-    /// [`DataError::BadImage`] for the first image, in the order of `files`, that cannot be decoded;
+    /// [`DataError::BadImage`] for the images, in the order of `files`, that cannot be decoded;
     /// [`DataError::Empty`] if none can and bad images are to be skipped.
     pub fn open(
         files: Vec<ImageFile>,
         prepare: Prepare,
-        skip_bad_images: bool,
+        options: &OpenOptions,
         place: &str,
         budget: Budget,
     ) -> Result<Self, DataError> {
         let mut store = Self {
+            losses: files.iter().map(|_| AtomicU8::new(0)).collect(),
             prepare,
             kept: files.iter().map(|_| OnceLock::new()).collect(),
             files,
@@ -82,9 +99,9 @@ impl ImageStore {
             recent: Mutex::default(),
             skipped: Vec::new(),
         };
-        if skip_bad_images || store.is_at_most(budget.checked_at_once) {
-            let reasons = store.check_all();
-            store.drop_bad(reasons, skip_bad_images, place)?;
+        if options.skip_bad_images || store.is_at_most(budget.checked_at_once) {
+            let reasons = store.check_all(options.progress);
+            store.drop_bad(reasons, options.skip_bad_images, place)?;
         }
         Ok(store)
     }
@@ -104,10 +121,19 @@ impl ImageStore {
         &self.skipped
     }
 
+    /// How many of the images that were decoded so far lost what.
+    pub fn losses(&self) -> LossCounts {
+        let mut counts = LossCounts::default();
+        for losses in &self.losses {
+            counts.add(Losses::from_bits(losses.load(Ordering::Relaxed)));
+        }
+        counts
+    }
+
     /// Image `index`, decoded.
     pub fn get(&self, index: usize) -> Result<Arc<Raster>, DataError> {
         self.load(index)
-            .map_err(|reason| self.bad_image(index, reason, 0))
+            .map_err(|reason| self.bad_image(index, reason, Vec::new()))
     }
 
     /// Width and height of image `index`, without decoding it.
@@ -118,7 +144,7 @@ impl ImageStore {
         }
     }
 
-    /// Drops the images for which `reasons` (one per image) holds a reason, or fails with the first.
+    /// Drops the images for which `reasons` (one per image) holds a reason, or fails with all of them.
     ///
     /// # Errors
     /// As [`ImageStore::open`].
@@ -128,26 +154,27 @@ impl ImageStore {
         skip_bad_images: bool,
         place: &str,
     ) -> Result<(), DataError> {
-        let bad = reasons.iter().flatten().count();
-        if bad == 0 {
+        let indexed = reasons.iter().enumerate();
+        let mut bad = indexed.filter_map(|(index, reason)| Some((index, reason.clone()?)));
+        let Some((first, reason)) = bad.next() else {
             return Ok(());
-        }
+        };
         if !skip_bad_images {
-            let mut reasons = reasons.iter().enumerate();
-            if let Some((index, reason)) =
-                reasons.find_map(|(index, reason)| Some((index, reason.clone()?)))
-            {
-                return Err(self.bad_image(index, reason, bad - 1));
-            }
+            let more = bad.map(|(index, reason)| format!("{}: {reason}", self.name(index)));
+            let more = more.collect();
+            return Err(self.bad_image(first, reason, more));
         }
         let files = std::mem::take(&mut self.files);
         let kept = std::mem::take(&mut self.kept);
-        for ((file, kept), reason) in files.into_iter().zip(kept).zip(reasons) {
+        let losses = std::mem::take(&mut self.losses);
+        let known = files.into_iter().zip(kept).zip(losses);
+        for (((file, kept), losses), reason) in known.zip(reasons) {
             match reason {
                 Some(reason) => self.skipped.push(format!("{}: {reason}", file.name)),
                 None => {
                     self.files.push(file);
                     self.kept.push(kept);
+                    self.losses.push(losses);
                 }
             }
         }
@@ -163,7 +190,7 @@ impl ImageStore {
         Ok(())
     }
 
-    fn bad_image(&self, index: usize, reason: Reason, more: usize) -> DataError {
+    fn bad_image(&self, index: usize, reason: Reason, more: Vec<String>) -> DataError {
         DataError::BadImage {
             name: self.files[index].name.clone(),
             reason,
@@ -181,11 +208,16 @@ impl ImageStore {
     }
 
     /// What is wrong with each image.
-    fn check_all(&self) -> Vec<Option<Reason>> {
-        (0..self.len())
-            .into_par_iter()
-            .map(|index| self.load(index).err())
-            .collect()
+    fn check_all(&self, progress: Option<&Progress>) -> Vec<Option<Reason>> {
+        let done = AtomicUsize::new(0);
+        let check = |index| {
+            let reason = self.load(index).err();
+            if let Some(progress) = progress {
+                progress(done.fetch_add(1, Ordering::Relaxed) + 1, self.len());
+            }
+            reason
+        };
+        (0..self.len()).into_par_iter().map(check).collect()
     }
 
     fn load(&self, index: usize) -> Result<Arc<Raster>, Reason> {
@@ -202,6 +234,7 @@ impl ImageStore {
             Prepare::Square(shape) => file.decode_square(shape)?,
             Prepare::Window(window, shape) => file.decode_window(&window, shape)?,
         });
+        self.losses[index].store(raster.losses.bits(), Ordering::Relaxed);
         let needed = raster.pixels.len() as u64;
         let room = self
             .room
@@ -252,6 +285,17 @@ mod tests {
         (0..4).map(file).collect()
     }
 
+    fn options(skip_bad_images: bool) -> OpenOptions<'static> {
+        let shape = ImageShape {
+            size: 10,
+            channels: 3,
+        };
+        OpenOptions {
+            skip_bad_images,
+            ..OpenOptions::new(shape)
+        }
+    }
+
     const WHOLE: Prepare = Prepare::Whole { channels: 3 };
 
     #[test]
@@ -261,7 +305,8 @@ mod tests {
             room: 0,
             checked_at_once: 0,
         };
-        let store = ImageStore::open(files(folder.path()), WHOLE, false, "here", budget).unwrap();
+        let store =
+            ImageStore::open(files(folder.path()), WHOLE, &options(false), "here", budget).unwrap();
         assert_eq!(store.get(1).unwrap().pixels, [1; 300]);
         let error = store.get(2).err().unwrap().to_string();
         assert!(
@@ -277,7 +322,8 @@ mod tests {
             room: 700,
             checked_at_once: 0,
         };
-        let store = ImageStore::open(files(folder.path()), WHOLE, true, "here", budget).unwrap();
+        let store =
+            ImageStore::open(files(folder.path()), WHOLE, &options(true), "here", budget).unwrap();
         assert_eq!((store.len(), store.skipped().len()), (3, 1));
         for _ in 0..2 {
             for (index, tag) in [0, 1, 3].into_iter().enumerate() {
@@ -300,7 +346,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut files = files(folder.path());
         files.remove(2);
-        let store = ImageStore::open(files, WHOLE, false, "here", Budget::USUAL).unwrap();
+        let store = ImageStore::open(files, WHOLE, &options(false), "here", Budget::USUAL).unwrap();
         drop(folder);
         assert_eq!(store.get(2).unwrap().pixels, [3; 300]);
     }

@@ -1,4 +1,4 @@
-//! Whether a JPEG file is all there.
+//! What the markers of a JPEG file tell: whether it is all there, and how it is coded.
 //!
 //! The decoder fills the missing part of a truncated JPEG with gray and reports success. A model
 //! must not learn that gray, so the stream is followed from marker to marker to its end.
@@ -29,6 +29,59 @@ pub(crate) fn is_complete(bytes: &[u8]) -> bool {
     }
     false
 }
+
+/// What the frame header says (ITU-T T.81, B.2.2).
+#[derive(Debug, PartialEq)]
+pub(crate) struct Frame {
+    /// Which kind of frame: the marker's second byte, 0xC0 to 0xCF.
+    marker: u8,
+    /// Bits of a sample.
+    precision: u8,
+    /// 4 for CMYK and YCCK.
+    pub components: u8,
+}
+
+/// The frame header of the JPEG in `bytes`, if they reach so far.
+pub(crate) fn frame(bytes: &[u8]) -> Option<Frame> {
+    let mut at = 0;
+    while let Some(marker) = next_marker(bytes, &mut at) {
+        match marker {
+            0xD8 | 0x01 => {}
+            // 0xC4, 0xC8 and 0xCC are tables and reserved.
+            0xC0..=0xCF if !matches!(marker, 0xC4 | 0xC8 | 0xCC) => {
+                return Some(Frame {
+                    marker,
+                    precision: *bytes.get(at + 2)?,
+                    components: *bytes.get(at + 7)?,
+                });
+            }
+            END_OF_IMAGE | START_OF_SCAN => return None,
+            _ => at += usize::from(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?])),
+        }
+    }
+    None
+}
+
+impl Frame {
+    /// Why such a file is not decoded, with what to do; nothing for those that are: 8 bits, coded with
+    /// Huffman's codes, baseline or progressive.
+    pub fn refusal(&self) -> Option<String> {
+        let (what, remedy) = match self.marker {
+            0xC9..=0xCF => (
+                "an arithmetic-coded JPEG",
+                "Convert it, which loses nothing: jpegtran -optimize -copy all -outfile NEW.jpg OLD.jpg",
+            ),
+            0xC3 => ("a lossless JPEG", CONVERT),
+            0xC5..=0xC7 => ("a hierarchical JPEG", CONVERT),
+            _ if self.precision != 8 => ("a JPEG of more than 8 bits", CONVERT),
+            _ => return None,
+        };
+        Some(format!("is {what}, which is not read. {remedy}"))
+    }
+}
+
+/// For what few programs write, and few read.
+const CONVERT: &str = "Convert it to PNG with the program that wrote it, or djpeg and pnmtopng";
 
 /// The marker at `at`, which moves behind it.
 fn next_marker(bytes: &[u8], at: &mut usize) -> Option<u8> {
@@ -90,6 +143,32 @@ mod tests {
         with_thumbnail.extend_from_slice(&bytes[2..]);
         assert!(is_complete(&with_thumbnail));
         assert!(!is_complete(&with_thumbnail[..with_thumbnail.len() - 40]));
+    }
+
+    #[test]
+    fn frames_tell_how_a_file_is_coded() {
+        let bytes = jpeg();
+        let baseline = frame(&bytes).unwrap();
+        assert_eq!((baseline.components, baseline.refusal()), (3, None));
+        assert_eq!(frame(&bytes[..20]), None);
+        let at = bytes
+            .windows(2)
+            .position(|two| two == [0xFF, 0xC0])
+            .unwrap();
+        for (marker, says) in [
+            (0xC9, "arithmetic-coded JPEG"),
+            (0xCA, "jpegtran"),
+            (0xC3, "lossless JPEG"),
+            (0xC6, "hierarchical"),
+        ] {
+            let mut other = bytes.clone();
+            other[at + 1] = marker;
+            let refusal = frame(&other).unwrap().refusal().unwrap();
+            assert!(refusal.contains(says), "{refusal}");
+        }
+        let mut deep = bytes;
+        deep[at + 4] = 12;
+        assert!(frame(&deep).unwrap().refusal().unwrap().contains("8 bits"));
     }
 
     #[test]

@@ -1,105 +1,110 @@
-//! Which image files a folder holds, and which of them a split has.
+//! Which image files a folder holds.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::DataError;
-use crate::image_file::ImageFile;
+use crate::image_format::{KNOWN, is_image, is_unread_picture};
 use crate::lmdb;
-use crate::split::{Split, held_out};
 
-const EXTENSIONS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
-
-/// The sub-folders of a folder that is split already.
-pub(crate) struct SplitFolders {
-    pub train: PathBuf,
-    pub valid: PathBuf,
-    /// The validation folder again where there is no test folder.
-    pub test: PathBuf,
+/// The files of a folder and the folders in it, each kind sorted.
+#[derive(Debug, Default)]
+pub struct FolderImages {
+    /// Those whose names end as a format that is read.
+    pub images: Vec<PathBuf>,
+    /// All others.
+    pub passed_over: PassedOver,
 }
 
-/// The folders `train`, `valid` (or `val`) and `test` (or `valid` once more) in `folder`.
-///
-/// `None` unless there are at least the first two.
-pub(crate) fn split_folders(folder: &Path) -> Option<SplitFolders> {
-    let existing = |name: &str| Some(folder.join(name)).filter(|path| path.is_dir());
-    let train = existing("train")?;
-    let valid = existing("valid").or_else(|| existing("val"))?;
-    let test = existing("test").unwrap_or_else(|| valid.clone());
-    Some(SplitFolders { train, valid, test })
-}
+/// Files that are no images by their names, or of no format that is read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PassedOver(Vec<PathBuf>);
 
-/// The image files of `split`: by sub-folder where the folder is split already, else held out.
-///
-/// What is held out depends on the list of files and the seed alone, not on which images are bad.
-pub(crate) fn split_files(
-    folder: &Path,
-    split: Split,
-    seed: u64,
-    items: &'static str,
-) -> Result<Vec<ImageFile>, DataError> {
-    if let Some(folders) = split_folders(folder) {
-        return image_files(match split {
-            Split::Train => &folders.train,
-            Split::Valid => &folders.valid,
-            Split::Test => &folders.test,
-            Split::All => folder,
-        });
+impl PassedOver {
+    /// The files, sorted.
+    pub fn paths(&self) -> &[PathBuf] {
+        &self.0
     }
-    let files = image_files(folder)?;
-    let part = held_out(
-        split,
-        files.len(),
-        seed,
-        &folder.display().to_string(),
-        items,
-    )?;
-    let mut files: Vec<_> = files.into_iter().map(Some).collect();
-    Ok(part
-        .into_iter()
-        .filter_map(|index| files[index].take())
-        .collect())
+
+    /// Those that are pictures all the same, by their names: .avif, .heic and others.
+    pub fn pictures(&self) -> Self {
+        let pictures = self.0.iter().filter(|path| is_unread_picture(path));
+        Self(pictures.cloned().collect())
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
-/// The files at [`image_paths`].
-///
-/// # Errors
-/// As there.
-fn image_files(folder: &Path) -> Result<Vec<ImageFile>, DataError> {
-    let paths = image_paths(folder)?;
-    Ok(paths.into_iter().map(ImageFile::at).collect())
+impl fmt::Display for PassedOver {
+    /// "53 files: 50 .avif, 3 .txt", the most frequent endings first.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut endings: BTreeMap<String, usize> = BTreeMap::new();
+        for path in &self.0 {
+            let ending = match path.extension().and_then(OsStr::to_str) {
+                Some(extension) => format!(".{}", extension.to_ascii_lowercase()),
+                None => "without an ending".to_owned(),
+            };
+            *endings.entry(ending).or_default() += 1;
+        }
+        let mut endings: Vec<_> = endings.into_iter().collect();
+        endings.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+        let files = if self.0.len() == 1 { "file" } else { "files" };
+        write!(f, "{} {files}: ", self.0.len())?;
+        for (place, (ending, count)) in endings.iter().enumerate() {
+            let comma = if place > 0 { ", " } else { "" };
+            write!(f, "{comma}{count} {ending}")?;
+        }
+        Ok(())
+    }
 }
 
-/// The paths of all PNG, JPEG and WebP files (by their names) in `folder` and the folders in it, sorted.
-/// Names that start with a dot are passed over.
+/// All files in `folder` and the folders in it. Names that start with a dot do not count.
 ///
 /// # Errors
 /// [`DataError::Format`] if a folder cannot be read, [`DataError::Empty`] if there are no images.
-pub fn image_paths(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let mut paths = Vec::new();
-    collect(folder, &mut HashSet::new(), &mut paths)?;
-    if paths.is_empty() {
+pub fn look_through(folder: &Path) -> Result<FolderImages, DataError> {
+    let mut found = FolderImages::default();
+    collect(folder, &mut HashSet::new(), &mut found)?;
+    if found.images.is_empty() {
         return Err(DataError::Empty {
             place: folder.display().to_string(),
-            expected: "PNG, JPEG or WebP images".to_owned(),
+            expected: format!("{KNOWN} images"),
             remedy: if lmdb::is_in(folder) {
                 lmdb::REMEDY.to_owned()
-            } else {
+            } else if found.passed_over.is_empty() {
                 "Give a folder that holds such files, in folders of classes or not".to_owned()
+            } else {
+                format!(
+                    "It holds {}. Give a folder of images, or convert these",
+                    found.passed_over
+                )
             },
         });
     }
-    paths.sort_unstable();
-    Ok(paths)
+    found.images.sort_unstable();
+    found.passed_over.0.sort_unstable();
+    Ok(found)
 }
 
-/// Adds the image files under `folder` to `paths`.
+/// The images that [`look_through`] finds.
+///
+/// # Errors
+/// As there.
+pub fn image_paths(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    Ok(look_through(folder)?.images)
+}
+
+/// Adds the files under `folder` to `found`.
 fn collect(
     folder: &Path,
     visited: &mut HashSet<PathBuf>,
-    paths: &mut Vec<PathBuf>,
+    found: &mut FolderImages,
 ) -> Result<(), DataError> {
     // A link to a folder is followed, but once: links may form a circle.
     let real = folder
@@ -117,20 +122,12 @@ fn collect(
             continue;
         }
         if path.is_dir() {
-            collect(&path, visited, paths)?;
+            collect(&path, visited, found)?;
         } else if is_image(&path) {
-            paths.push(path);
+            found.images.push(path);
+        } else {
+            found.passed_over.0.push(path);
         }
     }
     Ok(())
-}
-
-fn is_image(path: &Path) -> bool {
-    path.extension()
-        .and_then(OsStr::to_str)
-        .is_some_and(|extension| {
-            EXTENSIONS
-                .iter()
-                .any(|known| extension.eq_ignore_ascii_case(known))
-        })
 }

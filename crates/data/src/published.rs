@@ -18,12 +18,30 @@ const FFHQ_IMAGES: u32 = 70_000;
 const FFHQ_VALID: usize = 7000;
 const FFHQ_SEED: u32 = 5;
 
+/// Opens `imagenet32:DIR`, see [`open_imagenet`].
+pub(crate) fn open_imagenet32(
+    path: &Path,
+    split: Split,
+    options: &OpenOptions,
+) -> Result<Arc<dyn Dataset>, DataError> {
+    open_imagenet(path, 32, split, options)
+}
+
+/// Opens `imagenet64:DIR`, see [`open_imagenet`].
+pub(crate) fn open_imagenet64(
+    path: &Path,
+    split: Split,
+    options: &OpenOptions,
+) -> Result<Arc<dyn Dataset>, DataError> {
+    open_imagenet(path, 64, split, options)
+}
+
 /// Opens `imagenet32:DIR` or `imagenet64:DIR`: p = permutation(n), seed 42; training is p[:-5000],
 /// validation p[-5000:], test the other file.
 ///
 /// The older release of the data (1,281,149 + 49,999 images) is the one of the published results. The
 /// newer, box-downsampled one gives lower numbers, which must not be compared.
-pub(crate) fn open_imagenet(
+fn open_imagenet(
     path: &Path,
     size: usize,
     split: Split,

@@ -1,15 +1,16 @@
 //! Where images come from: what `--data` says.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::dataset::{Dataset, RandomlyFlipped};
+use crate::collection::Collection;
+use crate::dataset::Dataset;
 use crate::error::DataError;
 use crate::options::OpenOptions;
 use crate::split::Split;
-use crate::{amat, array_file, celeba, cifar10, crops, folder, idx, lmdb, published};
+use crate::{image_format, lmdb};
 
 /// A data source, written `photos` or `kind:path`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +60,51 @@ const KINDS: [Kind; 11] = [
 ];
 
 impl Source {
+    /// The word before the colon.
+    pub(crate) fn kind(&self) -> &'static str {
+        self.parts().0
+    }
+
+    /// Whether images are decoded, which another version of the program may do to other last bits.
+    pub(crate) fn is_decoded(&self) -> bool {
+        matches!(self, Self::Photos | Self::Celeba(_))
+    }
+
+    /// What a data set that comes with its splits takes for what.
+    pub(crate) fn splits(&self) -> &'static str {
+        match self {
+            Self::Photos => "the photographs in the program, each in one split",
+            Self::Celeba(_) => "split as list_eval_partition.txt says",
+            Self::Amat(_) => "each split is a file",
+            Self::Ffhq256(_) => "7000 images are held out, for validation and test alike",
+            Self::Cifar10(_) => {
+                "5000 training images are held out for validation, test is the test batch"
+            }
+            Self::Imagenet32(_) | Self::Imagenet64(_) => {
+                "5000 training images are held out for validation, test is the other file"
+            }
+            Self::Idx(_) => {
+                "5000 training images are held out for validation, test is the t10k file"
+            }
+            Self::Crops(_) | Self::Folder(_) | Self::Npy(_) | Self::Ffhq1024(_) => {
+                "what is not named is held out"
+            }
+        }
+    }
+
+    /// The same source by a path that does not depend on the working folder.
+    ///
+    /// # Errors
+    /// If the working folder cannot be told.
+    pub fn absolute(&self) -> std::io::Result<Self> {
+        let (kind, path) = self.parts();
+        let known = KINDS.iter().find(|(name, ..)| *name == kind);
+        match (known, path) {
+            (Some((_, source, _)), Some(path)) => Ok(source(std::path::absolute(path)?)),
+            _ => Ok(self.clone()),
+        }
+    }
+
     /// Name of the kind and path, if it has one.
     fn parts(&self) -> (&'static str, Option<&PathBuf>) {
         match self {
@@ -130,7 +176,7 @@ fn unknown(given: &str, kind: &str) -> DataError {
     let hint = match nearest {
         _ if kind == "lmdb" => format!("{}. ", lmdb::REMEDY),
         _ if PathBuf::from(given).is_dir() => format!("Did you mean `folder:{given}`? "),
-        _ if PathBuf::from(given).is_file() => format!("Did you mean `npy:{given}`? "),
+        _ if PathBuf::from(given).is_file() => hint_for_file(given),
         Some(form) if edit_distance(kind, &name(form)) <= 3 => format!("Did you mean `{form}`? "),
         _ => String::new(),
     };
@@ -139,6 +185,22 @@ fn unknown(given: &str, kind: &str) -> DataError {
         hint,
         known: forms.join(", "),
     }
+}
+
+/// What a bare path of a file was probably meant for.
+fn hint_for_file(given: &str) -> String {
+    let path = Path::new(given);
+    if image_format::is_image(path) {
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.display().to_string(),
+            _ => ".".to_owned(),
+        };
+        return format!(
+            "That is one image; a folder of images is given as `folder:{folder}`, and commands that take files take \
+             them without --data. "
+        );
+    }
+    format!("Did you mean `npy:{given}`? ")
 }
 
 /// Insertions, deletions and replacements that turn `from` into `to` (Levenshtein).
@@ -166,25 +228,11 @@ pub fn open(
     split: Split,
     options: &OpenOptions,
 ) -> Result<Arc<dyn Dataset>, DataError> {
-    options.image.check()?;
-    let dataset = match source {
-        Source::Photos => crops::open_photos(split, options),
-        Source::Crops(path) => crops::open(path, split, options),
-        Source::Folder(path) => folder::open(path, split, options),
-        Source::Npy(path) => array_file::open(path, split, options),
-        Source::Cifar10(path) => cifar10::open(path, split, options),
-        Source::Imagenet32(path) => published::open_imagenet(path, 32, split, options),
-        Source::Imagenet64(path) => published::open_imagenet(path, 64, split, options),
-        Source::Ffhq256(path) => published::open_ffhq256(path, split, options),
-        Source::Ffhq1024(path) => folder::open_ffhq1024(path, split, options),
-        Source::Celeba(path) => celeba::open(path, split, options),
-        Source::Idx(path) => idx::open(path, split, options),
-        Source::Amat(path) => amat::open(path, split, options),
+    let collection = match split {
+        Split::All => Collection::whole(source, options),
+        _ => Collection::split(source, options),
     }?;
-    if options.augment && options.flip && split == Split::Train {
-        return Ok(Arc::new(RandomlyFlipped(dataset)));
-    }
-    Ok(dataset)
+    collection.open(split, options)
 }
 
 #[cfg(test)]

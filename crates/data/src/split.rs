@@ -1,11 +1,13 @@
 //! Which items are for training, validation and test.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
 use rand_mt::Mt;
 
 use crate::error::DataError;
+use crate::named_splits::split_of;
 use crate::rng::hold_out_order;
 
 /// A part of a data set.
@@ -43,6 +45,8 @@ impl FromStr for Split {
             "all" => Ok(Self::All),
             _ => Err(DataError::UnknownSplit {
                 given: given.to_owned(),
+                hint: split_of(given)
+                    .map_or_else(String::new, |split| format!(". Did you mean `{split}`?")),
             }),
         }
     }
@@ -67,38 +71,58 @@ pub fn legacy_permutation(seed: u32, count: u32) -> Vec<u32> {
     order
 }
 
-/// The items of `split` where a source has no splits of its own: a seeded 5 % (at least one item)
-/// each for validation and test, the rest for training. In ascending order.
+/// The items that are held out where a source has no splits of its own: for each of `parts` a seeded 5 % (at least
+/// one item) of `count`. Each part in ascending order.
 ///
 /// # Errors
-/// [`DataError::TooFew`] if fewer than three items are to be split.
+/// [`DataError::TooFew`] if there is nothing left for training.
 pub(crate) fn held_out(
-    split: Split,
-    count: usize,
     seed: u64,
+    count: usize,
+    parts: usize,
     place: &str,
     items: &'static str,
-) -> Result<Vec<usize>, DataError> {
-    if split == Split::All {
-        return Ok((0..count).collect());
-    }
-    if count < 3 {
+) -> Result<Vec<Vec<usize>>, DataError> {
+    if count <= parts {
         return Err(DataError::TooFew {
             place: place.to_owned(),
             items,
-            needed: 3,
+            needed: parts + 1,
             found: count,
         });
     }
     let order = hold_out_order(seed, count);
     let share = ((count + 10) / 20).max(1); // 5 %, rounded
-    let mut part = match split {
-        Split::Valid => order[..share].to_vec(),
-        Split::Test => order[share..2 * share].to_vec(),
-        Split::Train | Split::All => order[2 * share..].to_vec(),
-    };
-    part.sort_unstable();
-    Ok(part)
+    let parts = order.chunks(share).take(parts).map(|part| {
+        let mut part = part.to_vec();
+        part.sort_unstable();
+        part
+    });
+    Ok(parts.collect())
+}
+
+/// The items of `split` of an array without splits of its own, in ascending order.
+///
+/// # Errors
+/// As [`held_out`].
+pub(crate) fn part_of(
+    split: Split,
+    count: usize,
+    seed: u64,
+    place: &str,
+) -> Result<Vec<usize>, DataError> {
+    if split == Split::All {
+        return Ok((0..count).collect());
+    }
+    let held = held_out(seed, count, 2, place, "images")?;
+    Ok(match split {
+        Split::Valid => held[0].clone(),
+        Split::Test => held[1].clone(),
+        Split::Train | Split::All => {
+            let held: HashSet<usize> = held.concat().into_iter().collect();
+            (0..count).filter(|index| !held.contains(index)).collect()
+        }
+    })
 }
 
 #[cfg(test)]
@@ -158,7 +182,7 @@ mod tests {
     #[test]
     fn held_out_parts_cover_everything_once() {
         for (count, share) in [(3, 1), (19, 1), (29, 1), (30, 2), (100, 5), (1009, 50)] {
-            let part = |split| held_out(split, count, 5, "here", "images").unwrap();
+            let part = |split| part_of(split, count, 5, "here").unwrap();
             let (train, valid, test) = (part(Split::Train), part(Split::Valid), part(Split::Test));
             assert_eq!((valid.len(), test.len()), (share, share), "of {count}");
             let mut all = [train, valid, test].concat();
@@ -169,14 +193,14 @@ mod tests {
 
     #[test]
     fn the_seed_decides_what_is_held_out() {
-        let valid = |seed| held_out(Split::Valid, 1000, seed, "here", "images").unwrap();
+        let valid = |seed| part_of(Split::Valid, 1000, seed, "here").unwrap();
         assert_eq!(valid(1), valid(1));
         assert_ne!(valid(1), valid(2));
     }
 
     #[test]
     fn two_images_cannot_be_split_but_taken_whole() {
-        let error = held_out(Split::Train, 2, 0, "a.npy", "images")
+        let error = part_of(Split::Train, 2, 0, "a.npy")
             .unwrap_err()
             .to_string();
         assert!(
@@ -187,10 +211,7 @@ mod tests {
             error.contains("found 2") && error.contains("--split all"),
             "{error}"
         );
-        assert_eq!(
-            held_out(Split::All, 2, 0, "a.npy", "images").unwrap(),
-            [0, 1]
-        );
+        assert_eq!(part_of(Split::All, 2, 0, "a.npy").unwrap(), [0, 1]);
     }
 
     #[test]
@@ -200,7 +221,7 @@ mod tests {
         }
         let error = "validation".parse::<Split>().unwrap_err().to_string();
         assert!(
-            error.contains("`validation`") && error.contains("valid, test or all"),
+            error.contains("`validation`") && error.contains("Did you mean `valid`?"),
             "{error}"
         );
     }

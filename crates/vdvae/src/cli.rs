@@ -38,6 +38,9 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// Name every file that is passed over, where else their number is said.
+    #[arg(long, global = true)]
+    pub verbose: bool,
 }
 
 /// What to do.
@@ -178,12 +181,24 @@ pub struct TrainArgs {
     /// Go on without images that cannot be read.
     #[arg(long)]
     pub skip_bad_images: bool,
+    /// With --resume: what becomes of images that were not there when the run began.
+    #[arg(long, value_enum, requires = "resume", value_name = "WHAT")]
+    pub new_images: Option<NewImages>,
     /// Print the result as one line of JSON on standard output.
     #[arg(long)]
     pub json: bool,
     /// Options of the machine.
     #[command(flatten)]
     pub machine: Machine,
+}
+
+/// What becomes of images that were not there when a run began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum NewImages {
+    /// They are for training.
+    Train,
+    /// They are left out.
+    Leave,
 }
 
 /// Which trained model.
@@ -313,8 +328,8 @@ pub struct ReconstructArgs {
     /// Which model.
     #[command(flatten)]
     pub trained: Trained,
-    /// Image files: PNG, JPEG, WebP; centre-cropped and resized.
-    #[arg(value_name = "IMAGE", conflicts_with_all = ["data", "split", "n", "skip_bad_images"])]
+    /// Image files (PNG, JPEG, WebP, ...; centre-cropped and resized) and folders of them.
+    #[arg(value_name = "IMAGE", conflicts_with_all = ["data", "split", "n"])]
     pub images: Vec<PathBuf>,
     /// Images of a data set in place of files [default: the run's own].
     #[arg(long, value_name = "SOURCE")]
@@ -346,7 +361,7 @@ pub struct ReconstructArgs {
     /// Images at once [default: the run's]. Changes no result.
     #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
-    /// Go on without images of the data set that cannot be read.
+    /// Go on without images that cannot be read.
     #[arg(long)]
     pub skip_bad_images: bool,
     /// The picture [default: RUN/samples/reconstruct.png].

@@ -4,6 +4,7 @@
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Stdout, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Standard output, for results.
 pub fn results() -> Results {
@@ -35,6 +36,19 @@ fn named(error: io::Error) -> io::Error {
         error.kind(),
         format!("cannot write to standard output: {error}"),
     )
+}
+
+/// Whether --verbose was given.
+static VERBOSE: AtomicBool = AtomicBool::new(false);
+
+/// From now on names are said, where else numbers would do.
+pub fn be_verbose() {
+    VERBOSE.store(true, Ordering::Relaxed);
+}
+
+/// See [`be_verbose`].
+pub fn is_verbose() -> bool {
+    VERBOSE.load(Ordering::Relaxed)
 }
 
 /// A line on standard error, for whoever watches. Nobody may.

@@ -37,6 +37,9 @@ fn is_argument(error: &DataError) -> bool {
             | DataError::UnknownSource { .. }
             | DataError::SourceSyntax { .. }
             | DataError::UnknownSplit { .. }
+            | DataError::Layout { .. }
+            | DataError::NoSplit { .. }
+            | DataError::OtherImages { .. }
     )
 }
 

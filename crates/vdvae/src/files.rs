@@ -30,6 +30,27 @@ pub fn write_atomically(
     sync_directory(directory)
 }
 
+/// Tries whether a file can be written, by making another beside it, or where its folder is to be made; leaves
+/// nothing.
+///
+/// # Errors
+/// If it cannot, or `path` is a folder.
+pub fn check_writable(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Err(ErrorKind::IsADirectory.into());
+    }
+    let mut folder = directory_of(path);
+    while !folder.exists() {
+        folder = directory_of(folder);
+    }
+    if !folder.is_dir() {
+        let reason = format!("{} is no folder", folder.display());
+        return Err(io::Error::new(ErrorKind::NotADirectory, reason));
+    }
+    let temporary = Temporary::beside(path, folder)?;
+    File::create(&temporary.0).map(drop)
+}
+
 /// A file that is removed when it goes out of scope; after the rename there is none left to remove.
 struct Temporary(PathBuf);
 
@@ -157,6 +178,19 @@ mod tests {
         let (directory, path) = directory_with_old();
         let caught = std::panic::catch_unwind(|| write_atomically(&path, |_| panic!("provoked")));
         caught.expect_err("the panic");
+        assert_eq!(fs::read(&path).expect("there"), b"old");
+        assert_eq!(names(directory.path()), ["model"]);
+    }
+
+    #[test]
+    fn what_can_be_written_is_known_and_leaves_nothing() {
+        let (directory, path) = directory_with_old();
+        check_writable(&path).expect("a file");
+        check_writable(&directory.path().join("a/b/new")).expect("in folders to be made");
+        let error = check_writable(directory.path()).expect_err("a folder");
+        assert_eq!(error.kind(), ErrorKind::IsADirectory);
+        let error = check_writable(&path.join("new")).expect_err("in a file");
+        assert!(error.to_string().ends_with("model is no folder"), "{error}");
         assert_eq!(fs::read(&path).expect("there"), b"old");
         assert_eq!(names(directory.path()), ["model"]);
     }

@@ -14,6 +14,9 @@ const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 fn main() -> ExitCode {
     keep_memory();
     let cli = Cli::parse();
+    if cli.verbose {
+        vdvae::console::be_verbose();
+    }
     match vdvae::commands::run(cli.command) {
         Ok(code) => code,
         Err(error) => {

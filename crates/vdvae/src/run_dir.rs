@@ -1,11 +1,14 @@
 //! A run: the directory that training writes and every other command reads.
 //!
-//! `config.toml` (the complete configuration, with the normalisation that was computed), `log.jsonl`,
-//! `checkpoints/{latest,best}.safetensors`, `samples/`, `curve.svg`.
+//! `config.toml` (the complete configuration, with the normalisation that was computed), `images.tsv` (which
+//! images it began with, and the split of each), `log.jsonl`,
+//! `checkpoints/{latest,best}.safetensors`, `checkpoints/kept-*.safetensors` (what archives need), `samples/`, `curve.svg`.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use vdvae_data::ImageList;
 
 use crate::config::Config;
 use crate::error::usage;
@@ -36,6 +39,25 @@ impl RunDir {
         self.0.join("config.toml")
     }
 
+    /// The images that it began with, and the split of each.
+    pub fn images(&self) -> PathBuf {
+        self.0.join("images.tsv")
+    }
+
+    /// What [`images`](Self::images) holds, if it is there.
+    ///
+    /// # Errors
+    /// If it cannot be read or has been changed.
+    pub fn load_images(&self) -> Result<Option<ImageList>> {
+        let path = self.images();
+        let place = path.display().to_string();
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(ImageList::from_text(&text, &place)?)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).context(place),
+        }
+    }
+
     /// One JSON object per line.
     pub fn log(&self) -> PathBuf {
         self.0.join("log.jsonl")
@@ -54,6 +76,13 @@ impl RunDir {
     /// The averaged weights with the lowest validation loss.
     pub fn best(&self) -> PathBuf {
         self.checkpoints().join("best.safetensors")
+    }
+
+    /// Averaged weights that an archive needs, by the name that [`vdvae_coding::container::ModelId`]
+    /// gives them. Training leaves them alone.
+    pub fn kept(&self, weights: &str) -> PathBuf {
+        self.checkpoints()
+            .join(format!("kept-{weights}.safetensors"))
     }
 
     /// Pictures made while training.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use burn::tensor::Device;
 use vdvae_data::Dataset;
 
-use crate::checkpoint;
+use crate::checkpoint::{self, CheckpointError, CheckpointFile, Progress};
 use crate::config::Config;
 use crate::error::usage;
 use crate::evaluate::{EvaluateOptions, Evaluation, evaluate};
@@ -32,6 +32,8 @@ pub struct TrainedModel {
     pub step: u64,
     /// Where it computes.
     pub device: Device,
+    /// The folder of the run that it is of; nothing for a model that is of none.
+    pub run: Option<RunDir>,
 }
 
 impl TrainedModel {
@@ -44,15 +46,57 @@ impl TrainedModel {
         let path = checkpoint.map_or_else(|| run.default_checkpoint(), Path::to_owned);
         let fresh = Self::untrained(config, device);
         let fresh = fresh.with_context(|| run.config().display().to_string())?;
-        let specs = Specs::new(fresh.plan.tensors());
-        let (model, progress) =
-            checkpoint::load_average(&path, &fresh.config, fresh.model, &specs)?;
+        let checkpoint = CheckpointFile::open(&path)?;
+        checkpoint.check_model(&fresh.config)?;
+        let model = fresh.with_average(&checkpoint)?;
+        Ok(Self {
+            run: Some(run.clone()),
+            ..model
+        })
+    }
+
+    /// The averaged weights of a checkpoint, with the configuration inside.
+    ///
+    /// # Errors
+    /// If the configuration is not valid, or the weights are not those of its model.
+    pub fn of_checkpoint(checkpoint: &CheckpointFile, device: Device) -> Result<Self> {
+        Self::untrained(checkpoint.config()?, device)?.with_average(checkpoint)
+    }
+
+    fn with_average(self, checkpoint: &CheckpointFile) -> Result<Self> {
+        let specs = Specs::new(self.plan.tensors());
+        let (model, progress) = checkpoint.average(self.model, &specs)?;
         let trained = Self {
             model,
             step: progress.step,
-            ..fresh
+            ..self
         };
         Ok(trained.rounding_to(Dtype::default()))
+    }
+
+    /// What [`save_average`](checkpoint::save_average) would write of it, as bytes.
+    ///
+    /// # Errors
+    /// If there is no memory for them.
+    pub fn to_checkpoint(&self) -> std::io::Result<Vec<u8>> {
+        let specs = Specs::new(self.plan.tensors());
+        checkpoint::average_bytes(&self.config, &self.progress(), &*self.model, &specs)
+    }
+
+    /// Writes its averaged weights.
+    ///
+    /// # Errors
+    /// As [`save_average`](checkpoint::save_average).
+    pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
+        let specs = Specs::new(self.plan.tensors());
+        checkpoint::save_average(path, &self.config, &self.progress(), &*self.model, &specs)
+    }
+
+    fn progress(&self) -> Progress {
+        Progress {
+            step: self.step,
+            ..Progress::default()
+        }
     }
 
     /// The same model, the factors of whose products are rounded to `dtype`. Its weights do not change, so
@@ -79,6 +123,7 @@ impl TrainedModel {
             config,
             step: 0,
             device,
+            run: None,
         })
     }
 

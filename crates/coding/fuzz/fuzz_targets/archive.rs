@@ -22,7 +22,8 @@ fn check(bytes: &[u8]) {
     archive
         .write(&mut again)
         .expect("what was read can be written");
-    assert_eq!(again, bytes);
+    // Other bytes may deflate to the same, and version 1 is read only.
+    assert_eq!(Archive::read(&again).expect("was written"), archive);
     for image in 0..archive.images.len() as u32 {
         assert!(!archive.locate(image).is_empty());
     }
@@ -30,7 +31,7 @@ fn check(bytes: &[u8]) {
 
 /// The bytes as a header that is valid up to its fields, and no stream data.
 fn forged(header: &[u8]) -> Option<Vec<u8>> {
-    let mut bytes = b"\x89VDZ\r\n\x1a\n\x01\0\0\0".to_vec();
+    let mut bytes = b"\x89VDZ\r\n\x1a\n\x02\0\0\0".to_vec();
     bytes.extend(u32::try_from(header.len()).ok()?.to_le_bytes());
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&bytes);

@@ -13,13 +13,13 @@ pub enum ContainerError {
     NotAnArchive,
     /// The format is another version.
     #[error(
-        "the archive has format version {found}, this program reads version {expected}. Use the \
+        "the archive has format version {found}, this program reads versions 1 to {expected}. Use the \
          version of vdvae that wrote it, or the file is damaged"
     )]
     Version {
         /// Version in the file.
         found: u32,
-        /// Version that can be read.
+        /// The latest version that can be read.
         expected: u32,
     },
     /// The file ends too early.

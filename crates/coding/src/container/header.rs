@@ -1,33 +1,49 @@
-//! The header: everything but the words of the streams.
+//! The header: everything but the words of the streams and the weights.
 //!
 //! model: hash 32, side 4, colours 1, bits 1, latent bits 1, precision 1, kernel path (length 1);
-//! images: count 4, each name (length 2), width 4, height 4, channels 1, checksum 4;
-//! chains: count 4, each state 8, seed words 8, words 8, checksum 4, image count 4, images 4 each.
+//! flags 1; images: count 4, check of all 4, checks 2 each; weights, if the flags say so: length 8, CRC-32 4;
+//! streams: count 4, each state 8, seed words and words ([`Reader::varint`]), CRC-32 4;
+//! lists: the rest, see `lists.rs`.
 
-use super::name::check_name;
-use super::reader::Reader;
-use super::{Archive, Chain, ContainerError, ImageEntry, ModelId};
+use super::lists::{self, Lists};
+use super::name::number;
+use super::reader::{Reader, put_varint};
+use super::{Archive, Chain, ContainerError, ImageEntry, ModelId, limits};
 use crate::coder::{PRECISION, Stream};
 
-/// Most pixels of an image.
-const MOST_PIXELS: u64 = 1 << 28;
-/// Largest side of a model.
-const MOST_SIDE: u32 = 1 << 14;
+/// Names are the images' numbers, and not written.
+const NUMBERED: u8 = 1;
+/// Images are dealt to the streams in turn, and the lists of the streams' images not written.
+const IN_TURN: u8 = 2;
+/// See [`Archive::order_free`].
+const ORDER_FREE: u8 = 4;
+/// The weights follow the streams.
+const WEIGHTS: u8 = 8;
+const ALL_FLAGS: u8 = NUMBERED | IN_TURN | ORDER_FREE | WEIGHTS;
 
 /// A decoded header.
 pub struct Header {
     pub model: ModelId,
     pub images: Vec<ImageEntry>,
+    pub joint_check: u32,
+    pub order_free: bool,
     pub chains: Vec<ChainHeader>,
+    pub weights: Option<Section>,
+}
+
+/// Bytes elsewhere in the file.
+pub struct Section {
+    pub len: u64,
+    pub checksum: u32,
 }
 
 /// A chain without its words.
 pub struct ChainHeader {
-    state: u64,
-    seed_words: u64,
-    words: u64,
+    pub state: u64,
+    pub seed_words: u64,
+    pub words: u64,
     pub checksum: u32,
-    images: Vec<u32>,
+    pub images: Vec<u32>,
 }
 
 impl ChainHeader {
@@ -74,25 +90,59 @@ pub fn encode(archive: &Archive, words: &[Vec<u8>]) -> Result<Vec<u8>, Container
     // Lengths were checked before.
     out.push(model.kernel_path.len() as u8);
     out.extend(model.kernel_path.as_bytes());
+
+    let numbered = is_numbered(&archive.images);
+    let in_turn = is_in_turn(&archive.chains, archive.images.len());
+    let flag = |flag, is_set| if is_set { flag } else { 0 };
+    out.push(
+        flag(NUMBERED, numbered)
+            | flag(IN_TURN, in_turn)
+            | flag(ORDER_FREE, archive.order_free)
+            | flag(WEIGHTS, archive.weights.is_some()),
+    );
     out.extend(count("images", archive.images.len())?);
-    for image in &archive.images {
-        out.extend((image.name.len() as u16).to_le_bytes());
-        out.extend(image.name.as_bytes());
-        out.extend(image.width.to_le_bytes());
-        out.extend(image.height.to_le_bytes());
-        out.push(image.channels);
-        out.extend(image.checksum.to_le_bytes());
+    out.extend(archive.joint_check.to_le_bytes());
+    let checks = archive.images.iter().map(|image| image.check);
+    out.extend(checks.flat_map(u16::to_le_bytes));
+    if let Some(weights) = &archive.weights {
+        out.extend((weights.len() as u64).to_le_bytes());
+        out.extend(crc32fast::hash(weights).to_le_bytes());
     }
     out.extend(count("streams", archive.chains.len())?);
-    for (Chain { stream, images }, words) in archive.chains.iter().zip(words) {
+    for (Chain { stream, .. }, words) in archive.chains.iter().zip(words) {
         out.extend(stream.state.to_le_bytes());
-        out.extend(stream.seed_words.to_le_bytes());
-        out.extend((stream.words.len() as u64).to_le_bytes());
+        put_varint(&mut out, stream.seed_words);
+        put_varint(&mut out, stream.words.len() as u64);
         out.extend(crc32fast::hash(words).to_le_bytes());
-        out.extend(count("images of a stream", images.len())?);
-        out.extend(images.iter().flat_map(|image| image.to_le_bytes()));
     }
+    let mut lists = Lists::default();
+    lists.shapes(&archive.images);
+    if !numbered {
+        lists.names(&archive.images);
+    }
+    if !in_turn {
+        archive.chains.iter().for_each(|c| lists.numbers(&c.images));
+    }
+    out.extend(lists.packed()?);
     Ok(out)
+}
+
+fn is_numbered(images: &[ImageEntry]) -> bool {
+    let mut numbered = images.iter().enumerate();
+    numbered.all(|(index, image)| image.name == number(index, images.len()))
+}
+
+/// The images that a stream gets where `count` are dealt to `streams` in turn.
+fn in_turn(stream: usize, streams: usize, count: usize) -> impl Iterator<Item = u32> {
+    (stream..count).step_by(streams).map(|image| image as u32)
+}
+
+fn is_in_turn(chains: &[Chain], images: usize) -> bool {
+    let mut dealt = chains.iter().enumerate();
+    dealt.all(|(stream, chain)| {
+        let expected = in_turn(stream, chains.len(), images);
+        chain.images.iter().copied().eq(expected)
+    })
 }
 
 fn count(what: &'static str, count: usize) -> Result<[u8; 4], ContainerError> {
@@ -108,42 +158,67 @@ fn count(what: &'static str, count: usize) -> Result<[u8; 4], ContainerError> {
 pub fn decode(bytes: &[u8]) -> Result<Header, ContainerError> {
     let mut reader = Reader::new(bytes);
     let model = model(&mut reader)?;
-    let images = list(&mut reader, "number of images", image)?;
-    let chains = list(&mut reader, "number of streams", chain)?;
-    reader.finish("the header")?;
+    let flags = reader.u8("flags")?;
+    limits::require("flags", "0 to 15", flags.into(), flags & !ALL_FLAGS == 0)?;
+    let has = |flag| flags & flag != 0;
+    let count = reader.u32("number of images")? as usize;
+    let joint_check = reader.u32("check of the images")?;
+    let checks = reader.take("checks of the images", count.saturating_mul(2))?;
+    let weights = if has(WEIGHTS) {
+        Some(Section {
+            len: reader.u64("length of the weights")?,
+            checksum: reader.u32("checksum of the weights")?,
+        })
+    } else {
+        None
+    };
+    let mut chains = Vec::new();
+    for _ in 0..reader.u32("number of streams")? {
+        chains.push(ChainHeader {
+            state: reader.u64("state of a stream")?,
+            seed_words: reader.varint("seed words of a stream")?,
+            words: reader.varint("words of a stream")?,
+            checksum: reader.u32("checksum of a stream")?,
+            images: Vec::new(),
+        });
+    }
+    let unpacked = lists::unpack(reader.rest())?;
+    let mut lists = Reader::new(&unpacked);
+    let mut images = lists::shapes(&mut lists, checks)?;
+    for (index, image) in images.iter_mut().enumerate() {
+        image.name = if has(NUMBERED) {
+            number(index, count)
+        } else {
+            lists::name(&mut lists)?
+        };
+    }
+    let streams = chains.len();
+    for (stream, chain) in chains.iter_mut().enumerate() {
+        chain.images = if has(IN_TURN) {
+            in_turn(stream, streams, count).collect()
+        } else {
+            lists::numbers(&mut lists)?
+        };
+    }
+    lists.finish("the lists of the header")?;
     Ok(Header {
         model,
         images,
+        joint_check,
+        order_free: has(ORDER_FREE),
         chains,
+        weights,
     })
 }
 
-fn list<'a, T>(
-    reader: &mut Reader<'a>,
-    what: &'static str,
-    mut one: impl FnMut(&mut Reader<'a>) -> Result<T, ContainerError>,
-) -> Result<Vec<T>, ContainerError> {
-    let count = reader.u32(what)?;
-    let mut items = Vec::new();
-    for _ in 0..count {
-        items.push(one(reader)?);
-    }
-    Ok(items)
-}
-
-fn model(reader: &mut Reader) -> Result<ModelId, ContainerError> {
+/// The fields that every version begins with.
+pub fn model(reader: &mut Reader) -> Result<ModelId, ContainerError> {
     let hash = reader.hash("model hash")?;
     let side = reader.u32("side of the model")?;
     let colours = reader.u8("colours of the model")?;
     let bits = reader.u8("bits of the model")?;
     let latent_bits = reader.u8("bits per latent")?;
-    let precision = reader.u8("precision")?;
-    require(
-        "precision of the frequencies",
-        &PRECISION.to_string(),
-        precision.into(),
-        usize::from(precision) == PRECISION,
-    )?;
+    limits::check_precision(reader.u8("precision")?)?;
     let len = reader.u8("length of the kernel path")?;
     let kernel_path = reader.string("kernel path", len.into())?;
     Ok(ModelId {
@@ -153,93 +228,5 @@ fn model(reader: &mut Reader) -> Result<ModelId, ContainerError> {
         colours,
         bits,
         latent_bits,
-    })
-}
-
-fn image(reader: &mut Reader) -> Result<ImageEntry, ContainerError> {
-    let len = reader.u16("length of a name")?;
-    Ok(ImageEntry {
-        name: reader.string("image name", len.into())?,
-        width: reader.u32("width of an image")?,
-        height: reader.u32("height of an image")?,
-        channels: reader.u8("channels of an image")?,
-        checksum: reader.u32("checksum of an image")?,
-    })
-}
-
-fn chain(reader: &mut Reader) -> Result<ChainHeader, ContainerError> {
-    Ok(ChainHeader {
-        state: reader.u64("state of a stream")?,
-        seed_words: reader.u64("seed words of a stream")?,
-        words: reader.u64("words of a stream")?,
-        checksum: reader.u32("checksum of a stream")?,
-        images: list(reader, "images of a stream", |reader| {
-            reader.u32("image of a stream")
-        })?,
-    })
-}
-
-/// Checks the values of a model's fields.
-pub fn check_model(model: &ModelId) -> Result<(), ContainerError> {
-    let (side, colours, bits) = (model.side, model.colours, model.bits);
-    let side_is_good = (1..=MOST_SIDE).contains(&side);
-    require("side of the model", "1 to 16384", side.into(), side_is_good)?;
-    let colours_are_good = matches!(colours, 1 | 3);
-    require(
-        "colours of the model",
-        "1 or 3",
-        colours.into(),
-        colours_are_good,
-    )?;
-    require(
-        "bits of the model",
-        "5 or 8",
-        bits.into(),
-        matches!(bits, 5 | 8),
-    )?;
-    let cells = model.latent_bits;
-    require(
-        "bits per latent",
-        "4 to 24",
-        cells.into(),
-        (4..=24).contains(&cells),
-    )?;
-    let path = model.kernel_path.len() as u64;
-    require(
-        "length of the kernel path",
-        "1 to 255",
-        path,
-        (1..=255).contains(&path),
-    )
-}
-
-/// Checks the values of an image's fields.
-pub fn check_image(image: &ImageEntry) -> Result<(), ContainerError> {
-    check_name(&image.name)?;
-    let pixels = u64::from(image.width) * u64::from(image.height);
-    let pixels_are_good = (1..=MOST_PIXELS).contains(&pixels);
-    require("number of pixels", "1 to 2^28", pixels, pixels_are_good)?;
-    let channels = image.channels;
-    require(
-        "channels of an image",
-        "1 or 3",
-        channels.into(),
-        matches!(channels, 1 | 3),
-    )
-}
-
-fn require(
-    what: &'static str,
-    expected: &str,
-    found: u64,
-    good: bool,
-) -> Result<(), ContainerError> {
-    if good {
-        return Ok(());
-    }
-    Err(ContainerError::Field {
-        what,
-        expected: expected.into(),
-        found: found.to_string(),
     })
 }

@@ -8,19 +8,26 @@
 //! | 4 | version |
 //! | 4 | length of the header |
 //! | 4 | CRC-32 of all of the above and of the header |
-//! | | header: model, coding, images, streams (see `header.rs`) |
+//! | | header: model, coding, images, streams (see `header.rs`; `version1.rs` for version 1) |
 //! | | the words of the streams, one stream after the other, 4 bytes a word |
+//! | | where the archive carries them, the model's weights |
 //!
-//! The header holds the CRC-32 of each stream, so that every byte of a file is checked before
-//! anything is decoded.
+//! The header holds the CRC-32 of each stream and of the weights, so that every byte of a file is checked
+//! before anything is decoded. An image takes 2 bytes of it for its check, what deflating leaves of its name,
+//! and next to nothing for a shape that others have, too.
 
+mod checks;
 mod error;
 mod header;
+mod limits;
+mod lists;
 mod name;
 mod reader;
+mod version1;
 
+pub use checks::{joint, pixel_checksum, short};
 pub use error::ContainerError;
-pub use name::check_name;
+pub use name::{check_name, number};
 
 use crate::coder::Stream;
 use header::Header;
@@ -29,8 +36,8 @@ use std::io::Write;
 
 /// The first bytes: not text, and damaged by whatever changes line ends or strips bit 7.
 const MAGIC: [u8; 8] = *b"\x89VDZ\r\n\x1a\n";
-/// The version that is written and read.
-const VERSION: u32 = 1;
+/// The version that is written. All up to it are read.
+const VERSION: u32 = 2;
 /// Bytes before the header.
 const PREFIX: usize = 20;
 
@@ -53,8 +60,13 @@ pub struct ModelId {
 }
 
 impl ModelId {
+    /// The first 16 hexadecimal digits of the hash: a name for the weights.
+    pub fn weights(&self) -> String {
+        hex(&self.hash[..8])
+    }
+
     /// Kernel path and revision.
-    fn arithmetic(&self) -> (&str, &str) {
+    pub fn arithmetic(&self) -> (&str, &str) {
         self.kernel_path
             .split_once('@')
             .unwrap_or((&self.kernel_path, "1"))
@@ -72,8 +84,8 @@ pub struct ImageEntry {
     pub height: u32,
     /// Channels that the image came with: 1 (gray) or 3, whatever the model's colours.
     pub channels: u8,
-    /// [`pixel_checksum`] of the image.
-    pub checksum: u32,
+    /// [`short`] of the image's [`pixel_checksum`].
+    pub check: u16,
 }
 
 /// A stream with the images that it holds.
@@ -94,15 +106,18 @@ pub struct Chain {
 pub struct Archive {
     /// What decompression needs.
     pub model: ModelId,
-    /// The images, in the order in which they were given.
+    /// The images, in the order in which they were given, or, where order does not matter, in which they
+    /// were coded.
     pub images: Vec<ImageEntry>,
+    /// [`joint`] of the images' [`pixel_checksum`]s.
+    pub joint_check: u32,
+    /// Whether each stream chose the order of its images by popping bits, which come back as the images do.
+    /// Images are then in one stream each.
+    pub order_free: bool,
     /// Independent streams.
     pub chains: Vec<Chain>,
-}
-
-/// CRC-32 of an image's bytes, `[height, width, channels]`.
-pub fn pixel_checksum(pixels: &[u8]) -> u32 {
-    crc32fast::hash(pixels)
+    /// A checkpoint with the weights of the model.
+    pub weights: Option<Vec<u8>>,
 }
 
 impl Archive {
@@ -131,6 +146,7 @@ impl Archive {
         for words in words {
             out.write_all(&words)?;
         }
+        out.write_all(self.weights.as_deref().unwrap_or_default())?;
         Ok(out.flush()?)
     }
 
@@ -148,12 +164,16 @@ impl Archive {
         let prefix = reader.take("the first 20 bytes", PREFIX)?;
         let mut fields = Reader::new(&prefix[8..]);
         let version = fields.u32("version")?;
-        if version != VERSION {
-            return Err(ContainerError::Version {
-                found: version,
-                expected: VERSION,
-            });
-        }
+        let decode: fn(&[u8]) -> Result<Header, _> = match version {
+            1 => version1::decode,
+            VERSION => header::decode,
+            found => {
+                return Err(ContainerError::Version {
+                    found,
+                    expected: VERSION,
+                });
+            }
+        };
         let len = fields.u32("length of the header")?;
         let expected = fields.u32("checksum of the header")?;
         let header = reader.take("header", len as usize)?;
@@ -161,19 +181,31 @@ impl Archive {
         let Header {
             model,
             images,
+            joint_check,
+            order_free,
             chains,
-        } = header::decode(header)?;
+            weights,
+        } = decode(header)?;
         let mut archive = Self {
             model,
             images,
+            joint_check,
+            order_free,
             chains: Vec::new(),
+            weights: None,
         };
         for chain in chains {
             let words = reader.take("stream", chain.bytes()?)?;
             check_crc("stream", chain.checksum, crc32fast::hash(words))?;
             archive.chains.push(chain.with_words(words));
         }
-        reader.finish("the last stream")?;
+        if let Some(weights) = weights {
+            let len = usize::try_from(weights.len).unwrap_or(usize::MAX);
+            let bytes = reader.take("weights", len)?;
+            check_crc("weights", weights.checksum, crc32fast::hash(bytes))?;
+            archive.weights = Some(bytes.to_vec());
+        }
+        reader.finish("the last of its parts")?;
         archive.check()?;
         Ok(archive)
     }
@@ -233,8 +265,8 @@ impl Archive {
 
     /// What neither a written nor a read archive may violate.
     fn check(&self) -> Result<(), ContainerError> {
-        header::check_model(&self.model)?;
-        self.images.iter().try_for_each(header::check_image)?;
+        limits::check_model(&self.model)?;
+        self.images.iter().try_for_each(limits::check_image)?;
         name::check_distinct(self.images.iter().map(|image| image.name.as_str()))?;
         // The number of the last chain, counted from 1, that holds each image.
         let mut holder = vec![0; self.images.len()];
@@ -248,13 +280,14 @@ impl Archive {
                         expected: format!("a number below {limit}"),
                         found: image.to_string(),
                     })?;
-                if std::mem::replace(last, i) == i {
-                    return Err(times_held(
-                        &self.images[image as usize],
-                        "1",
-                        "twice in one",
-                    ));
-                }
+                let before = std::mem::replace(last, i);
+                let found = match before {
+                    0 => continue,
+                    _ if before == i => "twice in one",
+                    _ if self.order_free => "2",
+                    _ => continue,
+                };
+                return Err(times_held(&self.images[image as usize], "1", found));
             }
         }
         match holder.iter().position(|&chain| chain == 0) {

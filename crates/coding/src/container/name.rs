@@ -56,6 +56,12 @@ fn is_device(part: &str) -> bool {
     }
 }
 
+/// The name of image `index` of `count` that have none of their own: its number, with as many digits as the last.
+pub fn number(index: usize, count: usize) -> String {
+    let digits = count.saturating_sub(1).to_string().len();
+    format!("{index:0digits$}.png")
+}
+
 /// Checks that no two names are the same file, also where case does not count.
 pub fn check_distinct<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), ContainerError> {
     let mut seen = BTreeSet::new();

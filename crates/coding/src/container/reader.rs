@@ -2,6 +2,15 @@
 
 use super::ContainerError;
 
+/// Writes what [`Reader::varint`] reads.
+pub fn put_varint(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
 /// Takes fields from the front of a slice.
 pub struct Reader<'a> {
     rest: &'a [u8],
@@ -50,6 +59,43 @@ impl<'a> Reader<'a> {
 
     pub fn u64(&mut self, what: &'static str) -> Result<u64, ContainerError> {
         self.array(what).map(u64::from_le_bytes)
+    }
+
+    /// A number of variable length: 7 bits a byte, the lowest first, with the highest bit set in all but the last.
+    pub fn varint(&mut self, what: &'static str) -> Result<u64, ContainerError> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = u64::from(self.u8(what)?);
+            let bits = byte & 0x7f;
+            let value = bits << shift;
+            if value >> shift != bits {
+                break;
+            }
+            number |= value;
+            if byte < 0x80 {
+                return Ok(number);
+            }
+        }
+        Err(ContainerError::Field {
+            what,
+            expected: "a number below 2^64".into(),
+            found: "more bits".into(),
+        })
+    }
+
+    /// As [`varint`](Self::varint), of 32 bits.
+    pub fn varint32(&mut self, what: &'static str) -> Result<u32, ContainerError> {
+        let number = self.varint(what)?;
+        u32::try_from(number).map_err(|_| ContainerError::Field {
+            what,
+            expected: "a number below 2^32".into(),
+            found: number.to_string(),
+        })
+    }
+
+    /// What was not taken yet.
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
     }
 
     /// A string of `len` bytes.

@@ -2,7 +2,7 @@
 //! one stack and back.
 
 use crate::common::Random;
-use vdvae_coding::container::{Archive, Chain, ImageEntry, ModelId, pixel_checksum};
+use vdvae_coding::container::{Archive, Chain, ImageEntry, ModelId, joint, pixel_checksum, short};
 use vdvae_coding::{Coder, CodingError, LatentCodec, Normals, PixelCodec, PixelShape};
 
 const LAYERS: usize = 3;
@@ -111,7 +111,7 @@ fn entry(i: usize, image: &[u8]) -> ImageEntry {
         width: PIXELS as u32,
         height: 1,
         channels: 3,
-        checksum: pixel_checksum(image),
+        check: short(pixel_checksum(image)),
     }
 }
 
@@ -149,6 +149,9 @@ fn two_thousand_chained_images_come_back_and_the_seed_remains() {
             .enumerate()
             .map(|(i, image)| entry(i, image))
             .collect(),
+        joint_check: joint(images.iter().map(|image| pixel_checksum(image))),
+        order_free: false,
+        weights: None,
         chains: vec![Chain {
             stream: coder.into_stream(),
             images: (0..2000).collect(),
@@ -165,8 +168,8 @@ fn two_thousand_chained_images_come_back_and_the_seed_remains() {
         let found = decompress(&mut codecs, &mut coder).unwrap();
         assert_eq!(found, images[image as usize]);
         assert_eq!(
-            pixel_checksum(&found),
-            archive.images[image as usize].checksum
+            short(pixel_checksum(&found)),
+            archive.images[image as usize].check
         );
     }
     coder.verify_drained().unwrap();

@@ -2,16 +2,22 @@
 
 use crate::common::Random;
 use vdvae_coding::Stream;
-use vdvae_coding::container::{Archive, Chain, ContainerError, ImageEntry, ModelId, check_name};
+use vdvae_coding::container::{
+    Archive, Chain, ContainerError, ImageEntry, ModelId, check_name, joint, number, short,
+};
+
+/// What stands for a checksum of pixels.
+fn checksum(width: u32, height: u32) -> u32 {
+    width * 791_919 + height
+}
 
 fn image(name: &str, width: u32, height: u32, channels: u8) -> ImageEntry {
-    let checksum = width * 7919 + height;
     ImageEntry {
         name: name.into(),
         width,
         height,
         channels,
-        checksum,
+        check: short(checksum(width, height)),
     }
 }
 
@@ -40,6 +46,9 @@ fn archive() -> Archive {
             image("b/c.png", 1, 1, 1),
             image("d e.webp", 77, 3, 3),
         ],
+        joint_check: joint([checksum(32, 32), checksum(1, 1), checksum(77, 3)]),
+        order_free: false,
+        weights: Some(b"weights".to_vec()),
         chains: vec![
             chain(words(17), &[2, 0]),
             chain(words(5), &[1, 0]),
@@ -65,9 +74,115 @@ fn comes_back_as_it_was() {
     let empty = Archive {
         images: vec![],
         chains: vec![],
+        weights: None,
         ..archive
     };
     assert_eq!(Archive::read(&bytes(&empty)).unwrap(), empty);
+}
+
+/// Numbered, dealt in turn: neither names nor lists are written.
+fn numbered(count: usize, streams: usize) -> Archive {
+    let one = archive();
+    let chain = |stream: usize| Chain {
+        images: (stream as u32..count as u32).step_by(streams).collect(),
+        ..one.chains[1].clone()
+    };
+    Archive {
+        images: (0..count)
+            .map(|i| image(&number(i, count), 32, 32, 3))
+            .collect(),
+        order_free: true,
+        chains: (0..streams).map(chain).collect(),
+        weights: None,
+        ..one
+    }
+}
+
+/// The header's bytes.
+fn header_len(archive: &Archive) -> usize {
+    let words = archive.chains.iter().map(|c| 4 * c.stream.words.len());
+    bytes(archive).len() - words.sum::<usize>()
+}
+
+#[test]
+fn an_image_takes_few_bytes_of_the_header() {
+    for (count, streams) in [(1, 1), (9, 4), (120, 1), (1000, 8)] {
+        let plain = numbered(count, streams);
+        assert_eq!(Archive::read(&bytes(&plain)).unwrap(), plain);
+        let most = 110 + 20 * streams + 2 * count;
+        assert!(header_len(&plain) <= most, "{count} {}", header_len(&plain));
+        // Names as cameras and data sets make them, dealt otherwise than in turn.
+        let mut named = plain.clone();
+        for (i, image) in named.images.iter_mut().enumerate() {
+            image.name = format!("pictures/IMG_{:05}.png", i * i % 90_001 + i);
+        }
+        named.chains[0].images.reverse();
+        assert_eq!(Archive::read(&bytes(&named)).unwrap(), named);
+        let most = 130 + 20 * streams + 8 * count;
+        assert!(header_len(&named) <= most, "{count} {}", header_len(&named));
+    }
+}
+
+/// What deflates so well that a reader would not believe it.
+#[test]
+fn lists_of_any_regularity_come_back() {
+    let mut archive = numbered(40, 1);
+    for (i, image) in archive.images.iter_mut().enumerate() {
+        image.name = format!("{}{i}", "x".repeat(4000));
+    }
+    assert_eq!(Archive::read(&bytes(&archive)).unwrap(), archive);
+}
+
+/// The file that version 1 made of [`archive`], without weights.
+fn version_1() -> Vec<u8> {
+    let archive = archive();
+    let model = &archive.model;
+    let mut header = model.hash.to_vec();
+    header.extend(model.side.to_le_bytes());
+    header.extend([model.colours, model.bits, model.latent_bits, 28]);
+    header.push(model.kernel_path.len() as u8);
+    header.extend(model.kernel_path.as_bytes());
+    header.extend((archive.images.len() as u32).to_le_bytes());
+    for image in &archive.images {
+        header.extend((image.name.len() as u16).to_le_bytes());
+        header.extend(image.name.as_bytes());
+        header.extend(image.width.to_le_bytes());
+        header.extend(image.height.to_le_bytes());
+        header.push(image.channels);
+        header.extend(checksum(image.width, image.height).to_le_bytes());
+    }
+    header.extend((archive.chains.len() as u32).to_le_bytes());
+    let mut streams = Vec::new();
+    for Chain { stream, images } in &archive.chains {
+        let words: Vec<u8> = stream.words.iter().flat_map(|w| w.to_le_bytes()).collect();
+        header.extend(stream.state.to_le_bytes());
+        header.extend(stream.seed_words.to_le_bytes());
+        header.extend((stream.words.len() as u64).to_le_bytes());
+        header.extend(crc32fast::hash(&words).to_le_bytes());
+        header.extend((images.len() as u32).to_le_bytes());
+        header.extend(images.iter().flat_map(|image| image.to_le_bytes()));
+        streams.extend(words);
+    }
+    let mut file = b"\x89VDZ\r\n\x1a\n\x01\0\0\0".to_vec();
+    file.extend((header.len() as u32).to_le_bytes());
+    file.extend(crc32fast::hash(&[&file[..], &header].concat()).to_le_bytes());
+    [file, header, streams].concat()
+}
+
+#[test]
+fn version_1_is_read() {
+    let good = version_1();
+    let expected = Archive {
+        weights: None,
+        ..archive()
+    };
+    assert_eq!(Archive::read(&good).unwrap(), expected);
+    for at in 0..good.len() {
+        let mut bad = good.clone();
+        bad[at] ^= 1 << (at % 8);
+        Archive::read(&bad).expect_err(&format!("byte {at}"));
+        Archive::read(&good[..at]).expect_err(&format!("{at} bytes"));
+    }
 }
 
 #[test]
@@ -135,13 +250,13 @@ fn forged_headers_are_errors_or_archives() {
     assert!(refused > 1000, "{refused}");
     // A version of the future.
     let mut future = bytes(&archive());
-    future[8] = 2;
+    future[8] = 3;
     let error = Archive::read(&future).unwrap_err();
     assert!(matches!(
         error,
         ContainerError::Version {
-            found: 2,
-            expected: 1
+            found: 3,
+            expected: 2
         }
     ));
     assert!(matches!(
@@ -170,6 +285,10 @@ fn what_could_not_be_read_is_not_written() {
     refuse(
         &|a| a.chains[0].images = vec![0],
         "number of streams that hold an image is 0 for \"d e.webp\"",
+    );
+    refuse(
+        &|a| a.order_free = true,
+        "number of streams that hold an image is 2 for \"a.png\"",
     );
     refuse(&|a| a.chains[0].images[0] = 9, "a number below 3");
     refuse(

@@ -79,7 +79,8 @@ fn grayscale_transparent_and_deep_images_become_bytes() {
     let pixels: Vec<Vec<u8>> = (0..3)
         .map(|index| item(&*dataset, index)[..3].to_vec())
         .collect();
-    assert_eq!(pixels, [[77, 77, 77], [1, 2, 3], [5, 6, 7]]);
+    // 1 * 9 / 255 + 255 * 246 / 255, and so on.
+    assert_eq!(pixels, [[77, 77, 77], [246, 246, 246], [5, 6, 7]]);
     let dataset = opened(source(folder.path()), Split::All, gray(4)).unwrap();
     assert_eq!(item(&*dataset, 0), [77; 16]);
 }
@@ -149,12 +150,6 @@ fn splits_by_folder_and_by_seed() {
     assert_eq!(
         [Split::Train, Split::Valid, Split::Test, Split::All].map(len),
         [5, 2, 3, 10]
-    );
-    fs::remove_dir_all(split.path().join("test")).unwrap();
-    let len = |part| opened(source(split.path()), part, rgb(2)).unwrap().len();
-    assert_eq!(
-        [Split::Train, Split::Valid, Split::Test, Split::All].map(len),
-        [5, 2, 2, 7]
     );
 }
 
@@ -264,7 +259,7 @@ fn an_empty_folder_is_an_error() {
         &error,
         &[
             &folder.path().display().to_string(),
-            "expected PNG, JPEG or WebP images, found none",
+            "expected PNG, JPEG, WebP, GIF, BMP or TIFF images, found none",
         ],
     );
 }
@@ -326,7 +321,7 @@ fn single_files_are_loaded_or_named() {
     );
     write_picture(&good, 8, 8, 1);
     write_picture(&wide, 16, 8, 2);
-    let batch = load_images(&[wide.clone(), good.clone()], rgb(8)).unwrap();
+    let (batch, _) = load_images(&[wide.clone(), good.clone()], rgb(8)).unwrap();
     assert_eq!((batch.len(), &batch.indices[..]), (2, &[0, 1][..]));
     assert_eq!(batch.images[..3], [4, 0, 2]);
     assert_eq!(batch.images[192..], *picture(8, 8, 1).into_raw());

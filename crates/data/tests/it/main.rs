@@ -9,5 +9,7 @@ mod cifar10;
 mod crops;
 mod files;
 mod folders;
+mod formats;
 mod idx;
+mod splits;
 mod statistics;

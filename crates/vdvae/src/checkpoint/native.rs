@@ -4,25 +4,24 @@
 //! Tensors: `ema/NAME` (averaged weights); in a checkpoint that training can continue from also
 //! `model/NAME` (weights), `adam/first/NAME` and `adam/second/NAME` (moments).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use burn::tensor::{Device, Tensor, TensorData};
-use safetensors::tensor::Metadata;
-use safetensors::{Dtype, SafeTensors, View};
+use burn::tensor::Tensor;
+use safetensors::View;
 use sha2::{Digest, Sha256};
 use vdvae_formats::safetensors::{LazyTensor, write};
 
+use super::file::CheckpointFile;
 use crate::config::{Config, ConfigError};
 use crate::files::write_atomically;
 use crate::models::Model;
 use crate::models::state::TrainState;
-use crate::ops::Moments;
-use crate::parameters::{self, Role, Specs, TensorSpec};
+use crate::parameters::{self, Specs, TensorSpec};
 
-const FORMAT: &str = "vdvae-checkpoint-1";
+pub(super) const FORMAT: &str = "vdvae-checkpoint-1";
 pub(super) const AVERAGE: &str = "ema/";
 pub(super) const WEIGHTS: &str = "model/";
 pub(super) const FIRST: &str = "adam/first/";
@@ -115,21 +114,20 @@ pub fn save_average(
     save(path, config, progress, tensors(AVERAGE, average, specs))
 }
 
-/// Loads the averaged weights into `model` (of any weights, on a device without autodiff), which
-/// `config` describes.
+/// The bytes of the file that [`save_average`] writes.
 ///
 /// # Errors
-/// If the file cannot be read, is damaged, or belongs to another model.
-pub fn load_average(
-    path: &Path,
+/// If there is no memory for them.
+pub fn average_bytes(
     config: &Config,
-    model: Box<dyn Model>,
+    progress: &Progress,
+    average: &dyn Model,
     specs: &Specs,
-) -> Result<(Box<dyn Model>, Progress), CheckpointError> {
-    let file = CheckpointFile::open(path)?;
-    file.check_model(config)?;
-    let model = parameters::import(model, specs, |tensor| file.values(AVERAGE, tensor))?;
-    Ok((model, file.progress()?))
+) -> io::Result<Vec<u8>> {
+    let tensors = tensors(AVERAGE, average, specs);
+    let mut bytes = Vec::new();
+    write(&mut bytes, metadata(config, progress, &tensors), &tensors)?;
+    Ok(bytes)
 }
 
 /// Loads a state to continue from, into `model` on a device with autodiff.
@@ -202,6 +200,23 @@ pub(super) fn save(
     progress: &Progress,
     tensors: Vec<LazyTensor<'_>>,
 ) -> Result<(), CheckpointError> {
+    let metadata = metadata(config, progress, &tensors);
+    write_atomically(path, |writer| write(writer, metadata, &tensors)).map_err(|source| {
+        CheckpointError::Io {
+            path: path.to_owned(),
+            action: "save",
+            source,
+            remedy: "What was saved there before is untouched. Make room, then continue with --resume",
+        }
+    })
+}
+
+/// What a checkpoint says beside its tensors, their checksum included.
+fn metadata(
+    config: &Config,
+    progress: &Progress,
+    tensors: &[LazyTensor<'_>],
+) -> BTreeMap<String, String> {
     let mut metadata = BTreeMap::from([
         ("format".to_owned(), FORMAT.to_owned()),
         ("config".to_owned(), config.to_toml()),
@@ -214,17 +229,11 @@ pub(super) fn save(
     }
     let views = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor));
     metadata.insert("sha256".to_owned(), checksum(&metadata, views));
-    write_atomically(path, |writer| write(writer, metadata, &tensors))
-    .map_err(|source| CheckpointError::Io {
-        path: path.to_owned(),
-        action: "save",
-        source,
-        remedy: "What was saved there before is untouched. Make room, then continue with --resume",
-    })
+    metadata
 }
 
 /// SHA-256 over the metadata and every tensor's name, shape and bytes, in the order of the names.
-fn checksum<'a, V: View>(
+pub(super) fn checksum<'a, V: View>(
     metadata: &BTreeMap<String, String>,
     tensors: impl Iterator<Item = (&'a str, V)>,
 ) -> String {
@@ -246,188 +255,4 @@ fn checksum<'a, V: View>(
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect()
-}
-
-/// 32-bit floats of their bytes.
-pub(super) fn floats(bytes: &[u8]) -> Vec<f32> {
-    let float = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-    bytes.chunks_exact(4).map(float).collect()
-}
-
-/// A checkpoint whose checksum was found right.
-pub(super) struct CheckpointFile {
-    path: PathBuf,
-    metadata: BTreeMap<String, String>,
-    /// Where in `data` each tensor is.
-    header: Metadata,
-    data: Vec<u8>,
-}
-
-impl CheckpointFile {
-    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
-        let mut bytes = std::fs::read(path).map_err(|source| CheckpointError::Io {
-            path: path.to_owned(),
-            action: "read",
-            source,
-            remedy: "A run has checkpoints/latest.safetensors as soon as training has started",
-        })?;
-        let damaged = |reason: String| CheckpointError::Damaged {
-            path: path.to_owned(),
-            reason,
-        };
-        let file = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
-        let (header_bytes, header) =
-            SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.to_string()))?;
-        let mut metadata: BTreeMap<String, String> = header
-            .metadata()
-            .clone()
-            .unwrap_or_default()
-            .into_iter()
-            .collect();
-        let format = metadata.get("format").map_or("none", String::as_str);
-        if format != FORMAT {
-            return Err(damaged(format!(
-                "expected the format {FORMAT}, found {format}"
-            )));
-        }
-        let expected = metadata.remove("sha256").unwrap_or_default();
-        let tensors = file.tensors();
-        let views = tensors.iter().map(|(name, view)| (name.as_str(), view));
-        let found = checksum(&metadata, views);
-        if found != expected {
-            return Err(damaged(format!(
-                "expected the checksum {expected}, found {found}"
-            )));
-        }
-        // The header's length stands before it, in 8 bytes.
-        bytes.drain(..8 + header_bytes);
-        Ok(Self {
-            path: path.to_owned(),
-            metadata,
-            header,
-            data: bytes,
-        })
-    }
-
-    /// The configuration that the checkpoint was made with must have the same model, and the same
-    /// input to it.
-    pub fn check_model(&self, config: &Config) -> Result<(), CheckpointError> {
-        let text = self.metadata.get("config").map_or("", String::as_str);
-        let inside = Config::from_toml(text, "the configuration inside").map_err(|source| {
-            CheckpointError::Config {
-                path: self.path.clone(),
-                source: Box::new(source),
-            }
-        })?;
-        let mut expected = inside.clone();
-        expected.model = config.model.clone();
-        (expected.data.shift, expected.data.scale) = (config.data.shift, config.data.scale);
-        let difference = expected.difference(&inside);
-        if difference.is_empty() {
-            Ok(())
-        } else {
-            let difference = difference.join(", ");
-            Err(self.mismatch(format!(
-                "{difference}; first the run's, then the checkpoint's"
-            )))
-        }
-    }
-
-    pub fn progress(&self) -> Result<Progress, CheckpointError> {
-        Ok(Progress {
-            step: self.number("step")?,
-            updates: self.number("updates")?,
-            seconds: self.number("seconds")?,
-            best_bits_per_dim: match self.metadata.get("best_bits_per_dim") {
-                Some(_) => Some(self.number("best_bits_per_dim")?),
-                None => None,
-            },
-        })
-    }
-
-    fn number<T: std::str::FromStr>(&self, key: &str) -> Result<T, CheckpointError> {
-        let text = self.metadata.get(key).map_or("", String::as_str);
-        text.parse().map_err(|_| CheckpointError::Damaged {
-            path: self.path.clone(),
-            reason: format!("expected a number for {key}, found `{text}`"),
-        })
-    }
-
-    /// Whether training can continue from it; else it holds the average alone.
-    pub fn holds_state(&self) -> bool {
-        let mut names = self.header.offset_keys().into_iter();
-        names.any(|name| name.starts_with(WEIGHTS))
-    }
-
-    /// The values of a tensor, in the order of files.
-    pub fn values(&self, prefix: &str, tensor: &TensorSpec) -> Result<Vec<f32>, CheckpointError> {
-        let values = self.bytes(prefix, tensor).map(floats)?;
-        match values.iter().find(|value| !value.is_finite()) {
-            None => Ok(values),
-            Some(value) => Err(CheckpointError::Damaged {
-                path: self.path.clone(),
-                reason: format!(
-                    "{prefix}{}: expected finite numbers, found {value}",
-                    tensor.name
-                ),
-            }),
-        }
-    }
-
-    /// The values as the file holds them, for [`floats`].
-    pub fn bytes(&self, prefix: &str, tensor: &TensorSpec) -> Result<&[u8], CheckpointError> {
-        let shape = &tensor.shape;
-        let name = format!("{prefix}{}", tensor.name);
-        let Some(tensor) = self.header.info(&name) else {
-            return Err(self.mismatch(format!("expected a tensor {name}, found none")));
-        };
-        if tensor.shape != *shape || tensor.dtype != Dtype::F32 {
-            return Err(self.mismatch(format!(
-                "{name}: expected F32 of the shape {shape:?}, found {:?} of {:?}",
-                tensor.dtype, tensor.shape
-            )));
-        }
-        let (start, end) = tensor.data_offsets;
-        Ok(&self.data[start..end])
-    }
-
-    fn moments(
-        &self,
-        model: &dyn Model,
-        specs: &Specs,
-    ) -> Result<HashMap<String, Moments>, CheckpointError> {
-        let mut moments = Ok(HashMap::new());
-        model.visit(&mut |name, tensor| {
-            let (spec, device) = (specs.of(name), tensor.device().inner());
-            let Ok(all) = &mut moments else { return };
-            if spec.role != Role::Weight {
-                return;
-            }
-            match self.moments_of(spec, &device) {
-                Ok(found) => drop(all.insert(name.to_owned(), found)),
-                Err(error) => moments = Err(error),
-            }
-        });
-        moments
-    }
-
-    fn moments_of(&self, spec: &TensorSpec, device: &Device) -> Result<Moments, CheckpointError> {
-        let flat = |prefix| {
-            let values = spec.to_memory(self.values(prefix, spec)?);
-            let count = values.len();
-            Ok(Tensor::from_data(TensorData::new(values, [count]), device))
-        };
-        Ok(Moments {
-            average: flat(AVERAGE)?,
-            first: flat(FIRST)?,
-            second: flat(SECOND)?,
-        })
-    }
-
-    fn mismatch(&self, reason: String) -> CheckpointError {
-        CheckpointError::Mismatch {
-            path: self.path.clone(),
-            reason,
-        }
-    }
 }

@@ -41,11 +41,13 @@ Examples:
   vdvae compress runs/photos32 pictures/ -o pictures.vdz --batch 8     a folder, faster
   vdvae compress runs/photos32 pictures/ -o pictures.vdz --compare     beside PNG, WebP, JPEG XL
   vdvae compress runs/photos32 --data photos --split test -o test.vdz  images of a data set
+  vdvae compress runs/photos32 cat.png -o cat.vdz --with-weights       a file that needs no other
 
-PNG, JPEG and WebP of any size, 8 bits, gray or RGB. What is kept is every pixel and the name, not the
-file: no metadata, no colour profile, and a JPEG file is usually smaller than its pixels. The archive can
-only be read with the same checkpoint (keep it!) and on the same kernel path: the one in use, unless
---kernel-path names another. `portable` is the same on every machine.
+PNG, JPEG, WebP, GIF, BMP and TIFF of any size, 8 bits, gray or RGB. What is kept is every pixel and the name,
+not the file: no metadata, no colour profile, and a JPEG file is usually smaller than its pixels. The archive can
+only be read with the same weights, which are kept in the run as checkpoints/kept-HASH.safetensors, however
+long that trains on, and on the same kernel path: the one in use, unless --kernel-path names another.
+`portable` is the same on every machine.
 
 Images are chained: each borrows random bits from those before it, the first ones from a seed. What they
 borrow is in the file once for each of the --batch streams, and is reported as seed bits.")]
@@ -53,13 +55,13 @@ pub struct CompressArgs {
     /// Which model.
     #[command(flatten)]
     pub trained: Trained,
-    /// Image files (PNG, JPEG, WebP) and folders of them.
-    #[arg(value_name = "IMAGE", conflicts_with_all = ["data", "split", "n", "skip_bad_images"])]
+    /// Image files (PNG, JPEG, WebP, GIF, BMP, TIFF) and folders of them.
+    #[arg(value_name = "IMAGE", conflicts_with_all = ["data", "split", "n"])]
     pub images: Vec<PathBuf>,
     /// The archive.
     #[arg(short, long, value_name = "FILE.vdz")]
     pub out: PathBuf,
-    /// Images of a data set in place of files, named by their numbers.
+    /// Images of a data set in place of files, as the model sees them, named by their numbers.
     #[arg(long, value_name = "SOURCE")]
     pub data: Option<Source>,
     /// train, valid, test or all of --data or, without it, of the run's own images.
@@ -68,16 +70,35 @@ pub struct CompressArgs {
     /// Only the first N images of the data set.
     #[arg(short, allow_negative_numbers = true, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub n: Option<u64>,
-    /// Go on without images of the data set that cannot be read.
+    /// Go on without images that cannot be read, or not be kept exactly.
     #[arg(long)]
     pub skip_bad_images: bool,
+    /// Go on without the files of folders that are no images of a format that is read; says how many of which
+    /// kind. (Those whose names begin with a dot do not count.)
+    #[arg(long)]
+    pub leave_others: bool,
+    /// Name every file of a folder that is no image of a format that is read.
+    #[arg(long)]
+    pub name_others: bool,
+    /// Also take pictures that hold more than 8-bit gray or RGB values, such as transparency or CMYK, and say what
+    /// of them does not come back.
+    #[arg(long)]
+    pub allow_lossy_conversion: bool,
     /// Independent streams, which pass through the network together: faster, and each has seed bits.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub batch: usize,
     /// Cells per latent, as a power of 2: more are more exact, fewer have fewer seed bits.
     #[arg(long, default_value_t = 14, value_name = "BITS", value_parser = clap::value_parser!(u32).range(4..=24))]
     pub latent_bits: u32,
-    /// Also encode the images as PNG, WebP and JPEG XL, and print a table.
+    /// Keep neither order nor names: n images then take log2(n!) bits less than in an order that means nothing. For
+    /// images of one shape that fit into one of the model's.
+    #[arg(long)]
+    pub order_free: bool,
+    /// Put the model's weights into the archive, which then needs no run.
+    #[arg(long)]
+    pub with_weights: bool,
+    /// Also encode the images as PNG, WebP and JPEG XL, and print a table with the encoders: cwebp and cjxl where
+    /// they are on the path, else fast ones that are built in and make larger files.
     #[arg(long)]
     pub compare: bool,
     /// Compute on this kernel path [default: the fastest that this machine has].
@@ -95,6 +116,7 @@ Examples:
   vdvae decompress pictures.vdz                          into the folder pictures
   vdvae decompress pictures.vdz --run runs/photos32      with this model; else runs/* are searched for it
   vdvae decompress pictures.vdz --out back --only pictures/cat.png
+  vdvae decompress pictures.vdz --checkpoint kept-8a1f04c2d9e37b65.safetensors
   vdvae decompress pictures.vdz --list                   what is in it; needs no model
 
 Images are written as PNG, after all of them are decoded and their checksums are right. Streams are last
@@ -106,8 +128,8 @@ pub struct DecompressArgs {
     /// The run that compressed it [default: the one in runs/ that has its weights].
     #[arg(long, value_name = "RUN")]
     pub run: Option<PathBuf>,
-    /// A checkpoint file in place of the run's best (or latest, where nothing was validated).
-    #[arg(long, value_name = "FILE", requires = "run")]
+    /// The file of weights that `vdvae compress` said must be kept, or a checkpoint; needs no run.
+    #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
     /// The folder for the images [default: the archive's name without .vdz].
     #[arg(long, value_name = "DIR")]
@@ -118,7 +140,7 @@ pub struct DecompressArgs {
     /// List the images instead.
     #[arg(long, conflicts_with = "only")]
     pub list: bool,
-    /// Compute on this kernel path [default: the fastest that this machine has].
+    /// Compute on this kernel path [default: the one that the archive was made on].
     #[arg(long, value_enum, value_name = "PATH")]
     pub kernel_path: Option<KernelPath>,
     /// Print the result as one line of JSON on standard output.

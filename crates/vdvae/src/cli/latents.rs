@@ -40,7 +40,7 @@ impl FromStr for LayerRange {
 #[derive(Debug, Args)]
 pub struct ImageArgs {
     /// Image files (PNG, JPEG, WebP; centre-cropped and resized) and folders of them.
-    #[arg(value_name = "IMAGE", conflicts_with_all = ["data", "split", "n", "skip_bad_images"])]
+    #[arg(value_name = "IMAGE", conflicts_with_all = ["data", "split", "n"])]
     pub images: Vec<PathBuf>,
     /// Images of a data set in place of files [default: the run's own].
     #[arg(long, value_name = "SOURCE")]
@@ -51,7 +51,7 @@ pub struct ImageArgs {
     /// Only the first N images of the data set.
     #[arg(short, allow_negative_numbers = true, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub n: Option<u64>,
-    /// Go on without images of the data set that cannot be read.
+    /// Go on without images that cannot be read.
     #[arg(long)]
     pub skip_bad_images: bool,
     /// Images at once [default: the run's]. Changes no result.

@@ -1,20 +1,22 @@
 //! `vdvae compress`.
 
 mod inputs;
+mod names;
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::exact::exact_device;
-use super::{check_extension, make_parent, print_json, progress_bar};
-use crate::cli::compress::CompressArgs;
-use crate::compress::compare::{Compared, compare};
-use crate::compress::{Codec, Compressed, Images};
+use super::{check_extension, check_output, make_parent, print_json, progress_bar};
+use crate::cli::compress::{CompressArgs, KernelPath};
+use crate::compress::compare::{Compared, Encoder, compare};
+use crate::compress::{Codec, Compressed, Images, ModelId, kept};
 use crate::config::MAX_BATCH;
-use crate::console::results;
+use crate::console::{results, tell};
 use crate::error::usage;
 use crate::files::write_atomically;
 use crate::run_dir::RunDir;
@@ -37,11 +39,15 @@ struct Report {
     net_bits_per_dim: f64,
     /// Borrowed by the first images of all streams.
     seed_bits: u64,
-    /// Names, sizes, checksums.
+    /// Names, sizes, checks.
     header_bytes: u64,
+    /// Of the model's weights, where the archive carries them.
+    weights_bytes: u64,
     seconds: f64,
     images_per_s: f64,
     kernel_path: String,
+    /// The file that must be kept; none if the archive carries the weights.
+    weights: Option<PathBuf>,
     /// With --compare.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     compared: Vec<Compared>,
@@ -49,24 +55,37 @@ struct Report {
 
 pub fn run(arguments: &CompressArgs) -> Result<()> {
     check_extension(&arguments.out, "vdz")?;
+    check_output(&arguments.out)?;
     if !(1..=MAX_BATCH).contains(&arguments.batch) {
         return Err(usage(format!(
             "--batch: expected at least 1 and at most {MAX_BATCH}, found {}",
             arguments.batch
         )));
     }
-    let device = exact_device(&arguments.trained.machine, arguments.kernel_path)?;
+    let path = arguments.kernel_path.map(KernelPath::path);
+    let device = exact_device(&arguments.trained.machine, path)?;
     let run = RunDir::new(&arguments.trained.run);
     run.load_config()?.plan()?.coding()?;
     let model = TrainedModel::load(&run, arguments.trained.checkpoint.as_deref(), device)?;
-    let inputs = Inputs::open(arguments, &model)?;
     let codec = Codec::new(&model, arguments.latent_bits)?;
+    let inputs = Inputs::open(arguments, &model, &codec)?;
 
     let start = Instant::now();
     let tiles = (0..inputs.len()).map(|index| codec.tiles(inputs.shape(index)));
     let bar = progress_bar(tiles.sum(), "tiles");
-    let compressed = codec.compress(&inputs, arguments.batch, |done| bar.set_position(done))?;
+    let progress = |done| bar.set_position(done);
+    let mut compressed = if arguments.order_free {
+        codec.compress_unordered(&inputs, arguments.batch, progress)?
+    } else {
+        codec.compress(&inputs, arguments.batch, progress)?
+    };
     bar.finish_and_clear();
+    let weights = if arguments.with_weights {
+        compressed.archive.weights = Some(model.to_checkpoint()?);
+        None
+    } else {
+        Some(keep_weights(arguments, &run, &model, codec.id()))
+    };
     make_parent(&arguments.out)?;
     let mut file = Vec::new();
     compressed.archive.write(&mut file)?;
@@ -76,13 +95,22 @@ pub fn run(arguments: &CompressArgs) -> Result<()> {
 
     let compared = if arguments.compare {
         let bar = progress_bar(compressed.archive.images.len() as u64, "images");
-        let compared = compare(&inputs, |done| bar.set_position(done))?;
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let encoders = Encoder::all(&path);
+        let compared = compare(&inputs, &encoders, |done| bar.set_position(done))?;
         bar.finish_and_clear();
         compared
     } else {
         Vec::new()
     };
-    let report = report(arguments, &compressed, file.len() as u64, seconds, compared);
+    let report = report(
+        arguments,
+        &compressed,
+        weights,
+        file.len() as u64,
+        seconds,
+        compared,
+    );
     if arguments.json {
         return print_json(&report);
     }
@@ -90,15 +118,32 @@ pub fn run(arguments: &CompressArgs) -> Result<()> {
     print_table(&report)
 }
 
+/// Sees to it that the archive can still be read when training has gone on; the file that must be kept.
+fn keep_weights(
+    arguments: &CompressArgs,
+    run: &RunDir,
+    model: &TrainedModel,
+    id: &ModelId,
+) -> PathBuf {
+    kept::keep(run, model, id).unwrap_or_else(|error| {
+        // A run that cannot be written cannot go on either.
+        tell(format_args!("warning: {error}"));
+        let checkpoint = arguments.trained.checkpoint.clone();
+        checkpoint.unwrap_or_else(|| run.default_checkpoint())
+    })
+}
+
 fn report(
     arguments: &CompressArgs,
     compressed: &Compressed,
+    weights: Option<PathBuf>,
     bytes: u64,
     seconds: f64,
     compared: Vec<Compared>,
 ) -> Report {
     let archive = &compressed.archive;
     let dimensions = compressed.dimensions as f64;
+    let weights_bytes = archive.weights.as_ref().map_or(0, |w| w.len() as u64);
     let streams: u64 = archive.chains.iter().map(|c| c.stream.bytes()).sum();
     Report {
         out: arguments.out.display().to_string(),
@@ -110,10 +155,12 @@ fn report(
         bits_per_dim: 8.0 * bytes as f64 / dimensions,
         net_bits_per_dim: compressed.net_bits / dimensions,
         seed_bits: compressed.seed_bits,
-        header_bytes: bytes - streams,
+        header_bytes: bytes - streams - weights_bytes,
+        weights_bytes,
         seconds,
         images_per_s: archive.images.len() as f64 / seconds,
         kernel_path: archive.model.kernel_path.clone(),
+        weights,
         compared,
     }
 }
@@ -135,8 +182,8 @@ fn print_report(report: &Report) -> Result<()> {
     )?;
     writeln!(
         out,
-        "{bytes} bytes of {raw_bytes}: {:.3} times smaller, {:.4} bits/dim",
-        *raw_bytes as f64 / *bytes as f64,
+        "{bytes} bytes of {raw_bytes}: {}, {:.4} bits/dim",
+        change(*raw_bytes, *bytes),
         report.bits_per_dim
     )?;
     writeln!(
@@ -144,12 +191,31 @@ fn print_report(report: &Report) -> Result<()> {
         "  images {:.4} bits/dim net; seed {} bits, borrowed by the first images; header {} bytes",
         report.net_bits_per_dim, report.seed_bits, report.header_bytes
     )?;
+    if report.weights_bytes > 0 {
+        writeln!(out, "  weights {} bytes", report.weights_bytes)?;
+    }
     writeln!(
         out,
         "{:.2} s, {:.2} images/s: {}",
         report.seconds, report.images_per_s, report.out
     )?;
+    if let Some(weights) = &report.weights {
+        writeln!(
+            out,
+            "keep {}: the archive can be read with these weights only",
+            weights.display()
+        )?;
+    }
     Ok(())
+}
+
+/// What became of so many bytes.
+fn change(raw: u64, bytes: u64) -> String {
+    if bytes <= raw {
+        format!("{:.3} times smaller", raw as f64 / bytes as f64)
+    } else {
+        format!("{:.3} times larger", bytes as f64 / raw as f64)
+    }
 }
 
 fn print_table(report: &Report) -> Result<()> {
@@ -181,11 +247,11 @@ fn print_table(report: &Report) -> Result<()> {
     )?;
     for row in &report.compared {
         let note = if row.images == report.images {
-            "one file per image".to_owned()
+            format!("one file per image; {}", row.encoder)
         } else {
             format!(
-                "of {} images; its encoder does not take the others",
-                row.images
+                "of {} images, the others not being taken; {}",
+                row.images, row.encoder
             )
         };
         line(
@@ -198,4 +264,16 @@ fn print_table(report: &Report) -> Result<()> {
     }
     line("raw", report.raw_bytes, 8.0, 0.0, "")?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::change;
+
+    #[test]
+    fn what_grew_is_called_larger() {
+        assert_eq!(change(300, 200), "1.500 times smaller");
+        assert_eq!(change(881, 1000), "1.135 times larger");
+        assert_eq!(change(7, 7), "1.000 times smaller");
+    }
 }

@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::{
-    batch_size, check_temperatures, latents, load, make_folder, make_parent, print_json,
-    progress_bar,
+    batch_size, check_output, check_temperatures, latents, load, make_folder, make_parent,
+    print_json, progress_bar,
 };
 use crate::cli::latents::DecodeArgs;
 use crate::console::{results, tell};
@@ -39,6 +39,11 @@ pub fn run(arguments: &DecodeArgs) -> Result<()> {
     let default = || run.samples().join("decode.png");
     let out = arguments.out.clone().unwrap_or_else(default);
     let picture = is_picture(&out)?;
+    if picture {
+        check_output(&out)?;
+    } else {
+        check_output(&out.join("decode.png"))?;
+    }
     let batch = batch_size(arguments.batch, &model.config)?;
     let (z, about) = load_z(&arguments.latents)?;
     let place = || arguments.latents.display().to_string();

@@ -1,5 +1,6 @@
 //! `vdvae decompress`.
 
+mod model;
 mod outputs;
 
 use std::io::Write;
@@ -7,21 +8,16 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use burn::tensor::Device;
 use serde::Serialize;
 
 use super::exact::exact_device;
 use super::{print_json, progress_bar};
 use crate::cli::compress::DecompressArgs;
-use crate::compress::{Archive, Codec, Cost, ImageEntry, model_hash};
+use crate::compress::{Archive, Codec, Cost, ImageEntry};
 use crate::console::{results, tell};
 use crate::error::usage;
-use crate::run_dir::RunDir;
-use crate::trained::TrainedModel;
+use model::{find_model, kernel_path};
 use outputs::Outputs;
-
-/// Where runs are looked for.
-const RUNS: &str = "runs";
 
 #[derive(Serialize)]
 struct Report {
@@ -54,7 +50,8 @@ pub fn run(arguments: &DecompressArgs) -> Result<()> {
     };
     let names = wanted(&archive, only).map(|image| image.name.as_str());
     Outputs::check(&folder, names)?;
-    let device = exact_device(&arguments.machine, arguments.kernel_path)?;
+    let path = kernel_path(arguments, &archive)?;
+    let device = exact_device(&arguments.machine, Some(path))?;
     let model = find_model(arguments, &archive, device)?;
     let codec = Codec::new(&model, archive.model.latent_bits.into())?;
     archive.check_model(codec.id()).with_context(place)?;
@@ -163,53 +160,4 @@ fn default_folder(archive: &Path) -> Result<PathBuf> {
         )));
     }
     Ok(folder)
-}
-
-/// The model of `--run`, or the one among the runs nearby that has the archive's hash.
-fn find_model(
-    arguments: &DecompressArgs,
-    archive: &Archive,
-    device: Device,
-) -> Result<TrainedModel> {
-    if let Some(run) = &arguments.run {
-        return TrainedModel::load(&RunDir::new(run), arguments.checkpoint.as_deref(), device);
-    }
-    let mut runs: Vec<PathBuf> = std::fs::read_dir(RUNS)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path())
-        .collect();
-    runs.sort();
-    for run in &runs {
-        let run = RunDir::new(run);
-        // What is no run, or one of another model, is not what is looked for.
-        let plan = run.load_config().ok().and_then(|config| config.plan().ok());
-        let fits = plan.is_some_and(|plan| {
-            let (image, sought) = (plan.image(), &archive.model);
-            image.size == sought.side as usize && image.channels == usize::from(sought.colours)
-        });
-        if !fits {
-            continue;
-        }
-        for checkpoint in [run.best(), run.latest()] {
-            let loaded = TrainedModel::load(&run, Some(&checkpoint), device.clone());
-            if let Ok(model) = loaded
-                && model_hash(&model) == archive.model.hash
-            {
-                return Ok(model);
-            }
-        }
-    }
-    let hash: String = archive.model.hash[..8]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    Err(usage(format!(
-        "{}: made with the model {hash}..., of {side} x {side} pixels, which none of the {} folders in \
-         {RUNS}/ holds. Give the run that compressed it: --run RUN [--checkpoint FILE]",
-        arguments.archive.display(),
-        runs.len(),
-        side = archive.model.side,
-    )))
 }

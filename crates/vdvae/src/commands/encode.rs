@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::images::{Images, check_memory, layer_range};
-use super::{batch_size, latents, load, make_parent, print_json, progress_bar};
+use super::{batch_size, check_output, latents, load, make_parent, print_json, progress_bar};
 use crate::cli::latents::EncodeArgs;
 use crate::console::results;
 use crate::latents::{About, ArrayFile, EncodeOptions, Layers, encode, save};
@@ -24,6 +24,7 @@ struct Report {
 
 pub fn run(arguments: &EncodeArgs) -> Result<()> {
     ArrayFile::of(&arguments.out)?;
+    check_output(&arguments.out)?;
     let (_, model) = load(&arguments.trained, latents)?;
     let shapes = model.plan.latents()?;
     let range = layer_range(arguments.layers.as_ref(), shapes.len())?;

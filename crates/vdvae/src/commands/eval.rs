@@ -6,9 +6,10 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+use super::data::{open_data, tell_later_losses};
 use super::{
-    anything, batch_size, check_extension, load, make_parent, open_data, print_json, progress_bar,
-    reading_threads,
+    anything, batch_size, check_extension, check_output, load, make_parent, print_json,
+    progress_bar, reading_threads,
 };
 use crate::cli::{EvalArgs, PosteriorKind};
 use crate::console::results;
@@ -30,6 +31,7 @@ struct Report<'a> {
 pub fn run(arguments: &EvalArgs) -> Result<()> {
     if let Some(path) = &arguments.rates {
         check_extension(path, "svg")?;
+        check_output(path)?;
     }
     let mean_latents = arguments.latents == PosteriorKind::Mean;
     if mean_latents && arguments.samples > 1 {
@@ -39,8 +41,7 @@ pub fn run(arguments: &EvalArgs) -> Result<()> {
     }
     let (run, model) = load(&arguments.trained, anything)?;
     let (source, split, dataset) = open_data(
-        &model.config,
-        &*model.plan,
+        &model,
         arguments.data.as_ref(),
         arguments.split,
         arguments.skip_bad_images,
@@ -54,10 +55,12 @@ pub fn run(arguments: &EvalArgs) -> Result<()> {
         limit: usize::MAX,
     };
     let bar = progress_bar(dataset.len() as u64, "images");
-    let evaluation = model.evaluate(dataset, &options, |done| {
+    let losses = dataset.losses();
+    let evaluation = model.evaluate(dataset.clone(), &options, |done| {
         bar.set_position(done as u64);
     })?;
     bar.finish_and_clear();
+    tell_later_losses(losses, dataset.losses());
     let layers = model.plan.latents().unwrap_or_default();
     if let Some(path) = &arguments.rates {
         draw_rates(path, &run.name(), &layers, &evaluation)?;

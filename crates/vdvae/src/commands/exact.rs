@@ -5,13 +5,12 @@ use burn::tensor::Device;
 use vdvae_kernels::detect;
 
 use crate::cli::Machine;
-use crate::cli::compress::KernelPath;
 use crate::device;
 use crate::error::usage;
 use crate::ops::Dtype;
 
 /// The CPU, on a kernel path, in fp32: what results to the bit can be had on.
-pub fn exact_device(machine: &Machine, path: Option<KernelPath>) -> Result<Device> {
+pub fn exact_device(machine: &Machine, path: Option<detect::Path>) -> Result<Device> {
     if machine.dtype.is_some_and(|dtype| dtype != Dtype::Fp32) {
         return Err(usage(
             "--dtype: archives are made and read in fp32 only, whose results are the same to the bit \
@@ -25,7 +24,7 @@ pub fn exact_device(machine: &Machine, path: Option<KernelPath>) -> Result<Devic
             machine.device
         )));
     }
-    if let Some(path) = path.map(KernelPath::path) {
+    if let Some(path) = path {
         if !path.is_available() {
             return Err(usage(format!(
                 "--kernel-path {}: this processor does not have these instructions. Every processor \

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use vdvae_data::{Batch, image_paths, load_images};
+use vdvae_data::{Batch, load_images};
 
-use super::{image_shape, open_data};
+use super::data::{open_some, tell_losses};
+use super::image_shape;
+use super::inputs::{image_files, joined, read_all, usable};
 use crate::cli::latents::{ImageArgs, LayerRange};
 use crate::error::usage;
 use crate::memory::available_memory;
@@ -22,11 +24,10 @@ impl Images {
     /// If an image cannot be read, or there is none.
     pub fn open(arguments: &ImageArgs, model: &TrainedModel) -> Result<Self> {
         if !arguments.images.is_empty() {
-            return Self::files(&arguments.images, model);
+            return Self::files(&arguments.images, arguments.skip_bad_images, model);
         }
-        let (_, _, dataset) = open_data(
-            &model.config,
-            &*model.plan,
+        let (_, _, dataset) = open_some(
+            model,
             arguments.data.as_ref(),
             arguments.split,
             arguments.skip_bad_images,
@@ -37,28 +38,26 @@ impl Images {
             .min(usize::try_from(most).unwrap_or(usize::MAX));
         let indices: Vec<usize> = (0..count).collect();
         Ok(Self {
-            batch: Batch::read(&*dataset, &indices)?,
+            batch: read_all(&*dataset, &indices)?,
             names: indices.iter().map(|&index| dataset.name(index)).collect(),
         })
     }
 
     /// The files, and those in the folders.
-    pub fn files(given: &[PathBuf], model: &TrainedModel) -> Result<Self> {
-        let mut paths = Vec::new();
-        for path in given {
-            if path.is_dir() {
-                paths.extend(image_paths(path)?);
-            } else {
-                paths.push(path.clone());
-            }
-        }
-        Ok(Self {
-            batch: load_images(&paths, image_shape(&*model.plan))?,
-            names: paths
-                .iter()
-                .map(|path| path.display().to_string())
-                .collect(),
-        })
+    ///
+    /// # Errors
+    /// If there is none, or one cannot be read and these are not to be skipped.
+    pub fn files(given: &[PathBuf], skip_bad_images: bool, model: &TrainedModel) -> Result<Self> {
+        let shape = image_shape(&*model.plan);
+        let looked = usable(image_files(given)?, skip_bad_images, |path| {
+            let name = path.display().to_string();
+            Ok((name, load_images(&[path], shape)?))
+        })?;
+        let (names, loaded): (_, Vec<_>) = looked.into_iter().unzip();
+        let (batches, losses): (_, Vec<_>) = loaded.into_iter().unzip();
+        tell_losses(losses.into_iter().sum());
+        let batch = joined(batches, shape);
+        Ok(Self { batch, names })
     }
 }
 

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::images::{Images, layer_range};
-use super::{batch_size, latents, load, make_parent, print_json};
+use super::{batch_size, check_output, latents, load, make_parent, print_json};
 use crate::cli::latents::InterpolateArgs;
 use crate::console::results;
 use crate::error::usage;
@@ -28,9 +28,12 @@ struct Report {
 pub fn run(arguments: &InterpolateArgs) -> Result<()> {
     let animation = animation(arguments.out.as_deref())?;
     let (run, model) = load(&arguments.trained, latents)?;
+    let default = || run.samples().join("interpolate.png");
+    let out = arguments.out.clone().unwrap_or_else(default);
+    check_output(&out)?;
     let layers = layer_range(arguments.layers.as_ref(), model.hierarchy()?.depth())?;
     let ends = [arguments.first.clone(), arguments.second.clone()];
-    let images = Images::files(&ends, &model)?.batch;
+    let images = Images::files(&ends, false, &model)?.batch;
     if images.len() != 2 {
         return Err(usage("A, B: expected two image files, found a folder"));
     }
@@ -42,8 +45,6 @@ pub fn run(arguments: &InterpolateArgs) -> Result<()> {
         batch: batch_size(arguments.batch, &model.config)?,
     };
     let frames = interpolate(&model, &images.images, &options)?;
-    let default = || run.samples().join("interpolate.png");
-    let out = arguments.out.clone().unwrap_or_else(default);
     make_parent(&out)?;
     let (size, channels) = (images.image.size, images.image.channels);
     match animation {

@@ -2,6 +2,7 @@
 
 mod bench;
 mod compress;
+mod data;
 mod decode;
 mod decompress;
 mod encode;
@@ -12,6 +13,7 @@ mod features;
 mod images;
 mod import;
 mod info;
+mod inputs;
 mod interpolate;
 mod reconstruct;
 mod report;
@@ -25,17 +27,17 @@ mod verify;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use vdvae_data::{Dataset, ImageShape, OpenOptions, Source, Split};
+use vdvae_data::ImageShape;
 
 use crate::cli::{Command, Trained};
 use crate::config::{Config, MAX_BATCH};
-use crate::console::{results, tell};
+use crate::console::results;
 use crate::device;
 use crate::error::usage;
+use crate::files::check_writable;
 use crate::models::{Cannot, Plan};
 use crate::ops::Compute;
 use crate::run_dir::RunDir;
@@ -133,41 +135,6 @@ fn image_shape(plan: &dyn Plan) -> ImageShape {
     }
 }
 
-/// Opens the images for a trained model: `data` (all of it), or the run's own (its test split).
-fn open_data(
-    config: &Config,
-    plan: &dyn Plan,
-    data: Option<&Source>,
-    split: Option<Split>,
-    skip_bad_images: bool,
-) -> Result<(Source, Split, Arc<dyn Dataset>)> {
-    let own = || config.data.source.parse::<Source>().context("data.source");
-    let (source, default) = match data {
-        Some(source) => (source.clone(), Split::All),
-        None => (own()?, Split::Test),
-    };
-    let split = split.unwrap_or(default);
-    let options = OpenOptions {
-        seed: config.train.seed,
-        skip_bad_images,
-        ..OpenOptions::new(image_shape(plan))
-    };
-    let opened = vdvae_data::open(&source, split, &options);
-    let dataset = match data {
-        Some(_) => opened?,
-        None => opened.context("the run's own images (--data SOURCE gives others)")?,
-    };
-    tell_skipped(&*dataset);
-    Ok((source, split, dataset))
-}
-
-/// Names the images that were left out because they cannot be read.
-fn tell_skipped(dataset: &dyn Dataset) {
-    for image in dataset.skipped() {
-        tell(format_args!("skipped {image}"));
-    }
-}
-
 /// One temperature, or one per layer of latents, all above 0.
 fn check_temperatures(temperatures: &[f32], plan: &dyn Plan) -> Result<()> {
     let depth = plan.latents().map_or(1, |layers| layers.len());
@@ -213,6 +180,16 @@ fn check_extension(path: &Path, extension: &str) -> Result<()> {
         "{}: expected the name of a .{extension} file",
         path.display()
     )))
+}
+
+/// Notices before the work that a file cannot be written.
+fn check_output(path: &Path) -> Result<()> {
+    check_writable(path).with_context(|| {
+        format!(
+            "{}: cannot be written; choose another place with --out",
+            path.display()
+        )
+    })
 }
 
 /// Makes the folder that `path` is to be written into.

@@ -5,11 +5,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use vdvae_data::{Batch, load_images};
+use vdvae_data::Batch;
 
+use super::data::open_some;
+use super::images::Images;
+use super::inputs::read_all;
 use super::{
-    batch_size, check_extension, check_temperatures, image_shape, latents, load, make_parent,
-    open_data, print_json,
+    batch_size, check_extension, check_output, check_temperatures, latents, load, make_parent,
+    print_json,
 };
 use crate::cli::{PosteriorKind, ReconstructArgs};
 use crate::console::results;
@@ -35,6 +38,11 @@ pub fn run(arguments: &ReconstructArgs) -> Result<()> {
     let depth = model.hierarchy()?.depth();
     check_temperatures(&arguments.temperature, &*model.plan)?;
     let layers = layers(arguments, &model)?;
+    let out = arguments
+        .out
+        .clone()
+        .unwrap_or_else(|| run.samples().join("reconstruct.png"));
+    check_output(&out)?;
     let batch = images(arguments, &model)?;
     let options = ReconstructOptions {
         layers: depth,
@@ -44,10 +52,6 @@ pub fn run(arguments: &ReconstructArgs) -> Result<()> {
         batch: batch_size(arguments.batch, &model.config)?,
     };
     let grid = depths_picture(&model, &batch, &layers, &options)?;
-    let out = arguments
-        .out
-        .clone()
-        .unwrap_or_else(|| run.samples().join("reconstruct.png"));
     make_parent(&out)?;
     grid.save_png(&out)
         .with_context(|| format!("{}: cannot save the picture", out.display()))?;
@@ -93,15 +97,14 @@ fn layers(arguments: &ReconstructArgs, model: &TrainedModel) -> Result<Vec<usize
 
 fn images(arguments: &ReconstructArgs, model: &TrainedModel) -> Result<Batch> {
     if !arguments.images.is_empty() {
-        return Ok(load_images(&arguments.images, image_shape(&*model.plan))?);
+        return Ok(Images::files(&arguments.images, arguments.skip_bad_images, model)?.batch);
     }
-    let (_, _, dataset) = open_data(
-        &model.config,
-        &*model.plan,
+    let (_, _, dataset) = open_some(
+        model,
         arguments.data.as_ref(),
         arguments.split,
         arguments.skip_bad_images,
     )?;
     let count = dataset.len().min(usize::try_from(arguments.n)?);
-    Ok(Batch::read(&*dataset, &evenly(dataset.len(), count))?)
+    read_all(&*dataset, &evenly(dataset.len(), count))
 }

@@ -8,11 +8,10 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 use serde::Serialize;
-use vdvae_data::{Dataset, OpenOptions, Source, Split};
+use vdvae_data::{Dataset, Split};
 
-use super::{
-    batch_size, image_shape, make_folder, open_data, print_json, progress_bar, reading_threads,
-};
+use super::data::open_data;
+use super::{batch_size, check_output, make_folder, print_json, progress_bar, reading_threads};
 use crate::cli::ReportArgs;
 use crate::console::{results, tell};
 use crate::device;
@@ -51,6 +50,7 @@ pub fn run(arguments: &ReportArgs) -> Result<()> {
             out.display()
         )));
     }
+    check_output(&out.join("index.html"))?;
     // All folders are looked at before the work begins.
     let others: Vec<RunDir> = arguments.compare.iter().map(RunDir::new).collect();
     let compared = others.iter().map(measure_run).collect::<Result<Vec<_>>>()?;
@@ -157,8 +157,7 @@ impl Gathering<'_> {
         measures.step = Some(model.step);
         let batch = batch_size(self.arguments.batch, &model.config)?;
         let opened = open_data(
-            &model.config,
-            &*model.plan,
+            &model,
             self.arguments.data.as_ref(),
             self.arguments.split,
             false,
@@ -188,17 +187,11 @@ impl Gathering<'_> {
     /// Samples at temperature 1, and held-out images, against the run's training images.
     fn neighbours(
         &self,
-        TrainedModel { config, plan, .. }: &TrainedModel,
+        model: &TrainedModel,
         pictures: &mut Pictures,
         held_out: Option<Arc<dyn Dataset>>,
     ) -> Result<Distances> {
-        let source: Source = config.data.source.parse().context("data.source")?;
-        let options = OpenOptions {
-            seed: config.train.seed,
-            skip_bad_images: true,
-            ..OpenOptions::new(image_shape(&**plan))
-        };
-        let training = vdvae_data::open(&source, Split::Train, &options)
+        let (_, _, training) = open_data(model, None, Some(Split::Train), true)
             .context("the run's training images")?;
         let samples = pictures
             .samples
@@ -229,7 +222,8 @@ impl Gathering<'_> {
         let shown = of_samples.iter().take(NEIGHBOURS_SHOWN);
         let indices: Vec<usize> = shown.map(|neighbour| neighbour.index).collect();
         let batch = vdvae_data::Batch::read(&*training, &indices)?;
-        let tiles = crate::report::measure::cut(&batch.images, plan.image().size, indices.len());
+        let tiles =
+            crate::report::measure::cut(&batch.images, model.plan.image().size, indices.len());
         pictures.neighbours = samples.iter().cloned().zip(tiles).collect();
         Ok(Distances {
             training_images: training.len().min(NEIGHBOURS_AMONG),

@@ -1,6 +1,7 @@
 //! What the arguments of a command ask for, as a configuration.
 
 use anyhow::Result;
+use vdvae_data::Source;
 
 use crate::cli::{Configuration, TrainArgs};
 use crate::config::Config;
@@ -49,11 +50,22 @@ pub fn with_options(arguments: &TrainArgs, mut config: Config) -> Result<Config>
     Ok(config)
 }
 
+/// The same with the source's whole path, which may be written from the working folder.
+fn located(config: &Config) -> Config {
+    let mut config = config.clone();
+    let source = config.data.source.parse::<Source>();
+    if let Some(Ok(source)) = source.ok().map(|source| source.absolute()) {
+        config.data.source = source.to_string();
+    }
+    config
+}
+
 /// Where `asked` differs from what a run holds, the normalisation that was computed for it aside.
 pub fn difference(asked: &Config, existing: &Config) -> Vec<String> {
     let mut asked = asked.clone();
     if asked.data.shift.is_none() {
         (asked.data.shift, asked.data.scale) = (existing.data.shift, existing.data.scale);
     }
-    asked.difference(existing)
+    let (asked, existing) = (located(&asked), located(existing));
+    asked.difference(&existing)
 }

@@ -9,8 +9,8 @@ use serde::Serialize;
 use vdvae_formats::npy;
 
 use super::{
-    anything, batch_size, check_temperatures, load, make_folder, make_parent, print_json,
-    progress_bar,
+    anything, batch_size, check_output, check_temperatures, load, make_folder, make_parent,
+    print_json, progress_bar,
 };
 use crate::cli::SampleArgs;
 use crate::console::results;
@@ -62,6 +62,10 @@ pub fn run(arguments: &SampleArgs) -> Result<()> {
         .clone()
         .unwrap_or_else(|| default_out(&run, arguments));
     let destination = Destination::of(&out)?;
+    match destination {
+        Destination::Picture | Destination::Array => check_output(&out)?,
+        Destination::Folder => check_output(&out.join("sample.png"))?,
+    }
     if matches!(destination, Destination::Picture) && arguments.n > MOST_IN_A_PICTURE {
         return Err(usage(format!(
             "-n: expected at most {MOST_IN_A_PICTURE} images in a picture, found {}; --out FILE.npy or --out DIR/ take any number",

@@ -5,12 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
-use vdvae_data::{Batch, Dataset, OpenOptions, Source, Split, pixel_statistics};
+use vdvae_data::{
+    Batch, Changes, Collection, Dataset, ImageList, LossCounts, OpenOptions, Source, Split,
+    pixel_statistics,
+};
 
+use super::data::{
+    FirstPass, options_of, some_of, tell_changes, tell_later_losses, tell_losses, tell_passed_over,
+    tell_skipped, tell_unlisted,
+};
 use super::request::{difference, requested, with_options};
-use super::{image_shape, make_folder, reading_threads, tell_skipped};
+use super::{make_folder, reading_threads};
 use crate::checkpoint::{self, Progress};
-use crate::cli::TrainArgs;
+use crate::cli::{NewImages, TrainArgs};
 use crate::config::{Config, TrainConfig};
 use crate::console::tell;
 use crate::device;
@@ -60,7 +67,11 @@ pub fn train(
     plan.computes(&compute)?;
     let needed = training_memory(&*plan, config.train.n_batch, checkpointed);
     warn_about_memory(needed, &config.train);
-    let (train, valid) = open(arguments, &mut config, &*plan)?;
+    let opened = open(arguments, run, &mut config, &*plan);
+    let Images { train, valid, list } = match arguments.data {
+        Some(_) => opened?,
+        None => opened.context("the configuration's images (--data SOURCE gives others)")?,
+    };
     make_folder(run.path())?;
     let preprocess = preprocess(&config, &*plan)?;
     let device = device.autodiff();
@@ -76,13 +87,17 @@ pub fn train(
             config.train.steps,
         )));
     }
-    prepare_folder(run, &config)?;
+    prepare_folder(run, &config, &list)?;
     let (folder, images, held_out) = (run.path().display(), train.len(), valid.len());
     let (step, steps) = (progress.step, config.train.steps);
     tell(format_args!(
         "{folder}: {parameters} parameters, {images} training and {held_out} validation images, step {step} of {steps}"
     ));
     let shown = shown_images(&*valid)?;
+    let images = [train.clone(), valid.clone()];
+    let losses = || images.iter().map(|images| images.losses()).sum();
+    let before: LossCounts = losses();
+    tell_losses(before);
     let training = Training {
         config: config.clone(),
         run: run.clone(),
@@ -96,7 +111,7 @@ pub fn train(
         threads: reading_threads(),
         stop: stop()?,
     };
-    training.run(|average, path| {
+    let outcome = training.run(|average, path| {
         let model = TrainedModel {
             model: average,
             plan: plan.clone(),
@@ -104,11 +119,14 @@ pub fn train(
             preprocess: preprocess.clone(),
             step: 0,
             device: device.clone().inner(),
+            run: None,
         };
         sample_picture(&model, &shown)?
             .save_png(&path)
             .map_err(Into::into)
-    })
+    })?;
+    tell_later_losses(before, losses());
+    Ok(outcome)
 }
 
 /// Says beforehand what would otherwise end without a word.
@@ -214,47 +232,104 @@ fn resumed(arguments: &TrainArgs, run: &RunDir) -> Result<Config> {
     Ok(config)
 }
 
+/// The images of a run, and what is kept of them.
+struct Images {
+    train: Arc<dyn Dataset>,
+    valid: Arc<dyn Dataset>,
+    list: ImageList,
+}
+
 /// Opens training and validation images; computes the normalisation where the model wants one and none is given.
 fn open(
     arguments: &TrainArgs,
+    run: &RunDir,
     config: &mut Config,
     plan: &dyn Plan,
-) -> Result<(Arc<dyn Dataset>, Arc<dyn Dataset>)> {
+) -> Result<Images> {
     let source: Source = config.data.source.parse().context("data.source")?;
+    let first_pass = FirstPass::default();
+    let progress = |done, count| first_pass.show(done, count);
     let plain = OpenOptions {
-        seed: config.train.seed,
         skip_bad_images: arguments.skip_bad_images,
-        ..OpenOptions::new(image_shape(plan))
+        progress: Some(&progress),
+        ..options_of(config, plan)
     };
     let augmented = OpenOptions {
         augment: true,
         flip: config.data.flip,
         ..plain
     };
-    let open = |split, options| {
-        let opened = vdvae_data::open(&source, split, options);
-        match arguments.data {
-            Some(_) => opened.map_err(Into::into),
-            None => opened.context("the configuration's images (--data SOURCE gives others)"),
-        }
+    let list = if arguments.resume {
+        run.load_images()?
+    } else {
+        None
     };
-    let train = open(Split::Train, &augmented)?;
-    let valid = open(Split::Valid, &plain)?;
+    let collection = match &list {
+        Some(list) => continued(arguments, &source, list, &plain)?,
+        None => Collection::split(&source, &plain)?,
+    };
+    if arguments.resume && list.is_none() && run.latest().exists() {
+        tell_unlisted(run, &collection);
+    }
+    tell(collection.describe(Split::Train));
+    tell_passed_over(collection.passed_over());
+    let train = collection.open(Split::Train, &augmented)?;
+    let valid = collection.open(Split::Valid, &plain)?;
     tell_skipped(&*train);
     tell_skipped(&*valid);
     if plan.is_normalised() && config.data.shift.is_none() {
-        let statistics = pixel_statistics(&*open(Split::Train, &plain)?)?;
+        let statistics = pixel_statistics(&*collection.open(Split::Train, &plain)?)?;
         config.data.shift = Some(statistics.shift());
         config.data.scale = Some(statistics.scale());
     }
-    Ok((train, valid))
+    let mut now = collection.list(&plain)?;
+    if let Some(before) = &list {
+        now.keep_missing(before);
+    }
+    // From another working folder, the run finds the same images.
+    config.data.source = source.absolute().context("--data")?.to_string();
+    Ok(Images {
+        train,
+        valid,
+        list: now,
+    })
+}
+
+/// The images of a run that goes on: those that it began with in their splits, new ones as is asked for.
+fn continued(
+    arguments: &TrainArgs,
+    source: &Source,
+    list: &ImageList,
+    options: &OpenOptions,
+) -> Result<Collection> {
+    let (mut collection, changes) = Collection::recorded(source, list, options)?;
+    collection.check(list, options)?;
+    match arguments.new_images {
+        None if !changes.new.is_empty() => {
+            return Err(usage(format!(
+                "--resume: {source} holds {} images that were not there when the run began: {}. Say what becomes of them: --new-images train, or --new-images leave",
+                changes.new.len(),
+                some_of(&changes.new)
+            )));
+        }
+        Some(NewImages::Train) => collection.train_on_new(),
+        _ => {}
+    }
+    tell_changes(&Changes {
+        new: Vec::new(),
+        ..changes
+    });
+    Ok(collection)
 }
 
 /// The configuration comes first: a folder that holds anything of a run is known for one.
-fn prepare_folder(run: &RunDir, config: &Config) -> Result<()> {
+fn prepare_folder(run: &RunDir, config: &Config, images: &ImageList) -> Result<()> {
     let text = config.to_toml();
     write_atomically(&run.config(), |writer| writer.write_all(text.as_bytes()))
         .with_context(|| format!("{}: cannot save the configuration", run.config().display()))?;
+    let text = images.to_text();
+    write_atomically(&run.images(), |writer| writer.write_all(text.as_bytes()))
+        .with_context(|| format!("{}: cannot save the list of images", run.images().display()))?;
     make_folder(&run.checkpoints())?;
     make_folder(&run.samples())?;
     run.remove_leftovers();

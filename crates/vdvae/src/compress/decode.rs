@@ -5,13 +5,14 @@ use std::collections::{BTreeSet, HashMap};
 use anyhow::{Result, bail};
 use burn::tensor::Tensor;
 use rayon::prelude::*;
-use vdvae_coding::container::pixel_checksum;
+use vdvae_coding::container::{joint, pixel_checksum, short};
 use vdvae_coding::{Coder, CodingError, Tiling};
 
 use super::latents::{Gaussians, Lane, Passed, Popped};
+use super::order::Unordered;
 use super::pixels::Pixels;
 use super::plan::{Place, Plan};
-use super::{Archive, Codec};
+use super::{Archive, Codec, ImageEntry};
 use crate::likelihood::values;
 
 /// What has to be decoded.
@@ -67,26 +68,38 @@ impl Codec<'_> {
         let mut turns: Vec<_> = (0..plan.streams())
             .map(|stream| wanted(&plan, stream, only))
             .collect();
+        if archive.order_free && plan.tile_count() != archive.images.len() {
+            bail!("images of several tiles in an archive without order: the archive is damaged");
+        }
+        let mut decoded: Vec<_> = lanes.iter().map(|_| Unordered::default()).collect();
+        let mut checksums = vec![0; archive.images.len()];
         let mut half = HalfImages::default();
         let mut done = 0;
         loop {
-            let (mut places, mut active) = (Vec::new(), Vec::new());
-            for (turn, lane) in turns.iter_mut().zip(&mut lanes) {
+            let (mut places, mut active, mut sets) = (Vec::new(), Vec::new(), Vec::new());
+            let streams = turns.iter_mut().zip(&mut lanes).zip(&mut decoded);
+            for ((turn, lane), decoded) in streams {
                 if let Some(place) = turn.next() {
                     places.push(place);
                     active.push(lane);
+                    sets.push(decoded);
                 }
             }
             if places.is_empty() {
                 break;
             }
             self.pop_tiles(&mut active, &places, &plan, &mut half)?;
-            for place in &places {
+            for ((place, lane), set) in places.iter().zip(active).zip(sets) {
                 let tiling = plan.tiling(place.image);
                 let Some(pixels) = half.whole(place.image, tiling)? else {
                     continue;
                 };
-                check(archive, place.image, &pixels)?;
+                let checksum = pixel_checksum(&pixels);
+                check(&archive.images[place.image as usize], checksum)?;
+                checksums[place.image as usize] = checksum;
+                if archive.order_free {
+                    set.push(&mut lane.coder, &pixels)?;
+                }
                 if only.is_none_or(|only| only == place.image) {
                     take(place.image, pixels)?;
                 }
@@ -98,6 +111,9 @@ impl Codec<'_> {
             lanes
                 .iter()
                 .try_for_each(|lane| lane.coder.verify_drained())?;
+            if joint(checksums) != archive.joint_check {
+                bail!("the check of all pixels together is wrong. {DAMAGED}");
+            }
         }
         Ok(())
     }
@@ -197,18 +213,17 @@ fn wanted(plan: &Plan, stream: usize, only: Option<u32>) -> impl Iterator<Item =
     tiles.take(count)
 }
 
-fn check(archive: &Archive, image: u32, pixels: &[u8]) -> Result<()> {
-    let entry = &archive.images[image as usize];
-    let found = pixel_checksum(pixels);
-    if found == entry.checksum {
+const DAMAGED: &str = "The archive is damaged, or this machine computes otherwise than the one that made it: try \
+                       --kernel-path portable when compressing";
+
+fn check(entry: &ImageEntry, checksum: u32) -> Result<()> {
+    let (expected, found) = (entry.check, short(checksum));
+    if found == expected {
         return Ok(());
     }
     bail!(
-        "{}: the checksum of its pixels is {found:08x}, expected {:08x}. The archive is damaged, or \
-         this machine computes otherwise than the one that made it: try --kernel-path portable when \
-         compressing",
+        "{}: the check of its pixels is {found:04x}, expected {expected:04x}. {DAMAGED}",
         entry.name,
-        entry.checksum
     )
 }
 

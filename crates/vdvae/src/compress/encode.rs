@@ -1,69 +1,19 @@
 //! From images to an archive.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
-use vdvae_coding::container::pixel_checksum;
+use vdvae_coding::container::{joint, number, pixel_checksum, short};
 use vdvae_coding::{Coder, CodingError};
 
 use super::latents::{Lane, Popped};
+use super::order::Unordered;
 use super::pixels::Pixels;
 use super::plan::{Place, Plan};
-use super::{Archive, Chain, Codec, ImageEntry};
+use super::{Archive, Chain, Codec, ImageEntry, Images};
+use crate::error::usage;
 use crate::likelihood::{Likelihood, values};
-
-/// Images to compress, read when their turn comes.
-pub trait Images {
-    /// How many.
-    fn len(&self) -> usize;
-
-    /// Whether there are none.
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The name in the archive (see [`vdvae_coding::container::check_name`]).
-    fn name(&self, index: usize) -> String;
-
-    /// Height, width and channels (1 or 3).
-    fn shape(&self, index: usize) -> [usize; 3];
-
-    /// The pixels, [height, width, channels].
-    ///
-    /// # Errors
-    /// If the image cannot be read.
-    fn read(&self, index: usize) -> Result<Vec<u8>>;
-}
-
-/// An image in memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Image {
-    /// Its name in the archive.
-    pub name: String,
-    /// Height, width and channels (1 or 3).
-    pub shape: [usize; 3],
-    /// [height, width, channels].
-    pub pixels: Vec<u8>,
-}
-
-impl Images for Vec<Image> {
-    fn len(&self) -> usize {
-        self.as_slice().len()
-    }
-
-    fn name(&self, index: usize) -> String {
-        self[index].name.clone()
-    }
-
-    fn shape(&self, index: usize) -> [usize; 3] {
-        self[index].shape
-    }
-
-    fn read(&self, index: usize) -> Result<Vec<u8>> {
-        Ok(self[index].pixels.clone())
-    }
-}
 
 /// An archive and what its images cost.
 #[derive(Debug)]
@@ -92,44 +42,150 @@ impl Codec<'_> {
         &self,
         images: &impl Images,
         streams: usize,
-        mut progress: impl FnMut(u64),
+        progress: impl FnMut(u64),
     ) -> Result<Compressed> {
+        let mut work = self.begin(images, streams)?;
+        let streams = 0..work.plan.streams();
+        let tiles = streams.map(|stream| work.plan.tiles(stream).collect());
+        let mut turns: Vec<VecDeque<Place>> = tiles.collect();
+        let next = |stream: usize, _: &mut Coder| Ok(turns[stream].pop_front());
+        self.push_all(images, &mut work, next, progress)?;
+        Ok(self.finish(work, None))
+    }
+
+    /// Compresses images whose order does not matter, nor their names: they come back in another order, with
+    /// their numbers in it as names. That saves the bits that the order takes, log2(n!) for n images of a
+    /// stream.
+    ///
+    /// # Errors
+    /// As [`compress`](Self::compress), and if an image is larger than those of the model or has another
+    /// shape than the first.
+    pub fn compress_unordered(
+        &self,
+        images: &impl Images,
+        streams: usize,
+        progress: impl FnMut(u64),
+    ) -> Result<Compressed> {
+        let mut work = self.begin(images, streams)?;
+        self.check_unordered(images)?;
+        let streams = work.plan.streams();
+        let mut left: Vec<Unordered> = (0..streams).map(|_| Unordered::default()).collect();
+        for (stream, left) in left.iter_mut().enumerate() {
+            for &image in work.plan.chain(stream) {
+                left.insert(&images.read(image as usize)?, image);
+            }
+        }
+        let mut orders = vec![Vec::new(); streams];
+        let next = |stream: usize, coder: &mut Coder| {
+            let image = left[stream].pop(coder)?;
+            orders[stream].extend(image);
+            Ok(image.map(|image| Place { image, tile: 0 }))
+        };
+        self.push_all(images, &mut work, next, progress)?;
+        // The streams take turns, so that the archive need not say who has which image.
+        let mut turns: Vec<_> = orders.into_iter().map(Vec::into_iter).collect();
+        let mut order = Vec::new();
+        while order.len() < images.len() {
+            order.extend(turns.iter_mut().filter_map(Iterator::next));
+        }
+        Ok(self.finish(work, Some(order)))
+    }
+
+    /// Checks that the model's likelihood knows the values of an image, `name`.
+    ///
+    /// # Errors
+    /// If there is another.
+    pub fn check_values(&self, pixels: &[u8], name: &str) -> Result<()> {
+        if self.likelihood != Likelihood::Bernoulli {
+            return Ok(());
+        }
+        match pixels.iter().find(|&&value| value != 0 && value != 255) {
+            None => Ok(()),
+            Some(value) => bail!(
+                "{name}: expected values 0 and 255 only, found {value}: the model's likelihood is that of \
+                 binary images. Binarize the images first, or train a model with model.likelihood = \"dmol\""
+            ),
+        }
+    }
+
+    fn check_unordered(&self, images: &impl Images) -> Result<()> {
+        let first = images.shape(0);
+        let odd = |&index: &usize| images.shape(index) != first || self.tiles(first) > 1;
+        let Some(index) = (0..images.len()).find(odd) else {
+            return Ok(());
+        };
+        let side = self.side();
+        let [height, width, channels] = images.shape(index);
+        Err(usage(format!(
+            "--order-free: expected images of one shape, of at most {side} x {side} pixels, found {width} x {height} \
+             x {channels} of {}; of larger ones the order takes too little to be worth it",
+            images.name(index)
+        )))
+    }
+
+    /// Deals the images, none of which is read yet.
+    fn begin(&self, images: &impl Images, streams: usize) -> Result<Work> {
         if images.is_empty() || streams == 0 {
             bail!("expected at least one image and one stream");
         }
-        let mut entries = (0..images.len())
+        let entries = (0..images.len())
             .map(|index| entry(images, index))
             .collect::<Result<Vec<_>>>()?;
         let plan = Plan::deal(&entries, self.side(), self.colours(), streams)?;
-        let mut lanes: Vec<Lane> = (0..plan.streams())
-            .map(|_| Lane::new(Coder::seeded()))
-            .collect();
-        let mut turns: Vec<_> = (0..plan.streams()).map(|i| plan.tiles(i)).collect();
+        let lanes = (0..plan.streams()).map(|_| Lane::new(Coder::seeded()));
+        Ok(Work {
+            lanes: lanes.collect(),
+            checksums: vec![0; entries.len()],
+            entries,
+            plan,
+        })
+    }
+
+    /// Pushes the tiles that `next` returns for each stream, until there are none left.
+    fn push_all(
+        &self,
+        images: &impl Images,
+        work: &mut Work,
+        mut next: impl FnMut(usize, &mut Coder) -> Result<Option<Place>, CodingError>,
+        mut progress: impl FnMut(u64),
+    ) -> Result<()> {
+        let Work {
+            lanes,
+            checksums,
+            entries,
+            plan,
+        } = work;
         let mut open = OpenImages::default();
         let mut done = 0;
         loop {
             let (mut places, mut active) = (Vec::new(), Vec::new());
-            for (turn, lane) in turns.iter_mut().zip(&mut lanes) {
-                if let Some(place) = turn.next() {
+            for (stream, lane) in lanes.iter_mut().enumerate() {
+                if let Some(place) = next(stream, &mut lane.coder)? {
                     places.push(place);
                     active.push(lane);
                 }
             }
             if places.is_empty() {
-                break;
+                return Ok(());
             }
             for place in &places {
-                open.read(images, &plan, place.image, &mut entries, &self.likelihood)?;
+                let image = place.image as usize;
+                if open.0.contains_key(&place.image) {
+                    continue;
+                }
+                let pixels = images.read(image)?;
+                self.check_values(&pixels, &entries[image].name)?;
+                checksums[image] = pixel_checksum(&pixels);
+                let tiles_left = plan.tiling(place.image).len();
+                open.0.insert(place.image, OpenImage { pixels, tiles_left });
             }
-            self.push_tiles(&mut active, &places, &plan, &open)?;
+            self.push_tiles(&mut active, &places, plan, &open)?;
             for place in &places {
                 open.close_tile(place.image);
             }
             done += places.len() as u64;
             progress(done);
         }
-        drop(turns);
-        Ok(self.finish(&plan, entries, lanes))
     }
 
     /// Pushes a tile onto each lane.
@@ -188,7 +244,27 @@ impl Codec<'_> {
         self.cells.push(&mut lane.coder, lane.size)
     }
 
-    fn finish(&self, plan: &Plan, entries: Vec<ImageEntry>, lanes: Vec<Lane>) -> Compressed {
+    /// `order`, if the streams chose one: the images one after the other, as streams taking turns had them.
+    fn finish(&self, work: Work, order: Option<Vec<u32>>) -> Compressed {
+        let Work {
+            lanes,
+            mut checksums,
+            mut entries,
+            plan,
+        } = work;
+        let count = entries.len();
+        let order_free = order.is_some();
+        if let Some(order) = order {
+            let of = |image: &u32| *image as usize;
+            entries = order.iter().map(|i| entries[of(i)].clone()).collect();
+            checksums = order.iter().map(|i| checksums[of(i)]).collect();
+            for (index, entry) in entries.iter_mut().enumerate() {
+                entry.name = number(index, count);
+            }
+        }
+        for (entry, &checksum) in entries.iter_mut().zip(&checksums) {
+            entry.check = short(checksum);
+        }
         let net_bits = lanes.iter().map(|lane| lane.coder.net_bits()).sum();
         let seed_words: u64 = lanes.iter().map(|lane| lane.coder.seed_words()).sum();
         let values = |image: &ImageEntry| {
@@ -196,7 +272,14 @@ impl Codec<'_> {
         };
         let chains = lanes.into_iter().enumerate().map(|(stream, lane)| Chain {
             stream: lane.coder.into_stream(),
-            images: plan.chain(stream).to_vec(),
+            images: if order_free {
+                (0..count as u32)
+                    .skip(stream)
+                    .step_by(plan.streams())
+                    .collect()
+            } else {
+                plan.chain(stream).to_vec()
+            },
         });
         Compressed {
             tiles: plan.tile_count(),
@@ -206,13 +289,26 @@ impl Codec<'_> {
             archive: Archive {
                 model: self.id.clone(),
                 images: entries,
+                joint_check: joint(checksums),
+                order_free,
                 chains: chains.collect(),
+                weights: None,
             },
         }
     }
 }
 
-/// An image's entry, whose checksum is known when it is read.
+/// What is under way.
+struct Work {
+    /// One per stream.
+    lanes: Vec<Lane>,
+    /// One per image, known when that is read.
+    checksums: Vec<u32>,
+    entries: Vec<ImageEntry>,
+    plan: Plan,
+}
+
+/// An image's entry, whose check is known in the end.
 fn entry(images: &impl Images, index: usize) -> Result<ImageEntry> {
     let name = images.name(index);
     let [height, width, channels] = images.shape(index);
@@ -222,7 +318,7 @@ fn entry(images: &impl Images, index: usize) -> Result<ImageEntry> {
         height: number(height)?,
         channels: number(channels)? as u8,
         name,
-        checksum: 0,
+        check: 0,
     })
 }
 
@@ -236,29 +332,6 @@ struct OpenImage {
 }
 
 impl OpenImages {
-    /// Reads an image if that has not happened, and notes its checksum.
-    fn read(
-        &mut self,
-        images: &impl Images,
-        plan: &Plan,
-        image: u32,
-        entries: &mut [ImageEntry],
-        likelihood: &Likelihood,
-    ) -> Result<()> {
-        if self.0.contains_key(&image) {
-            return Ok(());
-        }
-        let entry = &mut entries[image as usize];
-        let pixels = images.read(image as usize)?;
-        if *likelihood == Likelihood::Bernoulli {
-            check_binary(&pixels, entry)?;
-        }
-        entry.checksum = pixel_checksum(&pixels);
-        let tiles_left = plan.tiling(image).len();
-        self.0.insert(image, OpenImage { pixels, tiles_left });
-        Ok(())
-    }
-
     /// Forgets an image after its last tile.
     fn close_tile(&mut self, image: u32) {
         if let Some(open) = self.0.get_mut(&image) {
@@ -267,16 +340,5 @@ impl OpenImages {
                 self.0.remove(&image);
             }
         }
-    }
-}
-
-fn check_binary(pixels: &[u8], entry: &ImageEntry) -> Result<()> {
-    match pixels.iter().find(|&&value| value != 0 && value != 255) {
-        None => Ok(()),
-        Some(value) => bail!(
-            "{}: expected values 0 and 255 only, found {value}: the model's likelihood is that of \
-             binary images. Binarize the images first, or train a model with model.likelihood = \"dmol\"",
-            entry.name
-        ),
     }
 }

@@ -137,7 +137,7 @@ mod tests {
             width,
             height,
             channels: 3,
-            checksum: 0,
+            check: 0,
         }
     }
 

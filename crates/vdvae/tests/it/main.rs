@@ -5,6 +5,7 @@ mod bad_input;
 mod cli;
 mod compress;
 mod conformance;
+mod data;
 mod documents;
 mod exchange;
 mod families;

@@ -1,15 +1,17 @@
-//! The images to compress: files with their names, or a data set.
+//! The images to compress: files with their names, or a data set. All are looked at before any work.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
-use vdvae_coding::container::check_name;
-use vdvae_data::{Batch, Dataset, PictureFile, image_paths};
+use anyhow::{Context, Result, anyhow};
+use vdvae_coding::container::number;
+use vdvae_data::{Batch, DataError, Dataset, LossCounts, PassedOver, PictureFile};
 
+use super::names::{NamedFile, archive_name, named_files};
 use crate::cli::compress::CompressArgs;
-use crate::commands::open_data;
-use crate::compress::Images;
+use crate::commands::data::open_some;
+use crate::commands::inputs::usable;
+use crate::compress::{Codec, Images};
 use crate::console::tell;
 use crate::error::usage;
 use crate::trained::TrainedModel;
@@ -26,10 +28,10 @@ impl Inputs {
     /// Opens all images that a command is given.
     ///
     /// # Errors
-    /// If one cannot be read or compressed exactly, or there is none.
-    pub fn open(arguments: &CompressArgs, model: &TrainedModel) -> Result<Self> {
+    /// If one cannot be read or compressed exactly and these are not to be skipped, or there is none.
+    pub fn open(arguments: &CompressArgs, model: &TrainedModel, codec: &Codec<'_>) -> Result<Self> {
         if !arguments.images.is_empty() {
-            return Self::files(&arguments.images, model);
+            return Self::files(arguments, codec);
         }
         if arguments.data.is_none() && arguments.split.is_none() {
             return Err(usage(
@@ -37,48 +39,116 @@ impl Inputs {
                  --split SPLIT; found none",
             ));
         }
-        let skip = arguments.skip_bad_images;
-        let (_, _, dataset) = open_data(
-            &model.config,
-            &*model.plan,
+        let (_, _, dataset) = open_some(
+            model,
             arguments.data.as_ref(),
             arguments.split,
-            skip,
+            arguments.skip_bad_images,
         )?;
         let most = arguments.n.unwrap_or(u64::MAX);
         let count = dataset
             .len()
             .min(usize::try_from(most).unwrap_or(usize::MAX));
+        usable((0..count).collect(), false, |index| {
+            let batch = Batch::read(&*dataset, &[index])?;
+            codec.check_values(&batch.images, &dataset.name(index))
+        })?;
         Ok(Self::Data(dataset, count))
     }
 
-    fn files(given: &[PathBuf], model: &TrainedModel) -> Result<Self> {
-        let mut files = Vec::new();
-        let mut photographs = 0;
-        for (path, name) in named_paths(given)? {
-            let name = path_name(&name)
-                .with_context(|| format!("{}: cannot keep this name", path.display()))?;
-            let is_jpeg = path
-                .extension()
-                .is_some_and(|e| e.eq_ignore_ascii_case("jpg") || e.eq_ignore_ascii_case("jpeg"));
-            photographs += usize::from(is_jpeg);
-            let place = path.display().to_string();
-            let picture = PictureFile::open(path)?;
-            if picture.shape()[2] > model.plan.image().channels {
-                return Err(usage(format!(
-                    "{place}: expected a gray picture, as the model has one colour, found RGB. Convert \
-                     it, or use a model of three colours"
-                )));
-            }
-            files.push((name, picture));
+    fn files(arguments: &CompressArgs, codec: &Codec<'_>) -> Result<Self> {
+        let (files, passed_over) = named_files(&arguments.images)?;
+        for passed_over in &passed_over {
+            check_left(passed_over, arguments)?;
         }
+        let looked = usable(
+            files,
+            arguments.skip_bad_images,
+            |NamedFile { path, name }| {
+                let is_jpeg = is_jpeg(&path);
+                let (name, picture) = look(path, &name, arguments.allow_lossy_conversion, codec)?;
+                Ok((name, picture, is_jpeg))
+            },
+        )?;
+        let photographs = looked.iter().filter(|(_, _, is_jpeg)| *is_jpeg).count();
         if photographs > 0 {
             tell(format_args!(
                 "{photographs} JPEG files: their pixels are kept, which usually take more room than the files"
             ));
         }
-        Ok(Self::Files(files))
+        let mut losses = LossCounts::default();
+        for (_, picture, _) in &looked {
+            losses.add(picture.losses());
+        }
+        for sentence in losses.sentences() {
+            tell(format_args!("{sentence}, and does not come back"));
+        }
+        let files = looked.into_iter();
+        let files = files.map(|(name, picture, _)| (name, picture));
+        Ok(Self::Files(files.collect()))
     }
+}
+
+/// Files of a folder that are not in the archive are left only on purpose: who deletes the folder loses them.
+fn check_left(passed_over: &PassedOver, arguments: &CompressArgs) -> Result<()> {
+    if passed_over.is_empty() {
+        return Ok(());
+    }
+    let mut names = String::new();
+    if arguments.name_others {
+        let lines = passed_over.paths().iter();
+        names = lines
+            .map(|path| format!("\n  {}", path.display()))
+            .collect();
+    }
+    if arguments.leave_others {
+        tell(format_args!(
+            "left, as they are no images that are read: {passed_over}{names}"
+        ));
+        return Ok(());
+    }
+    Err(usage(format!(
+        "{passed_over}: no images of a format that is read, so that the archive would not have them. Convert them, \
+         or leave them where they are: --leave-others (--name-others names them){names}"
+    )))
+}
+
+/// Whether a file's name says that it is a JPEG.
+fn is_jpeg(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default();
+    let endings = ["jpg", "jpeg", "jpe", "jfif"];
+    endings
+        .iter()
+        .any(|ending| extension.eq_ignore_ascii_case(ending))
+}
+
+/// A file that can be compressed, all of its pixels read once, with its name in the archive.
+fn look(
+    path: PathBuf,
+    name: &Path,
+    may_convert: bool,
+    codec: &Codec<'_>,
+) -> Result<(String, PictureFile)> {
+    let place = path.display().to_string();
+    let name = archive_name(name).with_context(|| format!("{place}: cannot keep this name"))?;
+    let picture = if may_convert {
+        PictureFile::open_converted(path)?
+    } else {
+        PictureFile::open(path).map_err(|error| match error {
+            DataError::Lossy { .. } => {
+                anyhow!("{error}, or go on all the same: --allow-lossy-conversion")
+            }
+            error => error.into(),
+        })?
+    };
+    if picture.shape()[2] > codec.id().colours.into() {
+        return Err(usage(format!(
+            "{place}: expected a gray picture, as the model has one colour, found RGB. Convert it, or use a \
+             model of three colours"
+        )));
+    }
+    codec.check_values(&picture.read()?, &place)?;
+    Ok((name, picture))
 }
 
 impl Images for Inputs {
@@ -92,10 +162,7 @@ impl Images for Inputs {
     fn name(&self, index: usize) -> String {
         match self {
             Self::Files(files) => files[index].0.clone(),
-            Self::Data(_, count) => {
-                let digits = (count - 1).to_string().len();
-                format!("{index:0digits$}.png")
-            }
+            Self::Data(_, count) => number(index, *count),
         }
     }
 
@@ -115,45 +182,4 @@ impl Images for Inputs {
             Self::Data(dataset, _) => Ok(Batch::read(&**dataset, &[index])?.images),
         }
     }
-}
-
-/// Every file with the path by which it is known in the archive: its name, or below a folder that was
-/// given the folder's name and what follows.
-fn named_paths(given: &[PathBuf]) -> Result<Vec<(PathBuf, PathBuf)>> {
-    let mut files = Vec::new();
-    for path in given {
-        if !path.is_dir() {
-            let name = path.file_name().map_or_else(PathBuf::new, PathBuf::from);
-            files.push((path.clone(), name));
-            continue;
-        }
-        // `.` and `..` have names, too.
-        let real = path
-            .canonicalize()
-            .with_context(|| path.display().to_string())?;
-        let folder = real.file_name().map_or_else(PathBuf::new, PathBuf::from);
-        for file in image_paths(path)? {
-            let below = file.strip_prefix(path).unwrap_or(&file);
-            let name = folder.join(below);
-            files.push((file, name));
-        }
-    }
-    Ok(files)
-}
-
-/// The name of an image in the archive: with `/`, and ending as the PNG that decompression writes.
-fn path_name(path: &Path) -> Result<String> {
-    let path = path.with_extension("png");
-    let parts: Option<Vec<&str>> = path
-        .components()
-        .map(|part| match part {
-            Component::Normal(part) => part.to_str(),
-            _ => None,
-        })
-        .collect();
-    let name = parts
-        .context("expected UTF-8 characters; rename the file")?
-        .join("/");
-    check_name(&name)?;
-    Ok(name)
 }

@@ -16,8 +16,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use indicatif::HumanDuration;
 
+use super::data::open_data;
 use super::session::{INTERRUPTED, stop_on_ctrl_c, train};
-use super::{make_folder, open_data, print_json, reading_threads};
+use super::{make_folder, print_json, reading_threads};
 use crate::cli::SweepArgs;
 use crate::console::tell;
 use crate::device;
@@ -158,13 +159,7 @@ fn test(arguments: &SweepArgs, run: &Planned) -> Result<Evaluation> {
     let device = device::parse(&arguments.machine.device)?;
     let model = TrainedModel::load(&run.folder, None, device)?
         .rounding_to(arguments.machine.dtype.unwrap_or_default());
-    let (_, _, dataset) = open_data(
-        &model.config,
-        &*model.plan,
-        None,
-        None,
-        arguments.skip_bad_images,
-    )?;
+    let (_, _, dataset) = open_data(&model, None, None, arguments.skip_bad_images)?;
     let options = EvaluateOptions {
         batch: model.config.train.n_batch,
         seed: 0,

@@ -43,6 +43,7 @@ impl Planned {
             checkpoint_activations: false,
             resume: folder.config().exists(),
             skip_bad_images: arguments.skip_bad_images,
+            new_images: None,
             json: false,
             machine: arguments.machine.clone(),
         };

@@ -157,7 +157,7 @@ fn images_and_files_of_the_wrong_kind() {
         "interpolate run a.png",
     ] {
         lab.run(&format!("{command} text.png"))
-            .fails(1, &["text.png", "neither PNG, JPEG nor WebP"]);
+            .fails(1, &["text.png", "is no PNG, JPEG, WebP, GIF, BMP or TIFF"]);
         lab.run(&format!("{command} missing.png"))
             .fails(1, &["missing.png"]);
     }

@@ -4,8 +4,6 @@ use std::fs;
 use std::process::Stdio;
 use std::time::Duration;
 
-use image::DynamicImage;
-
 use super::{picture, smooth};
 use crate::support::Lab;
 
@@ -65,24 +63,28 @@ fn a_model_of_other_normalisation_is_another_model() {
 #[test]
 fn another_kernel_path_is_refused() {
     let lab = lab();
-    lab.compress("a.png b.png --kernel-path portable")
-        .succeeds();
-    let output = lab
-        .command("decompress x.vdz --out out --run run")
-        .output()
-        .unwrap();
-    if vdvae_kernels::detect::path() == vdvae_kernels::detect::Path::Portable {
-        assert!(output.status.success());
-        return;
+    let mut archive = vdvae::compress::Archive::read(&lab.read("x.vdz")).unwrap();
+    if vdvae_kernels::detect::path() != vdvae_kernels::detect::Path::Portable {
+        lab.keeps(
+            "--run run --kernel-path portable",
+            1,
+            &["x.vdz", "this is \"portable\"", "Add --kernel-path"],
+        );
     }
+    // No processor has both.
+    let missing = if cfg!(target_arch = "aarch64") {
+        "avx2"
+    } else {
+        "neon"
+    };
+    archive.model.kernel_path = format!("{missing}@1");
+    let mut file = Vec::new();
+    archive.write(&mut file).unwrap();
+    lab.write("x.vdz", file);
     lab.keeps(
         "--run run",
         1,
-        &[
-            "x.vdz",
-            "kernel path \"portable\"",
-            "Add --kernel-path portable",
-        ],
+        &["x.vdz", missing, "this processor does not have", "portable"],
     );
 }
 
@@ -164,20 +166,11 @@ fn nothing_is_overwritten() {
 #[test]
 fn pictures_that_cannot_be_kept_exactly_are_refused() {
     let lab = Lab::trained();
-    lab.save("alpha.png", &DynamicImage::new_rgba8(8, 8));
-    lab.save("deep.png", &DynamicImage::new_rgb16(8, 8));
     lab.write("broken.png", "no picture");
-    lab.compress("alpha.png")
-        .fails(1, &["alpha.png", "alpha channel"]);
-    lab.compress("deep.png")
-        .fails(1, &["deep.png", "8 bits", "16"]);
     lab.compress("broken.png").fails(1, &["broken.png"]);
     lab.compress("missing.png").fails(1, &["missing.png"]);
     lab.compress("").fails(2, &["images to compress", "--data"]);
-    lab.save("a/x.png", &picture([8, 8, 3], smooth));
     lab.save("x.png", &picture([8, 8, 3], smooth));
-    lab.compress("x.png a/x.png")
-        .fails(1, &["\"x.png\"", "twice"]);
     lab.compress("x.png --batch 0").fails(2, &["--batch"]);
     lab.run("compress run x.png -o x.zip")
         .fails(2, &["x.zip", ".vdz"]);

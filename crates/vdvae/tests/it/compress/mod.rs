@@ -1,9 +1,12 @@
 //! Lossless compression: what goes in comes out, and whatever is wrong is refused before anything is
 //! written.
 
+mod comparison;
 mod faults;
+mod inputs;
 mod property;
 mod round_trip;
+mod weights;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,0 +1,237 @@
+//! A source that was looked through: which images it has, and what each is for.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::dataset::{Dataset, RandomlyFlipped, Subset};
+use crate::error::DataError;
+use crate::file_set::{Changes, FileSet};
+use crate::image_file::ImageFile;
+use crate::image_list::{ImageList, array_entry};
+use crate::listing::PassedOver;
+use crate::options::OpenOptions;
+use crate::source::Source;
+use crate::split::{Split, part_of};
+use crate::{amat, array_file, celeba, cifar10, crops, folder, idx, published};
+
+/// A source whose images have been found, and not read yet.
+///
+/// ```
+/// use vdvae_data::{Collection, ImageShape, OpenOptions, Source, Split};
+///
+/// let options = OpenOptions::new(ImageShape { size: 32, channels: 3 });
+/// let photos = Collection::split(&Source::Photos, &options)?;
+/// assert_eq!(photos.open(Split::Test, &options)?.len(), 400);
+/// # Ok::<(), vdvae_data::DataError>(())
+/// ```
+pub struct Collection {
+    source: Source,
+    contents: Contents,
+}
+
+enum Contents {
+    /// Files, each of them in a split, and how they are opened.
+    Files(FileSet, OpenFiles),
+    /// An array without splits of its own.
+    Array(Arc<dyn Dataset>),
+    /// What comes with its splits, and how a split of it is opened.
+    Fixed(OpenFixed, PathBuf),
+}
+
+type Opened = Result<Arc<dyn Dataset>, DataError>;
+type OpenFiles = fn(&str, Vec<ImageFile>, Split, &OpenOptions) -> Opened;
+type OpenFixed = fn(&Path, Split, &OpenOptions) -> Opened;
+
+impl Collection {
+    /// The images of a source, to be taken all together.
+    ///
+    /// # Errors
+    /// If there is nothing there, or it is not what the source's files have to be.
+    pub fn whole(source: &Source, options: &OpenOptions) -> Result<Self, DataError> {
+        options.image.check()?;
+        let fixed = |open: OpenFixed, path: &PathBuf| Contents::Fixed(open, path.clone());
+        let contents = match source {
+            Source::Photos => fixed(crops::open_photos, &PathBuf::new()),
+            Source::Crops(path) => {
+                Contents::Files(FileSet::in_folder(path, "photographs")?, crops::open)
+            }
+            Source::Folder(path) => {
+                Contents::Files(FileSet::in_folder(path, "images")?, folder::open)
+            }
+            Source::Npy(path) => Contents::Array(array_file::open(path, options.image)?),
+            Source::Cifar10(path) => fixed(cifar10::open, path),
+            Source::Imagenet32(path) => fixed(published::open_imagenet32, path),
+            Source::Imagenet64(path) => fixed(published::open_imagenet64, path),
+            Source::Ffhq256(path) => fixed(published::open_ffhq256, path),
+            Source::Ffhq1024(path) => {
+                Contents::Files(folder::ffhq1024(path, options)?, folder::open)
+            }
+            Source::Celeba(path) => fixed(celeba::open, path),
+            Source::Idx(path) => fixed(idx::open, path),
+            Source::Amat(path) => fixed(amat::open, path),
+        };
+        Ok(Self {
+            source: source.clone(),
+            contents,
+        })
+    }
+
+    /// The images of a source, each with what it is for.
+    ///
+    /// # Errors
+    /// As [`whole`](Self::whole), and [`DataError::Layout`] if folders do not tell.
+    pub fn split(source: &Source, options: &OpenOptions) -> Result<Self, DataError> {
+        let mut collection = Self::whole(source, options)?;
+        if let Contents::Files(files, _) = &mut collection.contents {
+            files.split(options.seed)?;
+        }
+        Ok(collection)
+    }
+
+    /// The images of a source, for what `list` says, which was kept when a run began.
+    ///
+    /// # Errors
+    /// As [`whole`](Self::whole), and [`DataError::OtherImages`] if they are not those of the list.
+    pub fn recorded(
+        source: &Source,
+        list: &ImageList,
+        options: &OpenOptions,
+    ) -> Result<(Self, Changes), DataError> {
+        let mut collection = Self::whole(source, options)?;
+        if list.kind != source.kind() {
+            return Err(DataError::OtherImages {
+                place: source.to_string(),
+                found: format!("a source {}:, where it had {}:", source.kind(), list.kind),
+            });
+        }
+        match &mut collection.contents {
+            Contents::Files(files, _) => {
+                let changes = files.adopt(list)?;
+                Ok((collection, changes))
+            }
+            Contents::Array(_) => {
+                collection.check(list, options)?;
+                Ok((collection, Changes::default()))
+            }
+            // A split of these does not depend on what else is there.
+            Contents::Fixed(..) => Ok((collection, Changes::default())),
+        }
+    }
+
+    /// Checks that arrays hold what they held when `list` was made. Files are known by their names.
+    ///
+    /// # Errors
+    /// [`DataError::OtherImages`] if not, and if an image cannot be read.
+    pub fn check(&self, list: &ImageList, options: &OpenOptions) -> Result<(), DataError> {
+        if matches!(self.contents, Contents::Files(..)) {
+            return Ok(());
+        }
+        let now = self.list(options)?;
+        let mut pairs = list.entries.iter().zip(&now.entries);
+        let Some((known, found)) = pairs.find(|(known, found)| known != found) else {
+            return Ok(());
+        };
+        Err(DataError::OtherImages {
+            place: self.source.to_string(),
+            found: if known.size == found.size {
+                "as many images, with other pixels".to_owned()
+            } else {
+                format!("{} images, where it had {}", found.size, known.size)
+            },
+        })
+    }
+
+    /// Images that are new since a run began are for training from now on.
+    pub fn train_on_new(&mut self) {
+        if let Contents::Files(files, _) = &mut self.contents {
+            files.train_on_new();
+        }
+    }
+
+    /// Whether there are images of a split, as far as that is known without reading any.
+    pub fn has(&self, split: Split) -> bool {
+        match &self.contents {
+            Contents::Files(files, _) => files.has(split),
+            _ => true,
+        }
+    }
+
+    /// Whether the images are files of their own, which may come and go.
+    pub fn has_files(&self) -> bool {
+        matches!(self.contents, Contents::Files(..))
+    }
+
+    /// How many images are for training by `list`, and there unchanged.
+    pub fn trained_on(&self, list: &ImageList) -> usize {
+        match &self.contents {
+            Contents::Files(files, _) => files.trained_on(list),
+            _ => 0,
+        }
+    }
+
+    /// What is kept with a run.
+    ///
+    /// # Errors
+    /// If images cannot be read.
+    pub fn list(&self, options: &OpenOptions) -> Result<ImageList, DataError> {
+        let kind = self.source.kind();
+        let entries = match &self.contents {
+            Contents::Files(files, _) => return Ok(files.list(kind)),
+            Contents::Array(array) => vec![array_entry(Split::All, &**array)?],
+            Contents::Fixed(..) if self.source.is_decoded() => Vec::new(),
+            Contents::Fixed(..) => [Split::Train, Split::Valid]
+                .into_iter()
+                .map(|split| array_entry(split, &*self.open(split, options)?))
+                .collect::<Result<_, _>>()?,
+        };
+        Ok(ImageList {
+            kind: kind.to_owned(),
+            entries,
+        })
+    }
+
+    /// The files of the folder that are no images.
+    pub fn passed_over(&self) -> Option<&PassedOver> {
+        match &self.contents {
+            Contents::Files(files, _) => Some(&files.passed_over).filter(|files| !files.is_empty()),
+            _ => None,
+        }
+    }
+
+    /// What the images were taken for, in one line; for [`Split::All`] how many there are.
+    pub fn describe(&self, split: Split) -> String {
+        let what = match &self.contents {
+            Contents::Files(files, _) => files.describe(split),
+            Contents::Array(array) if split == Split::All => format!("all {} images", array.len()),
+            Contents::Array(array) => {
+                format!(
+                    "{} images, of which 5 % each are held out for validation and test",
+                    array.len()
+                )
+            }
+            Contents::Fixed(..) => self.source.splits().to_owned(),
+        };
+        format!("{}: {what}", self.source)
+    }
+
+    /// Opens a split. What it returns has at least one item.
+    ///
+    /// # Errors
+    /// If there is nothing in it, or a file is not what it has to be; see [`DataError`].
+    pub fn open(&self, split: Split, options: &OpenOptions) -> Result<Arc<dyn Dataset>, DataError> {
+        let dataset = match &self.contents {
+            Contents::Files(files, open) => open(&files.place, files.files(split)?, split, options),
+            Contents::Array(array) => {
+                let place = self.source.to_string();
+                let indices = part_of(split, array.len(), options.seed, &place)?;
+                let inner = array.clone();
+                Ok(Arc::new(Subset { inner, indices }) as Arc<dyn Dataset>)
+            }
+            Contents::Fixed(open, path) => open(path, split, options),
+        }?;
+        if options.augment && options.flip && split == Split::Train {
+            return Ok(Arc::new(RandomlyFlipped(dataset)));
+        }
+        Ok(dataset)
+    }
+}
