@@ -74,12 +74,9 @@ pub struct CompressArgs {
     #[arg(long)]
     pub skip_bad_images: bool,
     /// Go on without the files of folders that are no images of a format that is read; says how many of which
-    /// kind. (Those whose names begin with a dot do not count.)
+    /// kind, and with --verbose which. (Those whose names begin with a dot do not count.)
     #[arg(long)]
     pub leave_others: bool,
-    /// Name every file of a folder that is no image of a format that is read.
-    #[arg(long)]
-    pub name_others: bool,
     /// Also take pictures that hold more than 8-bit gray or RGB values, such as transparency or CMYK, and say what
     /// of them does not come back.
     #[arg(long)]

@@ -9,7 +9,7 @@ use vdvae_data::{Batch, DataError, Dataset, LossCounts, PassedOver, PictureFile}
 
 use super::names::{NamedFile, archive_name, named_files};
 use crate::cli::compress::CompressArgs;
-use crate::commands::data::open_some;
+use crate::commands::data::{open_some, some_of, tell_passed_over};
 use crate::commands::inputs::usable;
 use crate::compress::{Codec, Images};
 use crate::console::tell;
@@ -59,7 +59,7 @@ impl Inputs {
     fn files(arguments: &CompressArgs, codec: &Codec<'_>) -> Result<Self> {
         let (files, passed_over) = named_files(&arguments.images)?;
         for passed_over in &passed_over {
-            check_left(passed_over, arguments)?;
+            check_left(passed_over, arguments.leave_others)?;
         }
         let looked = usable(
             files,
@@ -90,26 +90,17 @@ impl Inputs {
 }
 
 /// Files of a folder that are not in the archive are left only on purpose: who deletes the folder loses them.
-fn check_left(passed_over: &PassedOver, arguments: &CompressArgs) -> Result<()> {
-    if passed_over.is_empty() {
+fn check_left(passed_over: &PassedOver, leave: bool) -> Result<()> {
+    if leave || passed_over.is_empty() {
+        tell_passed_over(Some(passed_over));
         return Ok(());
     }
-    let mut names = String::new();
-    if arguments.name_others {
-        let lines = passed_over.paths().iter();
-        names = lines
-            .map(|path| format!("\n  {}", path.display()))
-            .collect();
-    }
-    if arguments.leave_others {
-        tell(format_args!(
-            "left, as they are no images that are read: {passed_over}{names}"
-        ));
-        return Ok(());
-    }
+    let paths = passed_over.paths().iter();
+    let names: Vec<String> = paths.map(|path| path.display().to_string()).collect();
     Err(usage(format!(
-        "{passed_over}: no images of a format that is read, so that the archive would not have them. Convert them, \
-         or leave them where they are: --leave-others (--name-others names them){names}"
+        "{passed_over}, of no format that is read, so that the archive would not have them: {}. Convert them, or leave \
+         them where they are: --leave-others",
+        some_of(&names)
     )))
 }
 

@@ -98,9 +98,9 @@ fn unreadable_paths() {
     lab.run("eval images.npy")
         .fails(2, &["images.npy: not a run"]);
     lab.train("--out images.npy")
-        .fails(1, &["images.npy: cannot make this folder", "--out"]);
+        .fails(1, &["images.npy is no folder", "--out"]);
     lab.train("--out images.npy/run")
-        .fails(1, &["cannot make this folder", "--out"]);
+        .fails(1, &["images.npy is no folder", "--out"]);
     lab.run("sample run --out images.npy/x.png")
         .fails(1, &["images.npy is no folder", "--out"]);
     lab.run("sample run --out folder.with/dot.jpg")
