@@ -47,8 +47,8 @@ pub struct Evaluation {
     pub images: usize,
     /// (distortion + rate) / ln 2: the number that papers report.
     pub bits_per_dim: f64,
-    /// Standard error of the mean over images of `bits_per_dim`.
-    pub stderr_bits_per_dim: f64,
+    /// Standard error of the mean over images of `bits_per_dim`; one image has none.
+    pub stderr_bits_per_dim: Option<f64>,
     /// Importance-weighted bound (Burda et al., ICLR 2016), where several latents were drawn.
     pub iw_bits_per_dim: Option<f64>,
     /// distortion + rate.
@@ -155,7 +155,7 @@ fn summary(images: &[ImageElbo], dimensions: usize) -> Evaluation {
     let mean = |of: &dyn Fn(&ImageElbo) -> f64| images.iter().map(of).sum::<f64>() / count;
     let total = |image: &ImageElbo| image.totals.iter().sum::<f64>() / image.totals.len() as f64;
     let nats = mean(&total);
-    let variance = mean(&|image| (total(image) - nats).powi(2)) * count / (count - 1.0).max(1.0);
+    let variance = mean(&|image| (total(image) - nats).powi(2)) * count / (count - 1.0);
     let depth = images.first().map_or(0, |image| image.rate_per_layer.len());
     let several = images
         .first()
@@ -168,7 +168,7 @@ fn summary(images: &[ImageElbo], dimensions: usize) -> Evaluation {
     Evaluation {
         images: images.len(),
         bits_per_dim: bits(nats),
-        stderr_bits_per_dim: bits((variance / count).sqrt()),
+        stderr_bits_per_dim: (images.len() > 1).then(|| bits((variance / count).sqrt())),
         iw_bits_per_dim: several.then(weighted),
         nats_per_dim: nats,
         distortion_nats_per_dim: mean(&|image| image.distortion),
@@ -177,6 +177,12 @@ fn summary(images: &[ImageElbo], dimensions: usize) -> Evaluation {
             .map(|layer| mean(&|image| image.rate_per_layer[layer]))
             .collect(),
     }
+}
+
+/// A mean for people, with its standard error where it has one.
+pub fn with_error(mean: f64, stderr: Option<f64>, decimals: usize) -> String {
+    let error = stderr.map_or(String::new(), |stderr| format!(" +- {stderr:.decimals$}"));
+    format!("{mean:.decimals$}{error}")
 }
 
 /// -ln of the mean of the draws' importance weights, per dimension; given are -ln of each.
@@ -215,8 +221,19 @@ mod tests {
         assert_eq!(result.rate_nats_per_dim_per_layer, [0.5, 0.5]);
         assert!((result.rate_nats_per_dim - 1.0).abs() < 1e-12);
         // standard deviation sqrt(2 * 0.75^2), over sqrt 2
-        assert!((result.stderr_bits_per_dim - 0.75 / std::f64::consts::LN_2).abs() < 1e-12);
+        let stderr = result.stderr_bits_per_dim.expect("of two images");
+        assert!((stderr - 0.75 / std::f64::consts::LN_2).abs() < 1e-12);
         assert_eq!(result.iw_bits_per_dim, None);
+    }
+
+    #[test]
+    fn one_image_has_no_standard_error() {
+        let result = summary(&[image(1.0, &[0.5], &[1.5])], 12);
+        assert_eq!(result.stderr_bits_per_dim, None);
+        let json = serde_json::to_value(&result).expect("JSON");
+        assert!(json["stderr_bits_per_dim"].is_null());
+        assert_eq!(with_error(1.0, result.stderr_bits_per_dim, 2), "1.00");
+        assert_eq!(with_error(1.0, Some(0.5), 2), "1.00 +- 0.50");
     }
 
     #[test]

@@ -74,13 +74,12 @@ fn numbers(run: &RunMeasures) -> String {
     };
     if let Some(evaluation) = &run.evaluation {
         let means = &evaluation.means;
+        let error = means.stderr_bits_per_dim;
+        let error = error.map_or(String::new(), |error| format!("± {error:.3}, "));
         add(
             "bits per dimension",
             format!("{:.3}", means.bits_per_dim),
-            format!(
-                "± {:.3}, {} {} images",
-                means.stderr_bits_per_dim, means.images, evaluation.split
-            ),
+            format!("{error}{} {} images", means.images, evaluation.split),
         );
     }
     add(

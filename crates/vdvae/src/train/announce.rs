@@ -8,6 +8,7 @@ use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::config::TrainConfig;
 use crate::console::tell;
+use crate::evaluate::with_error;
 use crate::likelihood::units::bits;
 use crate::models::step::StepReport;
 use crate::report::log::{TrainEntry, ValidEntry};
@@ -66,10 +67,9 @@ impl Announcer {
     /// After each evaluation.
     pub fn validation(&self, entry: &ValidEntry) {
         self.line(&format!(
-            "step {}  validation {:.3} +- {:.3} bits/dim (distortion {:.3}, rate {:.3}; {} images)",
+            "step {}  validation {} bits/dim (distortion {:.3}, rate {:.3}; {} images)",
             entry.step,
-            entry.bits_per_dim,
-            entry.stderr_bits_per_dim,
+            with_error(entry.bits_per_dim, entry.stderr_bits_per_dim, 3),
             entry.distortion_bits_per_dim,
             entry.rate_bits_per_dim,
             entry.images,

@@ -28,7 +28,7 @@ fn valid(step: u64, value: f64) -> Entry {
         seconds: step as f64 / 2.0,
         images: 400,
         bits_per_dim: value,
-        stderr_bits_per_dim: 0.01,
+        stderr_bits_per_dim: Some(0.01),
         distortion_bits_per_dim: value,
         rate_bits_per_dim: 0.0,
     })
