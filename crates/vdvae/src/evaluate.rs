@@ -1,6 +1,8 @@
 //! The evidence lower bound over a whole data set, for any family of models.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use burn::tensor::Device;
@@ -75,16 +77,56 @@ pub fn evaluate(
     device: &Device,
     mut progress: impl FnMut(usize),
 ) -> Result<Evaluation> {
+    let whole = evaluate_until(
+        model,
+        preprocess,
+        dimensions,
+        dataset,
+        options,
+        device,
+        |done| {
+            progress(done);
+            ControlFlow::Continue(())
+        },
+    );
+    Ok(whole?.expect("nobody stops it"))
+}
+
+/// As [`evaluate`], but given up, with no result, when `progress` breaks.
+///
+/// # Errors
+/// If an image cannot be read.
+pub fn evaluate_until(
+    model: &dyn Model,
+    preprocess: &Preprocess,
+    dimensions: usize,
+    dataset: Arc<dyn Dataset>,
+    options: &EvaluateOptions,
+    device: &Device,
+    mut progress: impl FnMut(usize) -> ControlFlow<()>,
+) -> Result<Option<Evaluation>> {
     let mut images: Vec<ImageElbo> = Vec::with_capacity(dataset.len());
     for batch in Batches::sequential(dataset, options.batch, options.threads)? {
         images.extend(evaluate_batch(model, preprocess, &batch?, options, device));
         images.truncate(options.limit);
-        progress(images.len());
+        let go_on = progress(images.len());
         if images.len() == options.limit {
             break;
         }
+        if go_on.is_break() {
+            return Ok(None);
+        }
     }
-    Ok(summary(&images, dimensions))
+    Ok(Some(summary(&images, dimensions)))
+}
+
+/// For [`evaluate_until`]: until it is set from outside.
+pub fn go_on_unless(stop: &AtomicBool) -> ControlFlow<()> {
+    if stop.load(Ordering::Relaxed) {
+        ControlFlow::Break(())
+    } else {
+        ControlFlow::Continue(())
+    }
 }
 
 fn evaluate_batch(

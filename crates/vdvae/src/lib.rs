@@ -19,11 +19,13 @@ pub mod error;
 pub mod evaluate;
 pub mod evenly;
 pub mod files;
+pub mod folder_lock;
 pub mod latents;
 pub mod memory;
 pub mod reconstruct;
 pub mod report;
 pub mod run_dir;
+pub mod signals;
 pub mod train;
 pub mod trained;
 

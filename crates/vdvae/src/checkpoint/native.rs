@@ -27,6 +27,8 @@ pub(super) const AVERAGE: &str = "ema/";
 pub(super) const WEIGHTS: &str = "model/";
 pub(super) const FIRST: &str = "adam/first/";
 pub(super) const SECOND: &str = "adam/second/";
+/// The key, in the metadata, of [`Progress::owes_validation`].
+const OWES_VALIDATION: &str = "owes_validation";
 
 /// Where training stands, beside the tensors.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -39,6 +41,8 @@ pub struct Progress {
     pub seconds: f64,
     /// The lowest validation loss so far, bits per dimension.
     pub best_bits_per_dim: Option<f64>,
+    /// Whether the run was stopped before it was validated at this step, as it has to be.
+    pub owes_validation: bool,
 }
 
 /// Why a checkpoint cannot be read or written.
@@ -212,6 +216,10 @@ pub(super) fn save(
     if let Some(best) = progress.best_bits_per_dim {
         metadata.insert("best_bits_per_dim".to_owned(), best.to_string());
     }
+    // Only where it says something: other checkpoints stay as they were.
+    if progress.owes_validation {
+        metadata.insert(OWES_VALIDATION.to_owned(), "true".to_owned());
+    }
     let views = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor));
     metadata.insert("sha256".to_owned(), checksum(&metadata, views));
     write_atomically(path, |writer| write(writer, metadata, &tensors))
@@ -342,6 +350,7 @@ impl CheckpointFile {
                 Some(_) => Some(self.number("best_bits_per_dim")?),
                 None => None,
             },
+            owes_validation: self.metadata.contains_key(OWES_VALIDATION),
         })
     }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+use super::session::check_vacant;
 use super::{make_folder, print_json};
 use crate::checkpoint::published::{Files, Imported, import, preset_of};
 use crate::cli::ImportArgs;
@@ -13,6 +14,7 @@ use crate::config::Config;
 use crate::console::tell;
 use crate::error::usage;
 use crate::files::write_atomically;
+use crate::folder_lock::FolderLock;
 use crate::run_dir::RunDir;
 
 #[derive(Serialize)]
@@ -29,11 +31,7 @@ pub fn run(arguments: &ImportArgs) -> Result<()> {
     let plan = config.plan()?;
     let run = RunDir::new(&arguments.out);
     let folder = run.path().display();
-    if !run.is_vacant() {
-        return Err(usage(format!(
-            "--out {folder}: this folder is not empty; choose another --out, or delete the folder"
-        )));
-    }
+    check_vacant(&run)?;
     let files = Files {
         weights: arguments.weights.clone(),
         average: arguments.ema.clone(),
@@ -41,6 +39,9 @@ pub fn run(arguments: &ImportArgs) -> Result<()> {
         log: arguments.log.clone(),
     };
     let imported = import(&files, &config)?;
+    make_folder(run.path())?;
+    let _lock = FolderLock::take(run.path(), &format!("--out {folder}"))?;
+    check_vacant(&run)?;
     save(&imported, &run, &config)?;
     let notes = imported.notes();
     for note in &notes {

@@ -39,6 +39,7 @@ use crate::error::usage;
 use crate::models::{Cannot, Plan};
 use crate::ops::Compute;
 use crate::run_dir::RunDir;
+use crate::signals;
 use crate::trained::TrainedModel;
 
 /// More than any machine has a use for.
@@ -53,6 +54,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         check_threads(machine.threads)?;
         device::set_threads(machine.threads)?;
     }
+    signals::watch().context("cannot watch for Ctrl-C")?;
     // From inside the pool: a caller outside would hand over every operation and wait for it.
     rayon::scope(|_| dispatch(command))
 }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 use vdvae_data::{Batch, Dataset, OpenOptions, Source, Split, pixel_statistics};
@@ -11,12 +11,13 @@ use super::request::{difference, requested, with_options};
 use super::{image_shape, make_folder, reading_threads, tell_skipped};
 use crate::checkpoint::{self, Progress};
 use crate::cli::TrainArgs;
-use crate::config::{Config, TrainConfig};
+use crate::config::{Config, TrainConfig, learning_rate};
 use crate::console::tell;
 use crate::device;
 use crate::error::usage;
 use crate::evenly::evenly;
 use crate::files::write_atomically;
+use crate::folder_lock::FolderLock;
 use crate::memory::{available_memory, training_memory};
 use crate::models::state::TrainState;
 use crate::models::{ImageShape, Model, Plan};
@@ -30,24 +31,27 @@ use crate::trained::{TrainedModel, preprocess};
 
 /// Images in a row of the sample picture.
 const PICTURE_COLUMNS: usize = 8;
-/// Exit code after Ctrl-C, as shells have it.
-pub const INTERRUPTED: u8 = 130;
 /// What a run cannot change: the model, what it reads, and which images are held out.
 const FIXED: [&str; 4] = ["model.", "data.shift", "data.scale", "train.seed"];
 
 /// Trains the run that the arguments describe, or goes on with it. `stop` is asked, once all is ready,
-/// for what is set from outside to end it early.
+/// for what is set from outside to end it early. Nobody else works in its folder meanwhile.
 pub fn train(
     arguments: &TrainArgs,
     run: &RunDir,
-    stop: impl FnOnce() -> Result<Arc<AtomicBool>>,
+    stop: impl FnOnce() -> Arc<AtomicBool>,
 ) -> Result<Outcome> {
     let device = device::parse(&arguments.machine.device)?;
-    let mut config = if arguments.resume {
-        resumed(arguments, run)?
+    let (mut config, before) = if arguments.resume {
+        let (config, before) = resumed(arguments, run)?;
+        (config, Some(before))
     } else {
-        fresh(arguments, run)?
+        (fresh(arguments, run)?, None)
     };
+    let what = format!("--out {}", run.path().display());
+    let take = || FolderLock::take(run.path(), &what);
+    // Before the images are looked at, which may take long.
+    let early = run.path().is_dir().then(take).transpose()?;
     let plan: Arc<dyn Plan> = config.plan()?.into();
     let parameters = plan.parameters();
     let checkpointed = arguments.checkpoint_activations;
@@ -61,6 +65,15 @@ pub fn train(
     warn_about_memory(needed, &config.train);
     let (train, valid) = open(arguments, &mut config, &*plan)?;
     make_folder(run.path())?;
+    let _lock = match early {
+        Some(lock) => lock,
+        None => {
+            let lock = take()?;
+            // Another job may have begun and ended in between.
+            check_vacant(run)?;
+            lock
+        }
+    };
     let preprocess = preprocess(&config, &*plan)?;
     let device = device.autodiff();
     let mut model = plan.build(config.train.seed, &device);
@@ -74,6 +87,11 @@ pub fn train(
             progress.step,
             config.train.steps,
         )));
+    }
+    if let Some(warning) =
+        before.and_then(|before| rate_warning(&before, &config.train, progress.step))
+    {
+        tell(format_args!("warning: {warning}"));
     }
     prepare_folder(run, &config)?;
     let (folder, images, held_out) = (run.path().display(), train.len(), valid.len());
@@ -93,7 +111,7 @@ pub fn train(
         preprocess: preprocess.clone(),
         device: device.clone(),
         threads: reading_threads(),
-        stop: stop()?,
+        stop: stop(),
     };
     training.run(|average, path| {
         let model = TrainedModel {
@@ -165,15 +183,41 @@ fn fresh(arguments: &TrainArgs, run: &RunDir) -> Result<Config> {
             )
         }));
     }
-    if !run.is_vacant() {
-        return Err(usage(format!(
-            "--out {folder}: this folder is not empty and holds no run (no config.toml); choose another --out"
-        )));
-    }
+    check_vacant(run)?;
     Ok(config)
 }
 
-fn resumed(arguments: &TrainArgs, run: &RunDir) -> Result<Config> {
+/// A new run would mix with what is left of another.
+pub fn check_vacant(run: &RunDir) -> Result<()> {
+    let Some(found) = run.occupied_by() else {
+        return Ok(());
+    };
+    Err(usage(format!(
+        "--out {}: {} is there, of another run; choose another --out, or delete it",
+        run.path().display(),
+        found.display()
+    )))
+}
+
+/// What is said where more steps stretch a decay, so that the learning rate is another than without them.
+fn rate_warning(before: &TrainConfig, now: &TrainConfig, step: u64) -> Option<String> {
+    let unchanged = TrainConfig {
+        steps: before.steps,
+        ..now.clone()
+    };
+    let rate = learning_rate(now, step);
+    if rate == learning_rate(&unchanged, step) {
+        return None;
+    }
+    let last = learning_rate(before, step.saturating_sub(1));
+    Some(format!(
+        "the learning rate was {last:.1e} and goes on at {rate:.1e}: its decay, which ended at step {}, is stretched to the new train.steps, {}. To stay at the rate that it had: --set train.lr_decay=none --set train.lr={last:.3e}",
+        before.steps, now.steps
+    ))
+}
+
+/// The configuration to go on with, and how the run was trained so far.
+fn resumed(arguments: &TrainArgs, run: &RunDir) -> Result<(Config, TrainConfig)> {
     let existing = run.load_config()?;
     let configuration = &arguments.configuration;
     if configuration.config.is_some() || configuration.preset.is_some() {
@@ -210,7 +254,7 @@ fn resumed(arguments: &TrainArgs, run: &RunDir) -> Result<Config> {
             images(&config),
         )));
     }
-    Ok(config)
+    Ok((config, existing.train))
 }
 
 /// Opens training and validation images; computes the normalisation where the model wants one and none is given.
@@ -258,19 +302,6 @@ fn prepare_folder(run: &RunDir, config: &Config) -> Result<()> {
     make_folder(&run.samples())?;
     run.remove_leftovers();
     Ok(())
-}
-
-pub fn stop_on_ctrl_c() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(INTERRUPTED));
-        }
-        tell("saving after this step; once more to stop at once");
-    })
-    .context("cannot watch for Ctrl-C")?;
-    Ok(stop)
 }
 
 /// Evenly spaced validation images for the sample picture.

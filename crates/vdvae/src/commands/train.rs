@@ -8,10 +8,11 @@ use serde::Serialize;
 
 use super::print_json;
 use super::request::DEFAULT_PRESET;
-use super::session::{INTERRUPTED, stop_on_ctrl_c, train};
+use super::session::train;
 use crate::cli::TrainArgs;
 use crate::console::tell;
 use crate::run_dir::RunDir;
+use crate::signals::{INTERRUPTED, stop_at_first};
 use crate::train::Outcome;
 
 #[derive(Serialize)]
@@ -25,7 +26,7 @@ struct Report<'a> {
 
 pub fn run(arguments: TrainArgs) -> Result<ExitCode> {
     let run = RunDir::new(out(&arguments));
-    let outcome = train(&arguments, &run, stop_on_ctrl_c)?;
+    let outcome = train(&arguments, &run, stop_at_first)?;
     report(&arguments, &run, &outcome)
 }
 

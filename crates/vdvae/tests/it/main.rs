@@ -7,6 +7,7 @@ mod compress;
 mod conformance;
 mod exchange;
 mod families;
+mod jobs;
 mod latents;
 mod resume;
 mod support;

@@ -203,6 +203,7 @@ impl Imported {
             updates,
             seconds: self.log.seconds,
             best_bits_per_dim: None,
+            owes_validation: false,
         }
     }
 

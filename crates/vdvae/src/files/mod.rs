@@ -1,0 +1,64 @@
+//! Files that are complete or absent, whenever the program or the machine stops.
+
+mod temporary;
+mod together;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::path::Path;
+
+pub use temporary::{Temporary, is_temporary, remove_all, remove_leftovers};
+pub use together::Together;
+
+/// Writes a file such that `path` holds either its old content or all of the new.
+///
+/// `write` fills a hidden file beside `path`, which is then flushed to the disk and renamed. After any
+/// error, a full disk among them, or a signal, `path` is what it was and the hidden file is gone. Creates no
+/// directories.
+///
+/// # Errors
+/// What `write` or the file system returned; it does not name `path`.
+pub fn write_atomically(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> io::Result<()> {
+    let (temporary, file) = Temporary::beside(path)?;
+    let mut writer = BufWriter::new(file);
+    write(&mut writer)?;
+    writer.flush()?;
+    writer.get_ref().sync_all()?;
+    // Closed first: some systems do not rename open files.
+    drop(writer);
+    temporary.rename(path)?;
+    sync_directory(directory_of(path))
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Makes renames in the directory survive a loss of power.
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    // Elsewhere a directory cannot be opened as a file.
+    if !cfg!(unix) {
+        return Ok(());
+    }
+    match File::open(directory)?.sync_all() {
+        // Some network file systems know no such request; the new file is in its place all the same.
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::InvalidInput | ErrorKind::Unsupported
+            ) =>
+        {
+            Ok(())
+        }
+        result => result,
+    }
+}
