@@ -147,6 +147,7 @@ Examples:
   vdvae train --set train.lr=1e-3 --steps 5000 --out runs/slow
   vdvae train --resume --out runs/slow                   after Ctrl-C, a crash or a power cut
   vdvae train --resume --out runs/slow --steps 10000     longer
+  vdvae train --init runs/slow --data folder:pictures --out runs/fine     another set, from these weights
 
 Sources for --data: photos, crops:DIR, folder:DIR, npy:FILE, cifar10:PATH, imagenet32:DIR,
 imagenet64:DIR, ffhq256:DIR, ffhq1024:DIR, celeba:DIR, idx:DIR, amat:DIR.")]
@@ -175,6 +176,10 @@ pub struct TrainArgs {
     /// Continue the run in --out, bit for bit.
     #[arg(long)]
     pub resume: bool,
+    /// Start from the weights of a run or a file (as `vdvae import` reads): the averaged ones, and nothing else of it.
+    /// Without --preset and --config the configuration is that run's, or that in the file.
+    #[arg(long, value_name = "RUN|FILE", conflicts_with = "resume")]
+    pub init: Option<PathBuf>,
     /// Go on without images that cannot be read.
     #[arg(long)]
     pub skip_bad_images: bool,
@@ -264,7 +269,8 @@ Examples:
   vdvae sample runs/photos32 --temperature 1,1,1,0.8    by layer from the top, the last for the rest
   vdvae sample runs/nvae --temperature 0.7 --readjust-bn 100    batch norms as samples want them
   vdvae sample runs/photos32 -n 1000 --out samples/     single PNG files
-  vdvae sample runs/photos32 -n 50000 --out x.npy       an array [n, S, S, C] of bytes")]
+  vdvae sample runs/photos32 -n 50000 --out x.npy       an array [n, S, S, C] of bytes
+  vdvae sample runs/photos32 -n 50000 --from 50000 --out y.npy    the next 50000")]
 pub struct SampleArgs {
     /// Which model.
     #[command(flatten)]
@@ -272,6 +278,9 @@ pub struct SampleArgs {
     /// Number of images.
     #[arg(short, default_value_t = 64, allow_negative_numbers = true, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub n: u64,
+    /// The first image's number: of a seed, each number is another image, the same in any part.
+    #[arg(long, default_value_t = 0, value_name = "K")]
+    pub from: u64,
     /// Factor on the prior's standard deviations: one, or one per layer from the top.
     #[arg(
         allow_negative_numbers = true,

@@ -13,7 +13,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::tensor::Metadata;
 use safetensors::{Dtype, SafeTensors, View};
 use sha2::{Digest, Sha256};
-use vdvae_formats::safetensors::{LazyTensor, write};
+use vdvae_formats::safetensors::{LazyTensor, SafetensorsFile, write};
 
 use crate::config::{Config, ConfigError};
 use crate::files::write_atomically;
@@ -222,7 +222,7 @@ pub(super) fn save(
     }
     let views = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor));
     metadata.insert("sha256".to_owned(), checksum(&metadata, views));
-    write_atomically(path, |writer| write(writer, metadata, &tensors))
+    write_atomically(path, |writer| write(writer, &metadata, &tensors))
     .map_err(|source| CheckpointError::Io {
         path: path.to_owned(),
         action: "save",
@@ -260,6 +260,11 @@ fn checksum<'a, V: View>(
 pub(super) fn floats(bytes: &[u8]) -> Vec<f32> {
     let float = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
     bytes.chunks_exact(4).map(float).collect()
+}
+
+/// Whether a file is a checkpoint of this program.
+pub(super) fn is_checkpoint(file: &SafetensorsFile) -> bool {
+    file.metadata("format") == Some(FORMAT)
 }
 
 /// A checkpoint whose checksum was found right.

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::session::check_vacant;
 use super::{make_folder, print_json};
-use crate::checkpoint::published::{Files, Imported, import, preset_of};
+use crate::checkpoint::published::{Files, Imported, config_in, import};
 use crate::cli::ImportArgs;
 use crate::config::Config;
 use crate::console::tell;
@@ -75,7 +75,7 @@ fn config(arguments: &ImportArgs) -> Result<Config> {
     let mut config = match (&configuration.config, &configuration.preset) {
         (Some(path), _) => Config::from_file(path)?,
         (None, Some(preset)) => Config::preset(preset)?,
-        (None, None) => preset_of(&arguments.weights)?.ok_or_else(|| {
+        (None, None) => config_in(&arguments.weights)?.ok_or_else(|| {
             usage(
                 "expected --preset NAME or --config FILE, the model that the weights are of; `vdvae info` lists the presets",
             )

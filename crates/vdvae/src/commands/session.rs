@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result};
 use vdvae_data::{Batch, Dataset, OpenOptions, Source, Split, pixel_statistics};
 
+use super::init::Start;
 use super::request::{difference, requested, with_options};
 use super::{image_shape, make_folder, reading_threads, tell_skipped};
 use crate::checkpoint::{self, Progress};
@@ -42,11 +43,17 @@ pub fn train(
     stop: impl FnOnce() -> Arc<AtomicBool>,
 ) -> Result<Outcome> {
     let device = device::parse(&arguments.machine.device)?;
+    let start = arguments.init.as_deref().map(Start::open).transpose()?;
     let (mut config, before) = if arguments.resume {
         let (config, before) = resumed(arguments, run)?;
         (config, Some(before))
     } else {
-        (fresh(arguments, run)?, None)
+        let config = match &start {
+            Some(start) => start.requested(arguments)?,
+            None => requested(arguments)?,
+        };
+        check_place(&config, run)?;
+        (config, None)
     };
     let what = format!("--out {}", run.path().display());
     let take = || FolderLock::take(run.path(), &what);
@@ -79,6 +86,10 @@ pub fn train(
     let mut model = plan.build(config.train.seed, &device);
     model.set_compute(compute);
     let specs = Arc::new(Specs::new(plan.tensors()));
+    if let Some(start) = &start {
+        model = start.weights_in(model, &config, &specs)?;
+        model.set_compute(compute);
+    }
     let (state, progress) = state(arguments, run, &config, model, specs)?;
     if progress.step > config.train.steps {
         return Err(usage(format!(
@@ -166,12 +177,12 @@ fn state(
     Ok((state, progress))
 }
 
-fn fresh(arguments: &TrainArgs, run: &RunDir) -> Result<Config> {
-    let config = requested(arguments)?;
+/// A new run of this configuration must not take another's place.
+fn check_place(config: &Config, run: &RunDir) -> Result<()> {
     let folder = run.path().display();
     if run.config().exists() {
         let existing = run.load_config()?;
-        let difference = difference(&config, &existing);
+        let difference = difference(config, &existing);
         return Err(usage(if difference.is_empty() {
             format!(
                 "--out {folder}: this run exists; continue it with --resume, or choose another --out"
@@ -183,8 +194,7 @@ fn fresh(arguments: &TrainArgs, run: &RunDir) -> Result<Config> {
             )
         }));
     }
-    check_vacant(run)?;
-    Ok(config)
+    check_vacant(run)
 }
 
 /// A new run would mix with what is left of another.

@@ -11,6 +11,7 @@ use super::request::DEFAULT_PRESET;
 use super::session::train;
 use crate::cli::TrainArgs;
 use crate::console::tell;
+use crate::error::usage;
 use crate::run_dir::RunDir;
 use crate::signals::{INTERRUPTED, stop_at_first};
 use crate::train::Outcome;
@@ -25,7 +26,7 @@ struct Report<'a> {
 }
 
 pub fn run(arguments: TrainArgs) -> Result<ExitCode> {
-    let run = RunDir::new(out(&arguments));
+    let run = RunDir::new(out(&arguments)?);
     let outcome = train(&arguments, &run, stop_at_first)?;
     report(&arguments, &run, &outcome)
 }
@@ -65,15 +66,18 @@ fn report(arguments: &TrainArgs, run: &RunDir, outcome: &Outcome) -> Result<Exit
 }
 
 /// The run's folder: --out, or runs/ and the name of what is trained.
-fn out(arguments: &TrainArgs) -> PathBuf {
+fn out(arguments: &TrainArgs) -> Result<PathBuf> {
+    if let Some(out) = &arguments.out {
+        return Ok(out.clone());
+    }
     let configuration = &arguments.configuration;
-    arguments.out.clone().unwrap_or_else(|| {
-        let stem = configuration
-            .config
-            .as_deref()
-            .and_then(Path::file_stem)
-            .map(PathBuf::from);
-        let preset = configuration.preset.as_deref().unwrap_or(DEFAULT_PRESET);
-        Path::new("runs").join(stem.unwrap_or_else(|| preset.into()))
-    })
+    let preset = configuration.preset.as_deref();
+    let name = match configuration.config.as_deref().and_then(Path::file_stem) {
+        Some(stem) => PathBuf::from(stem),
+        None if preset.is_none() && arguments.init.is_some() => {
+            return Err(usage("--init: expected --out DIR, the new run's folder"));
+        }
+        None => preset.unwrap_or(DEFAULT_PRESET).into(),
+    };
+    Ok(Path::new("runs").join(name))
 }

@@ -7,7 +7,7 @@ mod together;
 mod tests;
 
 use std::fs::File;
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io::{self, BufWriter, ErrorKind};
 use std::path::Path;
 
 pub use temporary::{Temporary, is_temporary, remove_all, remove_leftovers};
@@ -28,12 +28,8 @@ pub fn write_atomically(
     let (temporary, file) = Temporary::beside(path)?;
     let mut writer = BufWriter::new(file);
     write(&mut writer)?;
-    writer.flush()?;
-    writer.get_ref().sync_all()?;
-    // Closed first: some systems do not rename open files.
-    drop(writer);
-    temporary.rename(path)?;
-    sync_directory(directory_of(path))
+    let file = writer.into_inner().map_err(|error| error.into_error())?;
+    temporary.keep(file, path)
 }
 
 fn directory_of(path: &Path) -> &Path {

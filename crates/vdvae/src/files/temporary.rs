@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::directory_of;
+use super::{directory_of, sync_directory};
 
 /// The temporary files and folders of this process, and the directories that were rid of those of dead ones.
 struct Known {
@@ -93,6 +93,18 @@ impl Temporary {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Flushes the file to the disk, closes it and gives it its name; what had that name before is replaced.
+    ///
+    /// # Errors
+    /// What the file system returned.
+    pub fn keep(self, file: File, path: &Path) -> io::Result<()> {
+        file.sync_all()?;
+        // Closed first: some systems do not rename open files.
+        drop(file);
+        self.rename(path)?;
+        sync_directory(directory_of(path))
     }
 
     /// Gives it its name; what had that name before is replaced.

@@ -19,7 +19,7 @@ mod text;
 pub use animation::{Animation, Format};
 pub use curve::loss_curve_svg;
 pub use depth::{DepthPoint, bits_by_depth_svg};
-pub use grid::{Grid, save_png_image};
+pub use grid::{Grid, write_png_image};
 pub use interval::IntervalStats;
 pub use rates::rate_per_layer_svg;
 pub use save::save_report;

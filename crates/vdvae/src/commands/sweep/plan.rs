@@ -41,6 +41,7 @@ impl Planned {
             batch: None,
             seed: Some(seed),
             checkpoint_activations: false,
+            init: None,
             resume: folder.config().exists(),
             skip_bad_images: arguments.skip_bad_images,
             json: false,
