@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use flate2::read::DeflateDecoder;
 use rawzip::{
-    CompressionMethod, FileReader, ZipArchive, ZipArchiveEntryWayfinder, ZipArchiveWriter, ZipEntry,
-    ZipSliceArchive,
+    CompressionMethod, FileReader, ZipArchive, ZipArchiveEntryWayfinder, ZipArchiveWriter,
+    ZipEntry, ZipSliceArchive,
 };
 
 use crate::FormatError;
@@ -119,7 +119,9 @@ fn whole(reader: impl Read, place: &str) -> Result<Vec<u8>, FormatError> {
     if bytes.len() as u64 > LARGEST {
         let expected = format!("at most {LARGEST} bytes when unpacked");
         let remedy = "Unpack the .npz and give the .npy file in it, which stays on the disk";
-        return Err(FormatError::mismatch(place, "size", expected, "more", remedy));
+        return Err(FormatError::mismatch(
+            place, "size", expected, "more", remedy,
+        ));
     }
     Ok(bytes)
 }
@@ -245,7 +247,9 @@ impl Member<'_> {
         let (start, end) = self.entry.compressed_data_range();
         let mut beginning = Vec::new();
         let reader = self.entry.reader();
-        let first = reader.take(LONGEST_HEADER as u64).read_to_end(&mut beginning);
+        let first = reader
+            .take(LONGEST_HEADER as u64)
+            .read_to_end(&mut beginning);
         first.map_err(|error| unreadable(error, &self.place))?;
         let is_stored = self.method == CompressionMethod::STORE;
         if is_stored {
@@ -314,7 +318,11 @@ mod tests {
         let path = folder.path().join("x.npz");
         let arrays = arrays();
         let bytes = |array: &FloatArray| -> Vec<u8> {
-            array.values.iter().flat_map(|value| value.to_le_bytes()).collect()
+            array
+                .values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect()
         };
         let all = arrays.iter().map(|(name, array)| {
             let bytes = io::Cursor::new(bytes(array));
@@ -357,10 +365,7 @@ mod tests {
             match read(&path) {
                 Ok(read) => {
                     for (name, array) in &read {
-                        assert!(
-                            expected.values().any(|other| other == array),
-                            "{name}"
-                        );
+                        assert!(expected.values().any(|other| other == array), "{name}");
                     }
                 }
                 Err(_) => errors += 1,

@@ -1,6 +1,7 @@
 //! The command line, as clap reads it and `--help` shows it.
 
 mod bench;
+mod completions;
 pub mod compress;
 mod exchange;
 pub mod latents;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use vdvae_data::{Source, Split};
 
 pub use bench::BenchArgs;
+pub use completions::{CompletionsArgs, CompletionsKind};
 pub use sweep::SweepArgs;
 pub use verify::VerifyArgs;
 
@@ -77,6 +79,8 @@ pub enum Command {
     Export(ExportArgs),
     /// Compare a model with recorded numbers of another implementation, device or day.
     Verify(VerifyArgs),
+    /// Write what a shell completes commands by, or the manual pages.
+    Completions(CompletionsArgs),
 }
 
 impl Command {
@@ -96,7 +100,7 @@ impl Command {
             Self::Decompress(arguments) => Some(&arguments.machine),
             Self::Bench(arguments) => Some(&arguments.machine),
             Self::Verify(arguments) => Some(&arguments.machine),
-            Self::Info(_) | Self::Import(_) | Self::Export(_) => None,
+            Self::Info(_) | Self::Import(_) | Self::Export(_) | Self::Completions(_) => None,
             Self::Report(arguments) => Some(&arguments.trained.machine),
         }
     }
@@ -183,6 +187,9 @@ pub struct TrainArgs {
     /// Go on without images that cannot be read.
     #[arg(long)]
     pub skip_bad_images: bool,
+    /// Also write losses, rates, speed and sample pictures for TensorBoard, into tensorboard/ in the run's folder.
+    #[arg(long)]
+    pub tensorboard: bool,
     /// Print the result as one line of JSON on standard output.
     #[arg(long)]
     pub json: bool,

@@ -62,6 +62,11 @@ impl RunDir {
         self.0.join("samples")
     }
 
+    /// The folder of what TensorBoard reads.
+    pub fn events(&self) -> PathBuf {
+        self.0.join("tensorboard")
+    }
+
     /// The picture of the losses.
     pub fn curve(&self) -> PathBuf {
         self.0.join("curve.svg")

@@ -61,7 +61,12 @@ pub fn run(arguments: &DecodeArgs) -> Result<()> {
         first,
         mode: arguments.mode,
     };
-    let batches = || items.clone().step_by(batch).map(|first| first..items.end.min(first + batch));
+    let batches = || {
+        items
+            .clone()
+            .step_by(batch)
+            .map(|first| first..items.end.min(first + batch))
+    };
     // Before the work: the last image may be the one that is wrong.
     for batch in batches() {
         let options = options(batch.start);
@@ -132,7 +137,12 @@ fn warn(arguments: &DecodeArgs, model: &TrainedModel, file: &LatentsFile) {
         let layer = layers.get(layer)?;
         Some(shape[1..] == [layer.resolution, layer.resolution, layer.channels])
     };
-    if file.shapes().into_iter().filter_map(is_last).any(|last| !last) {
+    if file
+        .shapes()
+        .into_iter()
+        .filter_map(is_last)
+        .any(|last| !last)
+    {
         tell(format_args!(
             "{place}: channels first, [N, Z, R, R], in some layers, read as such; `vdvae encode` writes channels last, [N, R, R, Z]"
         ));

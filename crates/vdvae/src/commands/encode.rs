@@ -40,13 +40,17 @@ pub fn run(arguments: &EncodeArgs) -> Result<()> {
         ..About::new(&model, "latents", images.names())
     };
     make_parent(&arguments.out)?;
-    let kept = |array: &&str| arguments.keep.is_empty() || arguments.keep.iter().any(|kept| kept == array);
+    let kept =
+        |array: &&str| arguments.keep.is_empty() || arguments.keep.iter().any(|kept| kept == array);
     let arrays = range.clone().flat_map(|layer| {
         let kept = ARRAYS.iter().copied().filter(kept);
         kept.map(move |array| (name(layer, array), layer, array))
     });
     let arrays = arrays.map(|(name, layer, array)| {
-        (name, EncodedLayer::shape(array, images.len(), shapes[layer]))
+        (
+            name,
+            EncodedLayer::shape(array, images.len(), shapes[layer]),
+        )
     });
     let mut file = ArrayWriter::create(&arguments.out, &about, arrays.collect())?;
     let (mut done, mut nats) = (0, 0.0);
@@ -61,7 +65,13 @@ pub fn run(arguments: &EncodeArgs) -> Result<()> {
             for (array, values) in arrays.filter(|(array, _)| kept(array)) {
                 file.append(&name(layer, array), values)?;
             }
-            nats += seen.kl_per_image.values.iter().copied().map(f64::from).sum::<f64>();
+            nats += seen
+                .kl_per_image
+                .values
+                .iter()
+                .copied()
+                .map(f64::from)
+                .sum::<f64>();
         }
         done += indices.len();
         bar.set_position(done as u64);

@@ -67,7 +67,7 @@ impl ImageStream {
 
     /// What a person would call each.
     pub fn names(&self) -> Vec<String> {
-        let name = |item| match &self.source {
+        let name = |item: usize| match &self.source {
             Origin::Files(paths, _) => paths[item].display().to_string(),
             Origin::DataSet(dataset) => dataset.name(item),
         };

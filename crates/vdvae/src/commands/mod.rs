@@ -1,6 +1,7 @@
 //! One file per command: from arguments to results.
 
 mod bench;
+mod completions;
 mod compress;
 mod decode;
 mod decompress;
@@ -80,6 +81,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Import(arguments) => import::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Verify(arguments) => return verify::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
     }?;
     Ok(ExitCode::SUCCESS)
 }

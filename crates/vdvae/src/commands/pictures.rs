@@ -68,7 +68,9 @@ impl Pictures {
                 let images = images.chunks_exact(size * size * channels);
                 for (number, image) in (first..).zip(images) {
                     let path = path.join(format!("{name}-{number:06}.png"));
-                    files.write(&path, |writer| write_png_image(writer, image, size, channels))?;
+                    files.write(&path, |writer| {
+                        write_png_image(writer, image, size, channels)
+                    })?;
                 }
             }
         }

@@ -25,7 +25,7 @@ use crate::models::{ImageShape, Model, Plan};
 use crate::ops::Compute;
 use crate::parameters::Specs;
 use crate::reconstruct::{ReconstructOptions, depths_picture, several_depths};
-use crate::report::{Grid, log};
+use crate::report::{EventWriter, Grid, log};
 use crate::run_dir::RunDir;
 use crate::train::{Outcome, Training};
 use crate::trained::{TrainedModel, preprocess};
@@ -111,6 +111,12 @@ pub fn train(
         "{folder}: {parameters} parameters, {images} training and {held_out} validation images, step {step} of {steps}"
     ));
     let shown = shown_images(&*valid)?;
+    let folder = run.events();
+    let events = arguments
+        .tensorboard
+        .then(|| EventWriter::create(&folder, step))
+        .transpose()
+        .with_context(|| format!("{}: cannot write there", folder.display()))?;
     let training = Training {
         config: config.clone(),
         run: run.clone(),
@@ -123,6 +129,7 @@ pub fn train(
         device: device.clone(),
         threads: reading_threads(),
         stop: stop(),
+        events,
     };
     training.run(|average, path| {
         let model = TrainedModel {

@@ -168,7 +168,11 @@ impl ArrayWriter {
     pub fn finish(self) -> Result<()> {
         let path = self.path.clone();
         if let Some(array) = self.arrays.iter().find(|array| array.next < array.end) {
-            return Err(anyhow::anyhow!("{}: {} is not whole", unsaved(&path), array.name));
+            return Err(anyhow::anyhow!(
+                "{}: {} is not whole",
+                unsaved(&path),
+                array.name
+            ));
         }
         self.save().with_context(|| unsaved(&path))
     }
@@ -190,7 +194,7 @@ impl ArrayWriter {
             file.rewind()?;
             let arrays = arrays.iter().map(|Writing { name, shape, .. }| {
                 let count = 4 * shape.iter().product::<usize>() as u64;
-                (name.clone(), shape.clone(), (&*file).take(count))
+                (name.clone(), shape.clone(), (&file).take(count))
             });
             npz::write_floats(out, &about, arrays)
         })
@@ -211,7 +215,9 @@ pub fn save<'a>(
     arrays: impl IntoIterator<Item = (String, &'a FloatArray)>,
 ) -> Result<()> {
     let arrays: Vec<_> = arrays.into_iter().collect();
-    let shapes = arrays.iter().map(|(name, array)| (name.clone(), array.shape.clone()));
+    let shapes = arrays
+        .iter()
+        .map(|(name, array)| (name.clone(), array.shape.clone()));
     let mut writer = ArrayWriter::create(path, about, shapes.collect())?;
     for (name, array) in &arrays {
         writer.append(name, array)?;

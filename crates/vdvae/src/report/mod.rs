@@ -14,6 +14,7 @@ mod rates;
 mod save;
 mod scene;
 mod svg;
+mod tensorboard;
 mod text;
 
 pub use animation::{Animation, Format};
@@ -23,4 +24,5 @@ pub use grid::{Grid, write_png_image};
 pub use interval::IntervalStats;
 pub use rates::rate_per_layer_svg;
 pub use save::save_report;
+pub use tensorboard::EventWriter;
 pub use text::csv_field;

@@ -1,6 +1,6 @@
 //! A training run: when what happens. What happens is elsewhere.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +22,7 @@ use crate::models::{Model, Plan};
 use crate::preprocess::Preprocess;
 use crate::random::{Keys, Noise, Purpose};
 use crate::report::log::{self, Entry, LogWriter, ValidEntry};
-use crate::report::{IntervalStats, loss_curve_svg};
+use crate::report::{EventWriter, IntervalStats, loss_curve_svg};
 use crate::run_dir::RunDir;
 
 /// Steps in a row without a finite loss after which a run gives up.
@@ -54,6 +54,8 @@ pub struct Training {
     pub threads: usize,
     /// Set from outside to stop after the step, or the batch of a validation, under way.
     pub stop: Arc<AtomicBool>,
+    /// Where TensorBoard reads, if that is wanted.
+    pub events: Option<EventWriter>,
 }
 
 /// How a run ended.
@@ -122,6 +124,7 @@ impl Training {
                 let steps = interval.steps();
                 let entry = interval.finish(step, self.epoch(), clock.seconds());
                 announcer.interval(&entry, steps, &config);
+                self.tell_tensorboard(|events| events.interval(&entry))?;
                 log.append(Entry::Train(entry))?;
             }
             if last || without_loss == HOPELESS {
@@ -270,6 +273,7 @@ impl Training {
         }
         let entry = self.valid_entry(&evaluation, clock);
         announcer.validation(&entry);
+        self.tell_tensorboard(|events| events.validation(&entry))?;
         log.append(Entry::Valid(entry))?;
         self.draw_curve()?;
         Ok(true)
@@ -288,7 +292,10 @@ impl Training {
     }
 
     /// The sample picture of this step, where one is due.
-    fn draw_samples(&self, picture: impl Fn(Box<dyn Model>, PathBuf) -> Result<()>) -> Result<()> {
+    fn draw_samples(
+        &mut self,
+        picture: impl Fn(Box<dyn Model>, PathBuf) -> Result<()>,
+    ) -> Result<()> {
         let TrainConfig {
             sample_every,
             steps,
@@ -299,7 +306,18 @@ impl Training {
             return Ok(());
         }
         let path = self.run.samples().join(format!("step-{step:07}.png"));
-        picture(self.state.average(), path.clone()).with_context(|| unwritable(&path))
+        picture(self.state.average(), path.clone()).with_context(|| unwritable(&path))?;
+        self.tell_tensorboard(|events| events.picture(step, "samples", &std::fs::read(&path)?))
+    }
+
+    fn tell_tensorboard(
+        &mut self,
+        tell: impl FnOnce(&mut EventWriter) -> io::Result<()>,
+    ) -> Result<()> {
+        let Some(events) = &mut self.events else {
+            return Ok(());
+        };
+        tell(events).with_context(|| unwritable(&self.run.events()))
     }
 
     fn draw_curve(&self) -> Result<()> {

@@ -10,5 +10,6 @@ mod families;
 mod jobs;
 mod latents;
 mod resume;
+mod sums;
 mod support;
 mod unchanged;

@@ -10,7 +10,7 @@ use super::store::Store;
 use crate::family::{Cannot, Cost, ImageShape, Loss, Model, PosteriorLatents, Step};
 use crate::hierarchy::{Activations, Hierarchy, LatentSource, Latents, StochasticLayer, TopDown};
 use crate::likelihood::{Likelihood, values};
-use crate::ops::{self, Compute, elu, gaussian_log_density};
+use crate::ops::{self, Compute, elu, gaussian_log_density, sum_per_image};
 use crate::parameters::{self, Parameters, Ranked, Specs, TensorSpec};
 use crate::preprocess::Prepared;
 use crate::random::{Keys, Noise, Purpose, generator};
@@ -218,10 +218,12 @@ impl Nvae {
         let densities = (weigh || flows).then(densities);
         let kl = match &densities {
             // Latent by latent: the sums are much larger than their difference.
-            Some([q, p]) if flows => per_image(q.clone() - p.clone()),
+            Some([q, p]) if flows => sum_per_image(q.clone() - p.clone()),
             _ => ops::gaussian_kl(posterior, prior),
         };
-        let log_densities = densities.filter(|_| weigh).map(|both| both.map(per_image));
+        let log_densities = densities
+            .filter(|_| weigh)
+            .map(|both| both.map(sum_per_image));
         DrawnGroup {
             z,
             kl: Some(kl),
@@ -354,11 +356,6 @@ fn clamped(raw: Tensor<4>) -> Tensor<4> {
     let clamped = (raw / SOFT_CLAMP).tanh() * SOFT_CLAMP;
     let log_sigma = (clamped.clone().narrow(3, zdim, zdim).exp() + LEAST_SIGMA).log();
     Tensor::cat(vec![clamped.narrow(3, 0, zdim), log_sigma], 3)
-}
-
-fn per_image(x: Tensor<4>) -> Tensor<1> {
-    let batch = x.dims()[0];
-    x.reshape([batch as i32, -1]).sum_dim(1).reshape([batch])
 }
 
 fn mean(per_image: Tensor<1>) -> f64 {

@@ -228,7 +228,12 @@ impl Imported {
         let updates = self.optimizer.as_ref().map_or(0, |state| state.updates);
         let told = self.one_file.as_ref().and_then(|file| file.step);
         Progress {
-            step: self.log.step.or(told).or(self.weights.step).unwrap_or(updates),
+            step: self
+                .log
+                .step
+                .or(told)
+                .or(self.weights.step)
+                .unwrap_or(updates),
             updates,
             seconds: self.log.seconds,
             best_bits_per_dim: None,
@@ -239,7 +244,11 @@ impl Imported {
     /// What a person must know about what was given, and what was not.
     pub fn notes(&self) -> Vec<String> {
         let files = [Some(&self.weights), self.average.as_ref()];
-        let mut notes: Vec<_> = files.into_iter().flatten().filter_map(Weights::note).collect();
+        let mut notes: Vec<_> = files
+            .into_iter()
+            .flatten()
+            .filter_map(Weights::note)
+            .collect();
         let Progress { step, updates, .. } = self.progress();
         if let Some(file) = &self.one_file {
             notes.extend(file.notes.iter().cloned());
@@ -276,7 +285,11 @@ impl Imported {
     }
 
     /// The averaged weights, in a model that the configuration describes.
-    pub fn average_in(&self, model: Box<dyn models::Model>, specs: &Specs) -> Box<dyn models::Model> {
+    pub fn average_in(
+        &self,
+        model: Box<dyn models::Model>,
+        specs: &Specs,
+    ) -> Box<dyn models::Model> {
         let average = self.average.as_ref().unwrap_or(&self.weights);
         let values = |spec: &TensorSpec| Ok::<_, Infallible>(average.values(spec));
         let Ok(model) = parameters::import(model, specs, values);

@@ -44,6 +44,7 @@ impl Planned {
             init: None,
             resume: folder.config().exists(),
             skip_bad_images: arguments.skip_bad_images,
+            tensorboard: false,
             json: false,
             machine: arguments.machine.clone(),
         };
