@@ -10,6 +10,7 @@ mod families;
 mod jobs;
 mod latents;
 mod resume;
+mod streams;
 mod sums;
 mod support;
 mod unchanged;
