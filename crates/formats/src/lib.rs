@@ -17,6 +17,7 @@
 #![warn(missing_docs)]
 
 mod error;
+pub mod floats;
 pub mod gzip;
 pub mod idx;
 pub mod npy;

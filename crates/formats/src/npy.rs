@@ -5,11 +5,12 @@
 //! `{'descr': '|u1', 'fortran_order': False, 'shape': (50000, 32, 32, 3), }`.
 
 use crate::FormatError;
+use crate::floats::{FloatArray, FloatType};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// NumPy's own headers are some 120 bytes long; a longer one than this is not read.
-const LONGEST_HEADER: usize = 1 << 16;
+pub(crate) const LONGEST_HEADER: usize = 1 << 16;
 
 /// What a .npy file says of itself.
 #[derive(Debug, PartialEq)]
@@ -81,80 +82,58 @@ impl Header {
         })
     }
 
-    /// The array in `file`, whose header this is, of floats of 32 or 64 bits in C order.
+    /// The array in `file`, whose header this is, of floats of 16, 32 or 64 bits, in any order.
     ///
     /// # Errors
     /// [`FormatError::Mismatch`] at `place` if it is another array, or not whole.
     pub fn floats(&self, file: &[u8], place: &str) -> Result<FloatArray, FormatError> {
+        let data = &file[self.data_start..];
+        let (kind, shape) = self.float_layout(data.len() as u64, place)?;
+        let values = kind.read(data);
+        if !self.fortran_order {
+            return Ok(FloatArray { shape, values });
+        }
+        let mut strides = vec![1; shape.len()];
+        for axis in 1..shape.len() {
+            strides[axis] = strides[axis - 1] * shape[axis - 1];
+        }
+        Ok(FloatArray::strided(&values, shape, &strides))
+    }
+
+    /// The type and the shape of an array of floats with so many bytes of data.
+    ///
+    /// # Errors
+    /// As [`Header::floats`].
+    pub fn float_layout(
+        &self,
+        bytes: u64,
+        place: &str,
+    ) -> Result<(FloatType, Vec<usize>), FormatError> {
         let wrong = |field, expected: &str, found: String, remedy: &str| {
             FormatError::mismatch(place, field, expected, found, remedy)
         };
-        let data = &file[self.data_start..];
-        let double = match self.descr.as_str() {
-            "<f4" => false,
-            "<f8" => true,
-            other => {
-                let found = format!("'{other}'");
-                let remedy = "Save array.astype(numpy.float32)";
-                return Err(wrong("dtype", "float32 ('<f4')", found, remedy));
-            }
-        };
-        if self.fortran_order {
-            let remedy = "Save numpy.ascontiguousarray(array)";
-            return Err(wrong("fortran_order", "False", "True".to_owned(), remedy));
-        }
-        let width = if double { 8_u64 } else { 4 };
+        let kind = FloatType::of_npy(&self.descr).ok_or_else(|| {
+            let found = format!("'{}'", self.descr);
+            let remedy = "Save array.astype(numpy.float32)";
+            wrong("dtype", "float32 ('<f4')", found, remedy)
+        })?;
         let mut sides = self.shape.iter();
-        let bytes = sides.try_fold(width, |bytes, &side| bytes.checked_mul(side));
-        if bytes != Some(data.len() as u64) {
+        let width = kind.bytes() as u64;
+        let expected = sides.try_fold(width, |bytes, &side| bytes.checked_mul(side));
+        if expected != Some(bytes) {
             let expected = format!("the numbers of the shape {}", self.shape_text());
-            let found = format!("{} bytes", data.len());
+            let found = format!("{bytes} bytes");
             return Err(wrong("data", &expected, found, "Write the file again"));
         }
-        let values = if double {
-            let (numbers, _) = data.as_chunks();
-            let numbers = numbers
-                .iter()
-                .map(|&bytes| f64::from_le_bytes(bytes) as f32);
-            numbers.collect()
-        } else {
-            let (numbers, _) = data.as_chunks();
-            numbers
-                .iter()
-                .map(|&bytes| f32::from_le_bytes(bytes))
-                .collect()
-        };
         // Each side is at most the number of bytes, unless another is 0.
         let shape = self.shape.iter().map(|&side| side as usize).collect();
-        Ok(FloatArray { shape, values })
+        Ok((kind, shape))
     }
 
     /// The shape as NumPy writes it.
     pub fn shape_text(&self) -> String {
         let sides: Vec<String> = self.shape.iter().map(u64::to_string).collect();
         format!("({})", sides.join(", "))
-    }
-}
-
-/// Numbers in row-major order.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct FloatArray {
-    /// Lengths of the axes.
-    pub shape: Vec<usize>,
-    /// As many as the product of the shape.
-    pub values: Vec<f32>,
-}
-
-impl FloatArray {
-    /// Adds the rows (the first axis) of `other`, whose other axes are the same.
-    pub fn append(&mut self, other: Self) {
-        if self.shape.is_empty() {
-            *self = other;
-            return;
-        }
-        debug_assert_eq!(self.shape[1..], other.shape[1..]);
-        self.shape[0] += other.shape[0];
-        self.values.extend(other.values);
     }
 }
 

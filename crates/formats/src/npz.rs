@@ -1,18 +1,21 @@
 //! .npz files: zip archives of .npy files, as `numpy.savez` and `numpy.savez_compressed` write them.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use flate2::read::DeflateDecoder;
 use rawzip::{
-    CompressionMethod, ZipArchive, ZipArchiveEntryWayfinder, ZipArchiveWriter, ZipSliceArchive,
+    CompressionMethod, FileReader, ZipArchive, ZipArchiveEntryWayfinder, ZipArchiveWriter,
+    ZipEntry, ZipSliceArchive,
 };
 
 use crate::FormatError;
-use crate::npy::{FloatArray, Header, header};
+use crate::floats::FloatRows;
+use crate::npy::{Header, LONGEST_HEADER, header};
 
 /// A compressed array is unpacked into memory up to this size: 4 GiB.
 const LARGEST: u64 = 4 << 30;
@@ -92,37 +95,14 @@ impl<B: AsRef<[u8]>> Npz<B> {
         let name = self.place(index);
         let located = self.archive.get_entry(entry.location);
         let located = located.map_err(|error| damaged(&self.place, error))?;
-        let mut bytes = Vec::new();
-        let unpacked = match entry.method {
-            CompressionMethod::STORE => located
-                .verifying_reader(located.data())
-                .read_to_end(&mut bytes),
-            CompressionMethod::DEFLATE => located
-                .verifying_reader(DeflateDecoder::new(located.data()))
-                .take(LARGEST + 1)
-                .read_to_end(&mut bytes),
-            other => {
-                return Err(FormatError::mismatch(
-                    &name,
-                    "compression",
-                    "stored or deflated",
-                    format!("{other:?}"),
-                    "Write the file with numpy.savez",
-                ));
+        match entry.method {
+            CompressionMethod::STORE => whole(located.verifying_reader(located.data()), &name),
+            CompressionMethod::DEFLATE => {
+                let unpacked = DeflateDecoder::new(located.data());
+                whole(located.verifying_reader(unpacked), &name)
             }
-        };
-        if entry.method == CompressionMethod::DEFLATE && bytes.len() as u64 > LARGEST {
-            let expected = format!("at most {LARGEST} bytes when unpacked");
-            let remedy = "Unpack the .npz and give the .npy file in it, which stays on the disk";
-            return Err(FormatError::mismatch(
-                &name, "size", expected, "more", remedy,
-            ));
+            other => Err(other_method(other, &name)),
         }
-        unpacked.map_err(|error| {
-            let remedy = "The file is damaged: write it again with numpy.savez";
-            FormatError::mismatch(&name, "data", "compressed data", error, remedy)
-        })?;
-        Ok(bytes)
     }
 
     /// The archive's bytes.
@@ -131,69 +111,163 @@ impl<B: AsRef<[u8]>> Npz<B> {
     }
 }
 
+/// All that a reader has, up to [`LARGEST`].
+fn whole(reader: impl Read, place: &str) -> Result<Vec<u8>, FormatError> {
+    let mut bytes = Vec::new();
+    let read = reader.take(LARGEST + 1).read_to_end(&mut bytes);
+    read.map_err(|error| unreadable(error, place))?;
+    if bytes.len() as u64 > LARGEST {
+        let expected = format!("at most {LARGEST} bytes when unpacked");
+        let remedy = "Unpack the .npz and give the .npy file in it, which stays on the disk";
+        return Err(FormatError::mismatch(
+            place, "size", expected, "more", remedy,
+        ));
+    }
+    Ok(bytes)
+}
+
+fn unreadable(error: io::Error, place: &str) -> FormatError {
+    let remedy = "The file is damaged: write it again with numpy.savez";
+    FormatError::mismatch(place, "data", "compressed data", error, remedy)
+}
+
+fn other_method(found: CompressionMethod, place: &str) -> FormatError {
+    FormatError::mismatch(
+        place,
+        "compression",
+        "stored or deflated",
+        format!("{found:?}"),
+        "Write the file with numpy.savez",
+    )
+}
+
 fn damaged(place: &str, error: rawzip::Error) -> FormatError {
     let remedy = "The file is damaged or no .npz: write it again with numpy.savez";
     FormatError::mismatch(place, "archive", "a zip archive", error, remedy)
 }
 
 /// What a .npz file of numbers holds.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct FloatArrays {
     /// Text about the arrays: an array of bytes called `metadata`.
     pub metadata: Option<String>,
     /// By name.
-    pub arrays: BTreeMap<String, FloatArray>,
+    pub arrays: BTreeMap<String, FloatRows>,
+}
+
+/// The array of bytes that text about the others is in.
+const METADATA: &str = "metadata";
+
+/// Writes a .npz file without compression, of arrays of 32-bit floats: name, shape, and where their
+/// little-endian bytes are read.
+///
+/// # Errors
+/// What `writer` or a reader returned.
+pub fn write_floats<R: Read>(
+    writer: &mut impl Write,
+    metadata: &str,
+    arrays: impl IntoIterator<Item = (String, Vec<usize>, R)>,
+) -> io::Result<()> {
+    let mut archive = ZipArchiveWriter::new(writer);
+    let shape = [metadata.len()];
+    let mut text = metadata.as_bytes();
+    entry(&mut archive, METADATA, "|u1", &shape, &mut text)?;
+    for (name, shape, mut data) in arrays {
+        entry(&mut archive, &name, "<f4", &shape, &mut data)?;
+    }
+    archive.finish().map_err(io::Error::other)?;
+    Ok(())
 }
 
 impl FloatArrays {
-    /// Writes a .npz file without compression. `arrays` need not be in memory all at once.
-    ///
-    /// # Errors
-    /// What `writer` returned.
-    pub fn write_npz<'a>(
-        writer: &mut impl Write,
-        metadata: &str,
-        arrays: impl IntoIterator<Item = (String, &'a FloatArray)>,
-    ) -> io::Result<()> {
-        let mut archive = ZipArchiveWriter::new(writer);
-        let shape = [metadata.len()];
-        entry(&mut archive, "metadata", "|u1", &shape, &mut |out| {
-            out.write_all(metadata.as_bytes())
-        })?;
-        for (name, array) in arrays {
-            entry(&mut archive, &name, "<f4", &array.shape, &mut |out| {
-                let mut values = array.values.iter();
-                values.try_for_each(|value| out.write_all(&value.to_le_bytes()))
-            })?;
-        }
-        archive.finish().map_err(io::Error::other)?;
-        Ok(())
-    }
-
-    /// Reads the arrays of a .npz file for whose name `wanted` is true, of 32 or 64 bit floats.
+    /// Finds the arrays of a .npz file for whose name `wanted` is true, of floats. Those that are neither
+    /// compressed nor in Fortran's order stay in the file; their checksums are compared here.
     ///
     /// # Errors
     /// If the file cannot be read, is no .npz, or a wanted array is no array of floats.
     pub fn read_npz(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Self, FormatError> {
-        let file = fs::read(path).map_err(FormatError::io("read", path))?;
-        let archive = Npz::open(&file[..], &path.display().to_string())?;
+        let place = path.display().to_string();
+        let open = || File::open(path).map_err(FormatError::io("read", path));
+        let damaged = |error| damaged(&place, error);
+        let file = Arc::new(open()?);
+        let mut buffer = vec![0; rawzip::RECOMMENDED_BUFFER_SIZE];
+        let archive = ZipArchive::from_file(open()?, &mut buffer).map_err(damaged)?;
+        let mut entries = archive.entries(&mut buffer);
         let mut result = Self::default();
-        for (index, name) in archive.names().enumerate() {
-            if name != "metadata" && !wanted(name) {
+        while let Some(record) = entries.next_entry().map_err(damaged)? {
+            let entry = String::from_utf8_lossy(record.file_path().as_ref()).into_owned();
+            let Some(name) = entry.strip_suffix(".npy") else {
+                continue;
+            };
+            if name != METADATA && !wanted(name) {
                 continue;
             }
-            let npy = archive.read(index)?;
-            let place = archive.place(index);
-            let header = Header::parse(&npy, &place)?;
-            if name == "metadata" {
+            let member = Member {
+                entry: archive.get_entry(record.wayfinder()).map_err(damaged)?,
+                method: record.compression_method(),
+                place: format!("{place}[{name}]"),
+            };
+            if name == METADATA {
+                let npy = member.read()?;
+                let header = Header::parse(&npy, &member.place)?;
                 let text = String::from_utf8_lossy(&npy[header.data_start..]);
                 result.metadata = Some(text.into_owned());
             } else {
-                let array = header.floats(&npy, &place)?;
-                result.arrays.insert(name.to_owned(), array);
+                let rows = member.rows(&file)?;
+                result.arrays.insert(name.to_owned(), rows);
             }
         }
         Ok(result)
+    }
+}
+
+/// A .npy file in an archive.
+struct Member<'a> {
+    entry: ZipEntry<'a, FileReader>,
+    method: CompressionMethod,
+    place: String,
+}
+
+impl Member<'_> {
+    /// The whole file, unpacked.
+    fn read(&self) -> Result<Vec<u8>, FormatError> {
+        let reader = self.entry.reader();
+        match self.method {
+            CompressionMethod::STORE => whole(self.entry.verifying_reader(reader), &self.place),
+            CompressionMethod::DEFLATE => {
+                let unpacked = DeflateDecoder::new(reader);
+                whole(self.entry.verifying_reader(unpacked), &self.place)
+            }
+            other => Err(other_method(other, &self.place)),
+        }
+    }
+
+    /// The array in it, of floats.
+    fn rows(&self, file: &Arc<File>) -> Result<FloatRows, FormatError> {
+        let (start, end) = self.entry.compressed_data_range();
+        let mut beginning = Vec::new();
+        let reader = self.entry.reader();
+        let first = reader
+            .take(LONGEST_HEADER as u64)
+            .read_to_end(&mut beginning);
+        first.map_err(|error| unreadable(error, &self.place))?;
+        let is_stored = self.method == CompressionMethod::STORE;
+        if is_stored {
+            let header = Header::parse(&beginning, &self.place)?;
+            if !header.fortran_order {
+                let data = (end - start).saturating_sub(header.data_start as u64);
+                let (kind, shape) = header.float_layout(data, &self.place)?;
+                let mut checked = self.entry.verifying_reader(self.entry.reader());
+                let copied = io::copy(&mut checked, &mut io::sink());
+                copied.map_err(|error| unreadable(error, &self.place))?;
+                let start = start + header.data_start as u64;
+                return Ok(FloatRows::in_file(file.clone(), start, kind, shape));
+            }
+        }
+        let npy = self.read()?;
+        let header = Header::parse(&npy, &self.place)?;
+        let array = header.floats(&npy, &self.place)?;
+        Ok(FloatRows::in_memory(array))
     }
 }
 
@@ -203,7 +277,7 @@ fn entry<W: Write>(
     name: &str,
     descr: &str,
     shape: &[usize],
-    data: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
+    data: &mut dyn Read,
 ) -> io::Result<()> {
     let path = format!("{name}.npy");
     let builder = archive.new_file(&path);
@@ -211,7 +285,7 @@ fn entry<W: Write>(
     let (mut file, config) = builder.start().map_err(io::Error::other)?;
     let mut writer = config.wrap(io::BufWriter::new(&mut file));
     writer.write_all(&header(descr, shape))?;
-    data(&mut writer)?;
+    io::copy(data, &mut writer)?;
     let (buffered, descriptor) = writer.finish().map_err(io::Error::other)?;
     buffered.into_inner().map_err(|error| error.into_error())?;
     file.finish(descriptor).map_err(io::Error::other)?;
@@ -220,7 +294,10 @@ fn entry<W: Write>(
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::floats::FloatArray;
 
     fn arrays() -> BTreeMap<String, FloatArray> {
         let array = |shape: &[usize]| FloatArray {
@@ -240,18 +317,36 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.npz");
         let arrays = arrays();
-        let all = arrays.iter().map(|(name, array)| (name.clone(), array));
+        let bytes = |array: &FloatArray| -> Vec<u8> {
+            array
+                .values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect()
+        };
+        let all = arrays.iter().map(|(name, array)| {
+            let bytes = io::Cursor::new(bytes(array));
+            (name.clone(), array.shape.clone(), bytes)
+        });
         let mut file = Vec::new();
-        FloatArrays::write_npz(&mut file, "{\"a\": \"\u{e4}\"}", all).unwrap();
+        write_floats(&mut file, "{\"a\": \"\u{e4}\"}", all).unwrap();
         fs::write(&path, file).unwrap();
         (folder, path)
+    }
+
+    /// All arrays, in memory.
+    fn read(path: &Path) -> Result<BTreeMap<String, FloatArray>, FormatError> {
+        let arrays = FloatArrays::read_npz(path, |_| true)?.arrays.into_iter();
+        Ok(arrays
+            .map(|(name, rows)| (name, rows.read(0..rows.shape()[0]).unwrap()))
+            .collect())
     }
 
     #[test]
     fn what_is_written_is_read() {
         let (_folder, path) = written();
+        assert_eq!(read(&path).unwrap(), arrays());
         let read = FloatArrays::read_npz(&path, |_| true).unwrap();
-        assert_eq!(read.arrays, arrays());
         assert_eq!(read.metadata.as_deref(), Some("{\"a\": \"\u{e4}\"}"));
         let some = FloatArrays::read_npz(&path, |name| name.ends_with("/z")).unwrap();
         assert!(some.arrays.keys().eq(["layer_000/z"]));
@@ -261,19 +356,16 @@ mod tests {
     fn damaged_files_are_errors_or_the_same_numbers() {
         let (_folder, path) = written();
         let whole = fs::read(&path).unwrap();
-        let expected = FloatArrays::read_npz(&path, |_| true).unwrap();
+        let expected = read(&path).unwrap();
         let mut errors = 0;
         for place in 0..whole.len() {
             let mut flipped = whole.clone();
             flipped[place] ^= 16;
             fs::write(&path, &flipped).unwrap();
-            match FloatArrays::read_npz(&path, |_| true) {
+            match read(&path) {
                 Ok(read) => {
-                    for (name, array) in &read.arrays {
-                        assert!(
-                            expected.arrays.values().any(|other| other == array),
-                            "{name}"
-                        );
+                    for (name, array) in &read {
+                        assert!(expected.values().any(|other| other == array), "{name}");
                     }
                 }
                 Err(_) => errors += 1,

@@ -4,9 +4,9 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use vdvae_models::likelihood::Likelihood;
 use vdvae_models::ops::{
-    self, BottleneckWeights, Compute, Dmol, Dtype, KeptWeights, SoftClamp, UPPER_EDGE,
-    composed,
+    self, BottleneckWeights, Compute, Dmol, Dtype, KeptWeights, SoftClamp, UPPER_EDGE, composed,
 };
 use vdvae_models::random::{Purpose, generator};
 
@@ -572,6 +572,70 @@ fn the_log_ratio_of_draws_is_the_kl_divergence_on_average() {
     )));
     let kl = mean(host(ops::gaussian_kl(posterior, prior)));
     assert!((ratio - kl).abs() < 0.05 * kl, "{ratio} and {kl}");
+}
+
+/// What is summed over a large image is summed exactly: to a few units of the last place.
+#[test]
+fn sums_over_the_elements_of_a_large_image() {
+    const SIDE: usize = 1024;
+    let device = Device::flex();
+    let full =
+        |channels: usize, value: f32| Tensor::<4>::full([1, SIDE, SIDE, channels], value, &device);
+    let check = |what: &str, found: Tensor<1>, each: f64, channels: usize| {
+        let expected = each * (SIDE * SIDE * channels) as f64;
+        for found in host(found) {
+            let error = (f64::from(found) - expected) / expected;
+            assert!(error.abs() < 2e-6, "{what}: {found}, expected {expected}");
+        }
+    };
+    let tenth = f64::from(0.1_f32);
+    check("tenths", ops::sum_per_image(full(3, 0.1)), tenth, 3);
+    check("ones", ops::sum_per_image(full(17, 1.0)), 1.0, 17);
+    let bernoulli = Likelihood::Bernoulli;
+    let nats = bernoulli.negative_log_likelihood(full(1, 0.3), full(1, 1.0));
+    check("Bernoulli", nats, (-f64::from(0.3_f32)).exp().ln_1p(), 1);
+    // Means 0 and 0.5, standard deviations 1, at 0.25.
+    let gaussian = |mean: f32| Tensor::cat(vec![full(1, mean), full(1, 0.0)], 3);
+    let (posterior, prior) = (gaussian(0.0), gaussian(0.5));
+    let ratio = ops::gaussian_log_ratio(posterior.clone(), prior.clone(), full(1, 0.3));
+    let (from_posterior, from_prior) = (f64::from(0.3_f32), f64::from(0.3_f32) - 0.5);
+    let each = (from_prior.powi(2) - from_posterior.powi(2)) / 2.0;
+    check("log ratio", ratio, each, 1);
+    let kl = composed::gaussian_kl(posterior.clone(), prior.clone());
+    check("composed KL", kl, 0.125, 1);
+    check("KL", ops::gaussian_kl(posterior, prior), 0.125, 1);
+    let shape = DmolShape {
+        mixtures: 1,
+        channels: 1,
+        bits: 8,
+        upper_edge: UPPER_EDGE,
+    };
+    for (what, nll) in [
+        ("mixtures", ops::dmol_nll as fn(&DmolShape, _, _) -> _),
+        ("composed mixtures", composed::dmol_nll),
+    ] {
+        let of = |side: usize| {
+            let full = |value: f32| Tensor::<4>::full([1, side, side, 1], value, &device);
+            let parameters = Tensor::cat(vec![full(0.0), full(0.1), full(-3.0)], 3);
+            nll(&shape, parameters, full(0.0))
+        };
+        check(what, of(SIDE), f64::from(host(of(1))[0]), 1);
+    }
+}
+
+/// Sums of parts have the gradient of a sum.
+#[test]
+fn the_gradient_of_a_sum_over_an_image_is_one_everywhere() {
+    let mut inputs = Inputs::new();
+    for count in [1, 32, 33, 1025] {
+        let x = inputs.tensor([3, count]);
+        let gradients = ops::sum_per_image(x.clone()).mean().backward();
+        let gradient = host(x.grad(&gradients).unwrap());
+        assert!(
+            gradient.iter().all(|&each| (each - 1.0 / 3.0).abs() < 1e-7),
+            "{count}"
+        );
+    }
 }
 
 /// Operations either fused or composed.

@@ -1,6 +1,7 @@
 //! The command line, as clap reads it and `--help` shows it.
 
 mod bench;
+mod completions;
 pub mod compress;
 mod exchange;
 pub mod latents;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use vdvae_data::{Source, Split};
 
 pub use bench::BenchArgs;
+pub use completions::{CompletionsArgs, CompletionsKind};
 pub use sweep::SweepArgs;
 pub use verify::VerifyArgs;
 
@@ -80,6 +82,8 @@ pub enum Command {
     Export(ExportArgs),
     /// Compare a model with recorded numbers of another implementation, device or day.
     Verify(VerifyArgs),
+    /// Write what a shell completes commands by, or the manual pages.
+    Completions(CompletionsArgs),
 }
 
 impl Command {
@@ -99,7 +103,7 @@ impl Command {
             Self::Decompress(arguments) => Some(&arguments.machine),
             Self::Bench(arguments) => Some(&arguments.machine),
             Self::Verify(arguments) => Some(&arguments.machine),
-            Self::Info(_) | Self::Import(_) | Self::Export(_) => None,
+            Self::Info(_) | Self::Import(_) | Self::Export(_) | Self::Completions(_) => None,
             Self::Report(arguments) => Some(&arguments.trained.machine),
         }
     }
@@ -150,6 +154,7 @@ Examples:
   vdvae train --set train.lr=1e-3 --steps 5000 --out runs/slow
   vdvae train --resume --out runs/slow                   after Ctrl-C, a crash or a power cut
   vdvae train --resume --out runs/slow --steps 10000     longer
+  vdvae train --init runs/slow --data folder:pictures --out runs/fine     another set, from these weights
 
 Sources for --data: photos, crops:DIR, folder:DIR, npy:FILE, cifar10:PATH, imagenet32:DIR,
 imagenet64:DIR, ffhq256:DIR, ffhq1024:DIR, celeba:DIR, idx:DIR, amat:DIR.")]
@@ -178,12 +183,19 @@ pub struct TrainArgs {
     /// Continue the run in --out, bit for bit.
     #[arg(long)]
     pub resume: bool,
+    /// Start from the weights of a run or a file (as `vdvae import` reads): the averaged ones, and nothing else of it.
+    /// Without --preset and --config the configuration is that run's, or that in the file.
+    #[arg(long, value_name = "RUN|FILE", conflicts_with = "resume")]
+    pub init: Option<PathBuf>,
     /// Go on without images that cannot be read.
     #[arg(long)]
     pub skip_bad_images: bool,
     /// With --resume: what becomes of images that were not there when the run began.
     #[arg(long, value_enum, requires = "resume", value_name = "WHAT")]
     pub new_images: Option<NewImages>,
+    /// Also write losses, rates, speed and sample pictures for TensorBoard, into tensorboard/ in the run's folder.
+    #[arg(long)]
+    pub tensorboard: bool,
     /// Print the result as one line of JSON on standard output.
     #[arg(long)]
     pub json: bool,
@@ -279,7 +291,8 @@ Examples:
   vdvae sample runs/photos32 --temperature 1,1,1,0.8    by layer from the top, the last for the rest
   vdvae sample runs/nvae --temperature 0.7 --readjust-bn 100    batch norms as samples want them
   vdvae sample runs/photos32 -n 1000 --out samples/     single PNG files
-  vdvae sample runs/photos32 -n 50000 --out x.npy       an array [n, S, S, C] of bytes")]
+  vdvae sample runs/photos32 -n 50000 --out x.npy       an array [n, S, S, C] of bytes
+  vdvae sample runs/photos32 -n 50000 --from 50000 --out y.npy    the next 50000")]
 pub struct SampleArgs {
     /// Which model.
     #[command(flatten)]
@@ -287,6 +300,9 @@ pub struct SampleArgs {
     /// Number of images.
     #[arg(short, default_value_t = 64, allow_negative_numbers = true, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub n: u64,
+    /// The first image's number: of a seed, each number is another image, the same in any part.
+    #[arg(long, default_value_t = 0, value_name = "K")]
+    pub from: u64,
     /// Factor on the prior's standard deviations: one, or one per layer from the top.
     #[arg(
         allow_negative_numbers = true,

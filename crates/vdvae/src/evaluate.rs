@@ -1,6 +1,8 @@
 //! The evidence lower bound over a whole data set, for any family of models.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use burn::tensor::Device;
@@ -47,8 +49,8 @@ pub struct Evaluation {
     pub images: usize,
     /// (distortion + rate) / ln 2: the number that papers report.
     pub bits_per_dim: f64,
-    /// Standard error of the mean over images of `bits_per_dim`.
-    pub stderr_bits_per_dim: f64,
+    /// Standard error of the mean over images of `bits_per_dim`; one image has none.
+    pub stderr_bits_per_dim: Option<f64>,
     /// Importance-weighted bound (Burda et al., ICLR 2016), where several latents were drawn.
     pub iw_bits_per_dim: Option<f64>,
     /// distortion + rate.
@@ -75,16 +77,56 @@ pub fn evaluate(
     device: &Device,
     mut progress: impl FnMut(usize),
 ) -> Result<Evaluation> {
+    let whole = evaluate_until(
+        model,
+        preprocess,
+        dimensions,
+        dataset,
+        options,
+        device,
+        |done| {
+            progress(done);
+            ControlFlow::Continue(())
+        },
+    );
+    Ok(whole?.expect("nobody stops it"))
+}
+
+/// As [`evaluate`], but given up, with no result, when `progress` breaks.
+///
+/// # Errors
+/// If an image cannot be read.
+pub fn evaluate_until(
+    model: &dyn Model,
+    preprocess: &Preprocess,
+    dimensions: usize,
+    dataset: Arc<dyn Dataset>,
+    options: &EvaluateOptions,
+    device: &Device,
+    mut progress: impl FnMut(usize) -> ControlFlow<()>,
+) -> Result<Option<Evaluation>> {
     let mut images: Vec<ImageElbo> = Vec::with_capacity(dataset.len());
     for batch in Batches::sequential(dataset, options.batch, options.threads)? {
         images.extend(evaluate_batch(model, preprocess, &batch?, options, device));
         images.truncate(options.limit);
-        progress(images.len());
+        let go_on = progress(images.len());
         if images.len() == options.limit {
             break;
         }
+        if go_on.is_break() {
+            return Ok(None);
+        }
     }
-    Ok(summary(&images, dimensions))
+    Ok(Some(summary(&images, dimensions)))
+}
+
+/// For [`evaluate_until`]: until it is set from outside.
+pub fn go_on_unless(stop: &AtomicBool) -> ControlFlow<()> {
+    if stop.load(Ordering::Relaxed) {
+        ControlFlow::Break(())
+    } else {
+        ControlFlow::Continue(())
+    }
 }
 
 fn evaluate_batch(
@@ -155,7 +197,7 @@ fn summary(images: &[ImageElbo], dimensions: usize) -> Evaluation {
     let mean = |of: &dyn Fn(&ImageElbo) -> f64| images.iter().map(of).sum::<f64>() / count;
     let total = |image: &ImageElbo| image.totals.iter().sum::<f64>() / image.totals.len() as f64;
     let nats = mean(&total);
-    let variance = mean(&|image| (total(image) - nats).powi(2)) * count / (count - 1.0).max(1.0);
+    let variance = mean(&|image| (total(image) - nats).powi(2)) * count / (count - 1.0);
     let depth = images.first().map_or(0, |image| image.rate_per_layer.len());
     let several = images
         .first()
@@ -168,7 +210,7 @@ fn summary(images: &[ImageElbo], dimensions: usize) -> Evaluation {
     Evaluation {
         images: images.len(),
         bits_per_dim: bits(nats),
-        stderr_bits_per_dim: bits((variance / count).sqrt()),
+        stderr_bits_per_dim: (images.len() > 1).then(|| bits((variance / count).sqrt())),
         iw_bits_per_dim: several.then(weighted),
         nats_per_dim: nats,
         distortion_nats_per_dim: mean(&|image| image.distortion),
@@ -177,6 +219,12 @@ fn summary(images: &[ImageElbo], dimensions: usize) -> Evaluation {
             .map(|layer| mean(&|image| image.rate_per_layer[layer]))
             .collect(),
     }
+}
+
+/// A mean for people, with its standard error where it has one.
+pub fn with_error(mean: f64, stderr: Option<f64>, decimals: usize) -> String {
+    let error = stderr.map_or(String::new(), |stderr| format!(" +- {stderr:.decimals$}"));
+    format!("{mean:.decimals$}{error}")
 }
 
 /// -ln of the mean of the draws' importance weights, per dimension; given are -ln of each.
@@ -215,8 +263,19 @@ mod tests {
         assert_eq!(result.rate_nats_per_dim_per_layer, [0.5, 0.5]);
         assert!((result.rate_nats_per_dim - 1.0).abs() < 1e-12);
         // standard deviation sqrt(2 * 0.75^2), over sqrt 2
-        assert!((result.stderr_bits_per_dim - 0.75 / std::f64::consts::LN_2).abs() < 1e-12);
+        let stderr = result.stderr_bits_per_dim.expect("of two images");
+        assert!((stderr - 0.75 / std::f64::consts::LN_2).abs() < 1e-12);
         assert_eq!(result.iw_bits_per_dim, None);
+    }
+
+    #[test]
+    fn one_image_has_no_standard_error() {
+        let result = summary(&[image(1.0, &[0.5], &[1.5])], 12);
+        assert_eq!(result.stderr_bits_per_dim, None);
+        let json = serde_json::to_value(&result).expect("JSON");
+        assert!(json["stderr_bits_per_dim"].is_null());
+        assert_eq!(with_error(1.0, result.stderr_bits_per_dim, 2), "1.00");
+        assert_eq!(with_error(1.0, Some(0.5), 2), "1.00 +- 0.50");
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub mod error;
 pub mod evaluate;
 pub mod evenly;
 pub mod files;
+pub mod folder_lock;
 pub mod latents;
 pub mod log;
 pub mod memory;
@@ -26,6 +27,7 @@ pub mod pictures;
 pub mod reconstruct;
 pub mod report;
 pub mod run_dir;
+pub mod signals;
 pub mod train;
 pub mod trained;
 

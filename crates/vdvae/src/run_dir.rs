@@ -2,7 +2,8 @@
 //!
 //! `config.toml` (the complete configuration, with the normalisation that was computed), `images.tsv` (which
 //! images it began with, and the split of each), `log.jsonl`,
-//! `checkpoints/{latest,best}.safetensors`, `checkpoints/kept-*.safetensors` (what archives need), `samples/`, `curve.svg`.
+//! `checkpoints/{latest,best}.safetensors`, `checkpoints/kept-*.safetensors` (what archives need), `samples/`, `curve.svg`,
+//! `lock` (who is at work there).
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use vdvae_data::ImageList;
 
 use crate::config::Config;
 use crate::error::usage;
+use crate::files::{is_temporary, remove_leftovers};
 
 /// The places in a run's directory.
 #[derive(Clone, Debug)]
@@ -90,32 +92,40 @@ impl RunDir {
         self.0.join("samples")
     }
 
+    /// The folder of what TensorBoard reads.
+    pub fn events(&self) -> PathBuf {
+        self.0.join("tensorboard")
+    }
+
     /// The picture of the losses.
     pub fn curve(&self) -> PathBuf {
         self.0.join("curve.svg")
     }
 
-    /// Whether there is nothing that a new run would mix with: no folder, or one that holds at most
-    /// what a killed process left.
-    pub fn is_vacant(&self) -> bool {
-        let mut entries = std::fs::read_dir(&self.0).into_iter().flatten().flatten();
-        entries.all(|entry| is_leftover(&entry.path()))
+    /// What there is of a run that a new one would mix with. Other files do not matter, nor does what a killed
+    /// process left half-written.
+    pub fn occupied_by(&self) -> Option<PathBuf> {
+        let places = [
+            self.config(),
+            self.log(),
+            self.checkpoints(),
+            self.samples(),
+            self.curve(),
+        ];
+        places
+            .into_iter()
+            .find(|place| match std::fs::read_dir(place) {
+                Ok(mut entries) => {
+                    entries.any(|entry| entry.is_ok_and(|entry| !is_temporary(&entry.path())))
+                }
+                Err(_) => place.exists(),
+            })
     }
 
     /// Removes the files that a killed process left half-written.
     pub fn remove_leftovers(&self) {
-        let folders = [self.0.clone(), self.checkpoints(), self.samples()];
-        let entries = folders
-            .iter()
-            .flat_map(std::fs::read_dir)
-            .flatten()
-            .flatten();
-        for path in entries
-            .map(|entry| entry.path())
-            .filter(|path| is_leftover(path))
-        {
-            // They take room and do no other harm.
-            let _ = std::fs::remove_file(path);
+        for folder in [self.path(), &self.checkpoints(), &self.samples()] {
+            remove_leftovers(folder);
         }
     }
 
@@ -144,10 +154,4 @@ impl RunDir {
         let best = self.best();
         if best.exists() { best } else { self.latest() }
     }
-}
-
-/// Whether a file has the name under which [`crate::files::write_atomically`] begins it.
-fn is_leftover(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-    name.starts_with(b".") && name.ends_with(b".tmp")
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 use burn::tensor::Device;
@@ -10,7 +11,7 @@ use vdvae_data::Dataset;
 use crate::checkpoint::{self, CheckpointError, CheckpointFile, Progress};
 use crate::config::Config;
 use crate::error::usage;
-use crate::evaluate::{EvaluateOptions, Evaluation, evaluate};
+use crate::evaluate::{EvaluateOptions, Evaluation, evaluate, evaluate_until, go_on_unless};
 use crate::models::{Hierarchy, Model, Plan};
 use crate::ops::{Compute, Dtype};
 use crate::parameters::{self, Specs};
@@ -145,6 +146,27 @@ impl TrainedModel {
             options,
             &self.device,
             progress,
+        )
+    }
+
+    /// As [`evaluate`](Self::evaluate), but given up, between two batches, when `stop` is set.
+    ///
+    /// # Errors
+    /// If an image cannot be read.
+    pub fn evaluate_until(
+        &self,
+        dataset: Arc<dyn Dataset>,
+        options: &EvaluateOptions,
+        stop: &AtomicBool,
+    ) -> Result<Option<Evaluation>> {
+        evaluate_until(
+            &*self.model,
+            &self.preprocess,
+            self.plan.dimensions(),
+            dataset,
+            options,
+            &self.device,
+            |_| go_on_unless(stop),
         )
     }
 

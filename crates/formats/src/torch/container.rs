@@ -17,6 +17,8 @@ const LEGACY_PROTOCOL: i128 = 1001;
 
 /// Places in a file.
 pub(super) struct Parts {
+    /// Of an archive that was saved without checksums: nothing tells whether its bytes are right.
+    pub is_unguarded: bool,
     pub pickle: Range<usize>,
     pub storages: HashMap<String, Range<usize>>,
 }
@@ -71,6 +73,7 @@ fn damaged(reason: impl Into<String>) -> Fault {
 fn archive(bytes: &[u8]) -> Result<Parts, Fault> {
     let archive = ZipArchive::from_slice(bytes)?;
     let (mut pickle, mut storages) = (None, HashMap::new());
+    let (mut right, mut wrong) = (0, None);
     let mut records = archive.entries();
     while let Some(record) = records.next_entry()? {
         let path = String::from_utf8_lossy(record.file_path().as_ref()).into_owned();
@@ -89,10 +92,13 @@ fn archive(bytes: &[u8]) -> Result<Parts, Fault> {
         let located = archive.get_entry(record.wayfinder())?;
         let data = located.data();
         let claim = located.claim_verifier();
-        // torch.save may be told to compute no checksums: it then writes 0, and torch.load does not mind.
-        let is_sound = claim.crc == 0 || claim.crc == rawzip::crc32(data);
-        if claim.uncompressed_size != data.len() as u64 || !is_sound {
-            return Err(damaged(format!("{path}: its checksum is another")));
+        if claim.uncompressed_size != data.len() as u64 {
+            return Err(damaged(format!("{path}: its length is another")));
+        }
+        match claim.crc == rawzip::crc32(data) {
+            true if data.is_empty() => {}
+            true => right += 1,
+            false => wrong = wrong.or(Some(path.clone())),
         }
         let (start, end) = located.compressed_data_range();
         let range = start as usize..end as usize; // within the bytes, as `data` is
@@ -103,8 +109,14 @@ fn archive(bytes: &[u8]) -> Result<Parts, Fault> {
             None => {}
         }
     }
+    // torch.save may be told to compute no checksums, and torch.load does not mind: then none is right. Damage
+    // leaves those of other entries.
+    if let Some(path) = wrong.as_ref().filter(|_| right > 0) {
+        return Err(damaged(format!("{path}: its checksum is another")));
+    }
     let no_pickle = || Fault::NotTorch("a zip archive without data.pkl".to_owned());
     Ok(Parts {
+        is_unguarded: wrong.is_some(),
         pickle: pickle.ok_or_else(no_pickle)?,
         storages,
     })
@@ -148,7 +160,11 @@ fn legacy(bytes: &[u8]) -> Result<Parts, Fault> {
         at = range.end;
         storages.insert(name.to_owned(), range);
     }
-    Ok(Parts { pickle, storages })
+    Ok(Parts {
+        is_unguarded: false,
+        pickle,
+        storages,
+    })
 }
 
 /// Where the elements are whose number stands at `at` in 8 bytes.

@@ -98,6 +98,7 @@ pub struct TorchFile {
     pickle: Range<usize>,
     /// Where each storage is, by the name that the pickle has for it.
     storages: HashMap<String, Range<usize>>,
+    is_unguarded: bool,
 }
 
 impl TorchFile {
@@ -115,6 +116,7 @@ impl TorchFile {
             path: path.to_owned(),
             pickle: parts.pickle,
             storages: parts.storages,
+            is_unguarded: parts.is_unguarded,
             bytes,
         })
     }
@@ -122,6 +124,11 @@ impl TorchFile {
     /// The file's name.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether it is an archive without checksums, in which damage cannot be seen.
+    pub fn is_unguarded(&self) -> bool {
+        self.is_unguarded
     }
 
     /// The pickle, whose root is what was saved.

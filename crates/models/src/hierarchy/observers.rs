@@ -36,9 +36,7 @@ impl LayerRecord {
     /// The same summed over each image, nats, `[B]`.
     pub fn kl(&self) -> Option<Tensor<1>> {
         if self.before_flow.is_some() {
-            let kl = self.kl_per_element()?;
-            let batch = kl.dims()[0];
-            return Some(kl.reshape([batch as i32, -1]).sum_dim(1).reshape([batch]));
+            return Some(ops::sum_per_image(self.kl_per_element()?));
         }
         let posterior = self.posterior.clone()?;
         Some(ops::gaussian_kl(posterior, self.prior.clone()))

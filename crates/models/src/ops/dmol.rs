@@ -8,6 +8,7 @@ pub use vdvae_kernels::elementwise::dmol::UPPER_EDGE;
 
 use super::fused::{CpuOperation, apply, is_cpu};
 use super::profile::{Work, timed};
+use super::total::sum_per_image;
 
 /// What a discretized mixture of logistics models.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -180,11 +181,7 @@ pub(super) mod composed {
         let joint = log_probability + log_softmax(logits, 3);
         let peak = joint.clone().detach().max_dim(3);
         let log_likelihood = (joint - peak.clone()).exp().sum_dim(3).log() + peak;
-        log_likelihood
-            .reshape([batch, height * width])
-            .sum_dim(1)
-            .reshape([batch])
-            .neg()
+        sum_per_image(log_likelihood).neg()
     }
 
     /// Shifts the means of G and B by the coefficients times the true values of the earlier colours.

@@ -14,6 +14,7 @@ use super::conv::Convolution;
 use super::fused::{CpuOperation, apply, host, host_slice, is_cpu, is_plain, tensor};
 use super::profile::{Work, timed};
 use super::sum::whole;
+use super::total::sum_per_image;
 
 /// z = mean + exp(log sigma) * eps, where the first Z channels of `gaussian` [B, H, W, >= 2Z] are the
 /// mean, the next Z log sigma; `eps` [B, H, W, Z] is a constant.
@@ -109,7 +110,7 @@ pub fn gaussian_log_density(gaussian: Tensor<4>, z: Tensor<4>) -> Tensor<4> {
 /// ln q(z) - ln p(z) in nats per image, `[B]`, at the latents `z` [B, H, W, Z]: what
 /// [`gaussian_kl`] is the expectation of. Tensors as there.
 pub fn gaussian_log_ratio(posterior: Tensor<4>, prior: Tensor<4>, z: Tensor<4>) -> Tensor<1> {
-    let [batch, _, _, zdim] = z.dims();
+    let zdim = z.dims()[3];
     let (qm, qv) = (
         posterior.clone().narrow(3, 0, zdim),
         posterior.narrow(3, zdim, zdim),
@@ -120,11 +121,7 @@ pub fn gaussian_log_ratio(posterior: Tensor<4>, prior: Tensor<4>, z: Tensor<4>) 
     );
     let from_posterior = (z.clone() - qm) * qv.clone().neg().exp();
     let from_prior = (z - pm) * pv.clone().neg().exp();
-    let ratio = pv - qv + (from_prior.square() - from_posterior.square()) * 0.5;
-    ratio
-        .reshape([batch as i32, -1])
-        .sum_dim(1)
-        .reshape([batch])
+    sum_per_image(pv - qv + (from_prior.square() - from_posterior.square()) * 0.5)
 }
 
 /// What a stochastic layer does to the state: `x` [B, H, W, C] plus the last C channels of `prior`
@@ -374,9 +371,7 @@ pub(super) mod composed {
 
     /// [`super::gaussian_kl`] of Burn's operations.
     pub fn gaussian_kl(posterior: Tensor<4>, prior: Tensor<4>) -> Tensor<1> {
-        let batch = posterior.dims()[0];
-        let kl = gaussian_kl_per_element(posterior, prior);
-        kl.reshape([batch as i32, -1]).sum_dim(1).reshape([batch])
+        sum_per_image(gaussian_kl_per_element(posterior, prior))
     }
 
     /// [`super::gaussian_kl_per_element`] of Burn's operations.

@@ -24,6 +24,7 @@ mod resample;
 mod residual;
 mod spectral;
 mod sum;
+mod total;
 
 pub use activation::{elu, swish};
 pub use bottleneck::{
@@ -46,6 +47,7 @@ pub use spectral::{Iterated, spectral_norms};
 
 pub use optimizer::{AdamW, Moments, Optimizer, Rule, adamw, sum_of_squares, update};
 pub use resample::{average_pool, upsample_add, upsample_bilinear};
+pub use total::sum_per_image;
 
 /// Runs `body`, which computes on `device`; on the CPU with all threads awake.
 pub fn awake<T: Send>(device: &Device, body: impl FnOnce() -> T + Send) -> T {

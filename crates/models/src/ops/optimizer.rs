@@ -11,6 +11,7 @@ pub use vdvae_kernels::elementwise::optimizer::AdamW;
 
 use super::fused::{host_slice, is_cpu};
 use super::profile::{Work, timed};
+use super::total::sum_per_image;
 
 /// What the optimizer keeps for a parameter tensor, flattened in the order of memory, `[n]` each.
 #[derive(Clone, Debug)]
@@ -223,7 +224,8 @@ pub fn sum_of_squares(tensor: Tensor<1>) -> f64 {
         let sum = || vdvae_kernels::elementwise::optimizer::sum_of_squares(values);
         timed(|_| Work::moving("sum of squares", values.len()), sum)
     } else {
-        f64::from((tensor.clone() * tensor).sum().into_scalar::<f32>())
+        let squares = (tensor.clone() * tensor).unsqueeze::<2>();
+        f64::from(sum_per_image(squares).into_scalar::<f32>())
     }
 }
 

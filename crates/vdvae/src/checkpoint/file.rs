@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::tensor::Metadata;
 use safetensors::{Dtype, SafeTensors};
+use vdvae_formats::safetensors::SafetensorsFile;
 
-use super::native::{AVERAGE, CheckpointError, FIRST, FORMAT, Progress, SECOND, WEIGHTS, checksum};
+use super::native::{
+    AVERAGE, CheckpointError, FIRST, FORMAT, OWES_VALIDATION, Progress, SECOND, WEIGHTS, checksum,
+};
 use crate::config::Config;
 use crate::models::Model;
 use crate::ops::Moments;
@@ -17,6 +20,11 @@ use crate::parameters::{self, Role, Specs, TensorSpec};
 pub(super) fn floats(bytes: &[u8]) -> Vec<f32> {
     let float = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
     bytes.chunks_exact(4).map(float).collect()
+}
+
+/// Whether a file is a checkpoint of this program.
+pub(super) fn is_checkpoint(file: &SafetensorsFile) -> bool {
+    file.metadata("format") == Some(FORMAT)
 }
 
 /// A checkpoint whose checksum was found right.
@@ -134,6 +142,7 @@ impl CheckpointFile {
                 Some(_) => Some(self.number("best_bits_per_dim")?),
                 None => None,
             },
+            owes_validation: self.metadata.contains_key(OWES_VALIDATION),
         })
     }
 

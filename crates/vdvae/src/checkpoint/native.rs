@@ -26,6 +26,8 @@ pub(super) const AVERAGE: &str = "ema/";
 pub(super) const WEIGHTS: &str = "model/";
 pub(super) const FIRST: &str = "adam/first/";
 pub(super) const SECOND: &str = "adam/second/";
+/// The key, in the metadata, of [`Progress::owes_validation`].
+pub(super) const OWES_VALIDATION: &str = "owes_validation";
 
 /// Where training stands, beside the tensors.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -38,6 +40,8 @@ pub struct Progress {
     pub seconds: f64,
     /// The lowest validation loss so far, bits per dimension.
     pub best_bits_per_dim: Option<f64>,
+    /// Whether the run was stopped before it was validated at this step, as it has to be.
+    pub owes_validation: bool,
 }
 
 /// Why a checkpoint cannot be read or written.
@@ -126,7 +130,7 @@ pub fn average_bytes(
 ) -> io::Result<Vec<u8>> {
     let tensors = tensors(AVERAGE, average, specs);
     let mut bytes = Vec::new();
-    write(&mut bytes, metadata(config, progress, &tensors), &tensors)?;
+    write(&mut bytes, &metadata(config, progress, &tensors), &tensors)?;
     Ok(bytes)
 }
 
@@ -201,7 +205,7 @@ pub(super) fn save(
     tensors: Vec<LazyTensor<'_>>,
 ) -> Result<(), CheckpointError> {
     let metadata = metadata(config, progress, &tensors);
-    write_atomically(path, |writer| write(writer, metadata, &tensors)).map_err(|source| {
+    write_atomically(path, |writer| write(writer, &metadata, &tensors)).map_err(|source| {
         CheckpointError::Io {
             path: path.to_owned(),
             action: "save",
@@ -226,6 +230,10 @@ fn metadata(
     ]);
     if let Some(best) = progress.best_bits_per_dim {
         metadata.insert("best_bits_per_dim".to_owned(), best.to_string());
+    }
+    // Only where it says something: other checkpoints stay as they were.
+    if progress.owes_validation {
+        metadata.insert(OWES_VALIDATION.to_owned(), "true".to_owned());
     }
     let views = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor));
     metadata.insert("sha256".to_owned(), checksum(&metadata, views));

@@ -26,13 +26,16 @@ One file with everything, where the published code of a family writes such (nvae
 Its weights, running statistics, moments of the optimizer, epoch and step become the run's. Its arguments must
 say what the configuration says; which did, and what is not used, is told on standard error.
 
-Files are those of torch.save, as zip archives or in the older form, with or without module. before the
-names. Nothing in them is run: a file that holds more than tensors and plain data is refused.")]
+Safetensors that `vdvae export` or a run wrote, with the configuration inside; or others' (f32, bf16, f16) with --preset:
+  vdvae import photos32.safetensors --out runs/again
+
+Other files are those of torch.save, as zip archives or in the older form. What wrappers put before names (module.,
+_orig_mod., ...) is left out. Nothing in them is run: a file that holds more than tensors and plain data is refused.")]
 pub struct ImportArgs {
     /// The file with everything; or the weights: NAME-model.th, NAME-model-ema.th where there is nothing else.
     #[arg(value_name = "FILE")]
     pub weights: PathBuf,
-    /// Which model they are of: --preset or --config; not needed where arguments in the file tell a preset.
+    /// Which model they are of: --preset or --config; not needed where the file tells it.
     #[command(flatten)]
     pub configuration: Configuration,
     /// The averaged weights, NAME-model-ema.th [default: the weights].

@@ -4,10 +4,14 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use anyhow::Result;
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use vdvae_data::{Source, Split};
 
 use super::Trained;
+use crate::error::usage;
+use crate::latents::ARRAYS;
 
 /// Layers `a..b`, counted from 0 at the top, without b.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +21,7 @@ impl FromStr for LayerRange {
     type Err = String;
 
     /// `2..5`, `2..` or `..5`.
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
         let wrong = || {
             format!(
                 "expected layers from a up to but not including b, such as 0..5, 3.. or ..5, found `{text}`"
@@ -40,7 +44,7 @@ impl FromStr for LayerRange {
 #[derive(Debug, Args)]
 pub struct ImageArgs {
     /// Image files (PNG, JPEG, WebP; centre-cropped and resized) and folders of them.
-    #[arg(value_name = "IMAGE", conflicts_with_all = ["data", "split", "n"])]
+    #[arg(value_name = "IMAGE", conflicts_with_all = ["data", "split"])]
     pub images: Vec<PathBuf>,
     /// Images of a data set in place of files [default: the run's own].
     #[arg(long, value_name = "SOURCE")]
@@ -48,15 +52,45 @@ pub struct ImageArgs {
     /// train, valid, test or all [default: test of the run's data, all of --data].
     #[arg(long, value_name = "SPLIT")]
     pub split: Option<Split>,
-    /// Only the first N images of the data set.
-    #[arg(short, allow_negative_numbers = true, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub n: Option<u64>,
+    /// Which part of them.
+    #[command(flatten)]
+    pub part: Part,
     /// Go on without images that cannot be read.
     #[arg(long)]
     pub skip_bad_images: bool,
     /// Images at once [default: the run's]. Changes no result.
     #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
+}
+
+/// A part of the images, which does not change what becomes of each.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct Part {
+    /// Only so many images.
+    #[arg(short, allow_negative_numbers = true, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub n: Option<u64>,
+    /// Without the first K images.
+    #[arg(long, default_value_t = 0, value_name = "K")]
+    pub from: u64,
+}
+
+impl Part {
+    /// The images of `count` that are meant.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn of(&self, count: usize) -> Result<Range<usize>> {
+        let at = |number: u64| usize::try_from(number).unwrap_or(usize::MAX).min(count);
+        let start = at(self.from);
+        let end = at(self.from.saturating_add(self.n.unwrap_or(u64::MAX)));
+        if start == count && count > 0 {
+            return Err(usage(format!(
+                "--from: expected less than the number of images, {count}, found {}",
+                self.from
+            )));
+        }
+        Ok(start..end)
+    }
 }
 
 /// `vdvae encode`.
@@ -66,6 +100,10 @@ Examples:
   vdvae encode runs/photos32 cat.jpg dog.png --out z.safetensors
   vdvae encode runs/photos32 pictures/ --out z.npz            for NumPy
   vdvae encode runs/photos32 --split test --out z.safetensors --layers 0..5 --mean
+  vdvae encode runs/photos32 --data folder:DIR --out z.npz --keep z,kl_per_image
+  vdvae encode runs/photos32 --split all --from 1000 -n 500 --out part.npz     images 1000 to 1499
+
+What is computed is written at once: any number of images takes the same memory.
 
 Arrays, float32, channels last, for every layer counted from 000 at the top:
   layer_000/z, posterior_mean, posterior_log_sigma, prior_mean, prior_log_sigma   [N, R, R, Z]
@@ -85,6 +123,9 @@ pub struct EncodeArgs {
     /// Only these layers, counted from 0 at the top, such as 0..5 (without 5), 3.. or ..5.
     #[arg(long, value_name = "A..B")]
     pub layers: Option<LayerRange>,
+    /// Only these arrays of each layer [default: all].
+    #[arg(long, value_delimiter = ',', value_name = "ARRAY[,ARRAY...]", value_parser = PossibleValuesParser::new(ARRAYS))]
+    pub keep: Vec<String>,
     /// The posterior's mean as z, in place of a draw.
     #[arg(long)]
     pub mean: bool,
@@ -108,7 +149,7 @@ Examples:
   vdvae decode runs/photos32 z.npz --layers 5 --temperature 1 --seed 7    another rest
 
 Reads the arrays layer_000/z, layer_001/z, ... of a file that `vdvae encode` wrote or that has the same
-names and shapes.")]
+names and shapes: [N, R, R, Z], channels last, in C or Fortran order; channels first, [N, Z, R, R], is read too.")]
 pub struct DecodeArgs {
     /// Which model.
     #[command(flatten)]
@@ -116,6 +157,9 @@ pub struct DecodeArgs {
     /// Latents, .safetensors or .npz.
     #[arg(value_name = "FILE")]
     pub latents: PathBuf,
+    /// Which images of the file.
+    #[command(flatten)]
+    pub part: Part,
     /// So many layers from the top as given, the rest from the prior [default: all in the file].
     #[arg(long, value_name = "K")]
     pub layers: Option<usize>,

@@ -6,16 +6,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+use super::pictures::{MOST_IN_A_PICTURE, Pictures};
 use super::{
-    batch_size, check_output, check_temperatures, latents, load, make_folder, make_parent,
-    print_json, progress_bar,
+    batch_size, check_output, check_temperatures, latents, load, make_parent, print_json,
+    progress_bar,
 };
 use crate::cli::latents::DecodeArgs;
 use crate::console::{results, tell};
 use crate::error::usage;
-use crate::latents::{About, DecodeOptions, check, decode, load_z};
-use crate::models::ImageShape;
-use crate::pictures::{Grid, save_png_image};
+use crate::latents::{About, DecodeOptions, LatentsFile, check, check_shapes, decode};
 use crate::trained::TrainedModel;
 
 #[derive(Serialize)]
@@ -45,36 +44,59 @@ pub fn run(arguments: &DecodeArgs) -> Result<()> {
         check_output(&out.join("decode.png"))?;
     }
     let batch = batch_size(arguments.batch, &model.config)?;
-    let (z, about) = load_z(&arguments.latents)?;
+    let file = LatentsFile::open(&arguments.latents)?;
     let place = || arguments.latents.display().to_string();
-    let layers = check(&model, &z, arguments.layers).with_context(place)?;
-    let images = z.values().next().map_or(0, |array| array.shape[0]);
-    if images == 0 {
+    let layers = check_shapes(&model, &file.shapes(), arguments.layers).with_context(place)?;
+    let count = file.shapes().values().next().map_or(0, |shape| shape[0]);
+    if count == 0 {
         return Err(anyhow::anyhow!(
             "{}: expected latents of images, found none",
             place()
         ));
     }
-    warn(arguments, &model, about.as_ref());
-
-    let options = DecodeOptions {
+    let items = arguments.part.of(count)?;
+    if picture && items.len() > MOST_IN_A_PICTURE {
+        return Err(usage(format!(
+            "--out {}: expected at most {MOST_IN_A_PICTURE} images in a picture, found {}; --out DIR/ takes any number, and -n some of them",
+            out.display(),
+            items.len()
+        )));
+    }
+    let options = |first| DecodeOptions {
         layers: Some(layers),
         temperatures: arguments.temperature.clone(),
         seed: arguments.seed,
+        first,
         mode: arguments.mode,
     };
-    let mut pixels = Vec::new();
-    let bar = progress_bar(images as u64, "images");
-    for first in (0..images).step_by(batch) {
-        let items = first..images.min(first + batch);
-        let items_done = items.end as u64;
-        pixels.extend(decode(&model, &z, items, &options).with_context(place)?);
-        bar.set_position(items_done);
+    let batches = || {
+        items
+            .clone()
+            .step_by(batch)
+            .map(|first| first..items.end.min(first + batch))
+    };
+    // Before the work: the last image may be the one that is wrong.
+    for batch in batches() {
+        let options = options(batch.start);
+        check(&model, &file.read(batch)?, &options).with_context(place)?;
+    }
+    warn(arguments, &model, &file);
+
+    make_parent(&out)?;
+    let unsaved = || format!("{}: cannot save the images", out.display());
+    let mut pictures = Pictures::begin(&model, &out, picture, "decode").with_context(unsaved)?;
+    let bar = progress_bar(items.len() as u64, "images");
+    for batch in batches() {
+        let options = options(batch.start);
+        let first = batch.start as u64;
+        let pixels = decode(&model, &file.read(batch.clone())?, 0..batch.len(), &options);
+        let pixels = pixels.with_context(place)?;
+        pictures.add(first, &pixels).with_context(unsaved)?;
+        bar.set_position((batch.end - items.start) as u64);
     }
     bar.finish_and_clear();
-    make_parent(&out)?;
-    save(&model, &out, picture, &pixels)
-        .with_context(|| format!("{}: cannot save the images", out.display()))?;
+    pictures.finish().with_context(unsaved)?;
+    let images = items.len();
     if arguments.json {
         return print_json(&Report {
             out,
@@ -108,29 +130,29 @@ fn is_picture(out: &Path) -> Result<bool> {
     }
 }
 
-/// Says so if the latents are another model's, although they fit.
-fn warn(arguments: &DecodeArgs, model: &TrainedModel, about: Option<&About>) {
+/// Says so if the latents are another model's, although they fit, or lie in another order.
+fn warn(arguments: &DecodeArgs, model: &TrainedModel, file: &LatentsFile) {
+    let place = arguments.latents.display();
     let other = |about: &&About| about.model_sha256 != model.fingerprint();
-    if let Some(about) = about.filter(other) {
+    if let Some(about) = file.about.as_ref().filter(other) {
         tell(format_args!(
-            "{}: latents of other weights (step {}) than these (step {}): the images will not be the encoded ones",
-            arguments.latents.display(),
-            about.step,
-            model.step
+            "{place}: latents of other weights (step {}) than these (step {}): the images will not be the encoded ones",
+            about.step, model.step
         ));
     }
-}
-
-fn save(model: &TrainedModel, out: &Path, picture: bool, pixels: &[u8]) -> Result<()> {
-    let ImageShape { size, channels } = model.plan.image();
-    if picture {
-        Grid::near_square(size, channels, pixels).save_png(out)?;
-        return Ok(());
+    let layers = model.plan.latents().unwrap_or_default();
+    let is_last = |(layer, shape): (usize, &[usize])| {
+        let layer = layers.get(layer)?;
+        Some(shape[1..] == [layer.resolution, layer.resolution, layer.channels])
+    };
+    if file
+        .shapes()
+        .into_iter()
+        .filter_map(is_last)
+        .any(|last| !last)
+    {
+        tell(format_args!(
+            "{place}: channels first, [N, Z, R, R], in some layers, read as such; `vdvae encode` writes channels last, [N, R, R, Z]"
+        ));
     }
-    make_folder(out)?;
-    for (number, image) in pixels.chunks_exact(size * size * channels).enumerate() {
-        let path = out.join(format!("decode-{number:06}.png"));
-        save_png_image(&path, image, size, channels)?;
-    }
-    Ok(())
 }

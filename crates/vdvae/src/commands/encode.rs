@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use serde::Serialize;
+use vdvae_data::Batch;
 
-use super::images::{Images, check_memory, layer_range};
+use super::images::{ImageStream, layer_range};
 use super::{batch_size, check_output, latents, load, make_parent, print_json, progress_bar};
 use crate::cli::latents::EncodeArgs;
 use crate::console::results;
-use crate::latents::{About, ArrayFile, EncodeOptions, Layers, encode, save};
-use crate::models::LatentLayer;
+use crate::latents::{ARRAYS, About, ArrayFile, ArrayWriter, EncodeOptions, EncodedLayer, encode};
 
 #[derive(Serialize)]
 struct Report {
@@ -29,51 +29,70 @@ pub fn run(arguments: &EncodeArgs) -> Result<()> {
     let shapes = model.plan.latents()?;
     let range = layer_range(arguments.layers.as_ref(), shapes.len())?;
     let batch = batch_size(arguments.images.batch, &model.config)?;
-    let images = Images::open(&arguments.images, &model)?;
-    let values: usize = shapes[range.clone()].iter().map(LatentLayer::len).sum();
-    let remedy = "Encode fewer images (-n) or fewer layers (--layers)";
-    check_memory(6 * values, images.batch.len(), remedy)?;
-
+    let images = ImageStream::open(&arguments.images, &model)?;
     let options = EncodeOptions {
         layers: range.clone(),
         mean: arguments.mean,
         seed: arguments.seed,
     };
-    let mut layers = Layers::new();
-    let mut done = 0;
-    let bar = progress_bar(images.batch.len() as u64, "images");
-    for pixels in images.batch.images.chunks(batch * images.batch.image.len()) {
-        let count = (pixels.len() / images.batch.image.len()) as u64;
-        for (layer, seen) in encode(&model, pixels, done..done + count, &options)? {
-            layers.entry(layer).or_default().append(seen);
-        }
-        done += count;
-        bar.set_position(done);
-    }
-    bar.finish_and_clear();
-
     let about = About {
         latents: if arguments.mean { "mean" } else { "sample" }.to_owned(),
         seed: arguments.seed,
-        ..About::new(&model, "latents", images.names)
+        ..About::new(&model, "latents", images.names())
     };
     make_parent(&arguments.out)?;
-    let arrays = layers.iter().flat_map(|(layer, seen)| {
-        let name = move |array| format!("layer_{layer:03}/{array}");
-        seen.arrays().map(|(array, values)| (name(array), values))
+    let kept =
+        |array: &&str| arguments.keep.is_empty() || arguments.keep.iter().any(|kept| kept == array);
+    let arrays = range.clone().flat_map(|layer| {
+        let kept = ARRAYS.iter().copied().filter(kept);
+        kept.map(move |array| (name(layer, array), layer, array))
     });
-    save(&arguments.out, &about, arrays)?;
-    tell(arguments, done as usize, range, &layers)
+    let arrays = arrays.map(|(name, layer, array)| {
+        (
+            name,
+            EncodedLayer::shape(array, images.len(), shapes[layer]),
+        )
+    });
+    let mut file = ArrayWriter::create(&arguments.out, &about, arrays.collect())?;
+    let (mut done, mut nats) = (0, 0.0);
+    let bar = progress_bar(images.len() as u64, "images");
+    for pixels in images.batches(batch) {
+        let Batch {
+            images, indices, ..
+        } = pixels?;
+        let items = indices[0]..indices[0] + indices.len() as u64;
+        for (layer, seen) in encode(&model, &images, items, &options)? {
+            let arrays = seen.arrays().into_iter();
+            for (array, values) in arrays.filter(|(array, _)| kept(array)) {
+                file.append(&name(layer, array), values)?;
+            }
+            nats += seen
+                .kl_per_image
+                .values
+                .iter()
+                .copied()
+                .map(f64::from)
+                .sum::<f64>();
+        }
+        done += indices.len();
+        bar.set_position(done as u64);
+    }
+    bar.finish_and_clear();
+    file.finish()?;
+    tell(arguments, done, range, nats / done as f64)
+}
+
+/// Of an array of a layer, in the file.
+fn name(layer: usize, array: &str) -> String {
+    format!("layer_{layer:03}/{array}")
 }
 
 fn tell(
     arguments: &EncodeArgs,
     images: usize,
     range: std::ops::Range<usize>,
-    layers: &Layers,
+    nats: f64,
 ) -> Result<()> {
-    let nats = layers.values().flat_map(|seen| &seen.kl_per_image.values);
-    let nats = nats.map(|&nats| f64::from(nats)).sum::<f64>() / images as f64;
     let out = arguments.out.clone();
     if arguments.json {
         return print_json(&Report {

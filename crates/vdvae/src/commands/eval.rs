@@ -14,7 +14,7 @@ use super::{
 use crate::cli::{EvalArgs, PosteriorKind};
 use crate::console::results;
 use crate::error::usage;
-use crate::evaluate::{EvaluateOptions, Evaluation};
+use crate::evaluate::{EvaluateOptions, Evaluation, with_error};
 use crate::likelihood::units::bits;
 use crate::models::LatentLayer;
 use crate::report::{rate_per_layer, save_svg};
@@ -104,9 +104,8 @@ fn draw_rates(
 fn print_bounds(evaluation: &Evaluation, samples: u64) -> Result<()> {
     writeln!(
         results(),
-        "{:.4} +- {:.4} bits/dim = distortion {:.4} + rate {:.4}",
-        evaluation.bits_per_dim,
-        evaluation.stderr_bits_per_dim,
+        "{} bits/dim = distortion {:.4} + rate {:.4}",
+        with_error(evaluation.bits_per_dim, evaluation.stderr_bits_per_dim, 4),
         bits(evaluation.distortion_nats_per_dim),
         bits(evaluation.rate_nats_per_dim),
     )?;

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::images::{Images, check_memory};
+use super::images::ImageStream;
 use super::{batch_size, check_output, latents, load, make_parent, print_json, progress_bar};
 use crate::cli::latents::FeaturesArgs;
 use crate::console::results;
 use crate::error::usage;
-use crate::latents::{About, ArrayFile, Features, features, save};
+use crate::latents::{About, ArrayFile, ArrayWriter, features};
 
 #[derive(Serialize)]
 struct Report {
@@ -34,37 +34,44 @@ pub fn run(arguments: &FeaturesArgs) -> Result<()> {
         )));
     }
     let batch = batch_size(arguments.images.batch, &model.config)?;
-    let images = Images::open(&arguments.images, &model)?;
-    let mut all = Features::default();
+    let images = ImageStream::open(&arguments.images, &model)?;
+    let about = About::new(&model, "features", images.names());
+    make_parent(&arguments.out)?;
+    let mut writing: Option<ArrayWriter> = None;
+    let mut shapes = BTreeMap::new();
     let mut done = 0;
-    let bar = progress_bar(images.batch.len() as u64, "images");
-    for pixels in images.batch.images.chunks(batch * images.batch.image.len()) {
-        let count = (pixels.len() / images.batch.image.len()) as u64;
-        let mut seen = features(&model, pixels, done..done + count, arguments.layer)?;
+    let bar = progress_bar(images.len() as u64, "images");
+    for pixels in images.batches(batch) {
+        let pixels = pixels?;
+        let first = pixels.indices[0];
+        let items = first..first + pixels.len() as u64;
+        let mut seen = features(&model, &pixels.images, items, arguments.layer)?;
         let pooled = |name: &str| name.ends_with("/pooled");
         seen.arrays
             .retain(|name, _| !arguments.pooled || pooled(name));
-        if done == 0 {
-            let values = seen
-                .arrays
-                .values()
-                .map(|array| array.values.len())
-                .sum::<usize>();
-            let remedy = "Take fewer images (-n) or only their means (--pooled)";
-            check_memory(values / count as usize, images.batch.len(), remedy)?;
+        let file = match &mut writing {
+            Some(file) => file,
+            none => {
+                for (name, array) in &seen.arrays {
+                    let mut shape = array.shape.clone();
+                    shape[0] = images.len();
+                    shapes.insert(name.clone(), shape);
+                }
+                let arrays = shapes.clone().into_iter().collect();
+                none.insert(ArrayWriter::create(&arguments.out, &about, arrays)?)
+            }
+        };
+        for (name, array) in &seen.arrays {
+            file.append(name, array)?;
         }
-        all.append(seen);
-        done += count;
-        bar.set_position(done);
+        done += pixels.len();
+        bar.set_position(done as u64);
     }
     bar.finish_and_clear();
-    let about = About::new(&model, "features", images.names);
-    make_parent(&arguments.out)?;
-    let arrays = all.arrays.iter().map(|(name, array)| (name.clone(), array));
-    save(&arguments.out, &about, arrays)?;
-    let shapes = all.arrays.into_iter();
-    let shapes: BTreeMap<_, _> = shapes.map(|(name, array)| (name, array.shape)).collect();
-    let (out, images) = (arguments.out.clone(), done as usize);
+    if let Some(file) = writing {
+        file.finish()?;
+    }
+    let (out, images) = (arguments.out.clone(), done);
     if arguments.json {
         return print_json(&Report {
             out,

@@ -1,63 +1,98 @@
 //! The images that a command is given: files, folders, or a data set.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Result;
-use vdvae_data::{Batch, load_images};
+use vdvae_data::{Batch, Dataset, ImageShape, load_images};
 
 use super::data::{open_some, tell_losses};
 use super::image_shape;
-use super::inputs::{image_files, joined, read_all, usable};
+use super::inputs::{image_files, joined, look_at, usable};
 use crate::cli::latents::{ImageArgs, LayerRange};
 use crate::error::usage;
-use crate::memory::available_memory;
 use crate::trained::TrainedModel;
 
-/// All images, and what a person would call each.
-pub struct Images {
-    pub batch: Batch,
-    pub names: Vec<String>,
+/// All images of the files, and of those in the folders, in memory.
+///
+/// # Errors
+/// If there is none, or one cannot be read and these are not to be skipped.
+pub fn load_all(given: &[PathBuf], skip_bad_images: bool, model: &TrainedModel) -> Result<Batch> {
+    let shape = image_shape(&*model.plan);
+    let loaded = usable(image_files(given)?, skip_bad_images, |path| {
+        Ok(load_images(&[path], shape)?)
+    })?;
+    let (batches, losses): (_, Vec<_>) = loaded.into_iter().unzip();
+    tell_losses(losses.into_iter().sum());
+    Ok(joined(batches, shape))
 }
 
-impl Images {
+/// Images that were looked through, and are read again a batch at a time when they are needed.
+pub struct ImageStream {
+    source: Origin,
+    /// The numbers of those that are meant, among all that there are.
+    items: Vec<usize>,
+}
+
+enum Origin {
+    Files(Vec<PathBuf>, ImageShape),
+    DataSet(Arc<dyn Dataset>),
+}
+
+impl ImageStream {
     /// # Errors
-    /// If an image cannot be read, or there is none.
+    /// If the images cannot be found, none is left, or one cannot be read and these are not to be skipped.
     pub fn open(arguments: &ImageArgs, model: &TrainedModel) -> Result<Self> {
-        if !arguments.images.is_empty() {
-            return Self::files(&arguments.images, arguments.skip_bad_images, model);
+        let skip = arguments.skip_bad_images;
+        if arguments.images.is_empty() {
+            let (data, split) = (arguments.data.as_ref(), arguments.split);
+            let (_, _, dataset) = open_some(model, data, split, skip)?;
+            let items: Vec<usize> = arguments.part.of(dataset.len())?.collect();
+            look_at(&*dataset, &items)?;
+            let source = Origin::DataSet(dataset);
+            return Ok(Self { source, items });
         }
-        let (_, _, dataset) = open_some(
-            model,
-            arguments.data.as_ref(),
-            arguments.split,
-            arguments.skip_bad_images,
-        )?;
-        let most = arguments.n.unwrap_or(u64::MAX);
-        let count = dataset
-            .len()
-            .min(usize::try_from(most).unwrap_or(usize::MAX));
-        let indices: Vec<usize> = (0..count).collect();
-        Ok(Self {
-            batch: read_all(&*dataset, &indices)?,
-            names: indices.iter().map(|&index| dataset.name(index)).collect(),
-        })
+        let shape = image_shape(&*model.plan);
+        let paths = image_files(&arguments.images)?;
+        let items = arguments.part.of(paths.len())?.collect();
+        let looked = usable(items, skip, |item: usize| {
+            let (_, losses) = load_images(&paths[item..=item], shape)?;
+            Ok((item, losses))
+        })?;
+        let (items, losses): (_, Vec<_>) = looked.into_iter().unzip();
+        tell_losses(losses.into_iter().sum());
+        let source = Origin::Files(paths, shape);
+        Ok(Self { source, items })
     }
 
-    /// The files, and those in the folders.
-    ///
-    /// # Errors
-    /// If there is none, or one cannot be read and these are not to be skipped.
-    pub fn files(given: &[PathBuf], skip_bad_images: bool, model: &TrainedModel) -> Result<Self> {
-        let shape = image_shape(&*model.plan);
-        let looked = usable(image_files(given)?, skip_bad_images, |path| {
-            let name = path.display().to_string();
-            Ok((name, load_images(&[path], shape)?))
-        })?;
-        let (names, loaded): (_, Vec<_>) = looked.into_iter().unzip();
-        let (batches, losses): (_, Vec<_>) = loaded.into_iter().unzip();
-        tell_losses(losses.into_iter().sum());
-        let batch = joined(batches, shape);
-        Ok(Self { batch, names })
+    /// How many images there are.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// What a person would call each.
+    pub fn names(&self) -> Vec<String> {
+        let name = |&item: &usize| match &self.source {
+            Origin::Files(paths, _) => paths[item].display().to_string(),
+            Origin::DataSet(dataset) => dataset.name(item),
+        };
+        self.items.iter().map(name).collect()
+    }
+
+    /// The images, so many at once, or fewer where some were left out: the numbers of a batch, its indices, follow
+    /// each other.
+    pub fn batches(&self, size: usize) -> impl Iterator<Item = Result<Batch>> {
+        let runs = self.items.chunk_by(|one, next| one + 1 == *next);
+        let batches = runs.flat_map(move |run| run.chunks(size));
+        batches.map(|items| match &self.source {
+            Origin::Files(paths, shape) => {
+                let paths = &paths[items[0]..items[0] + items.len()];
+                let (batch, _) = load_images(paths, *shape)?;
+                let indices = items.iter().map(|&item| item as u64).collect();
+                Ok(Batch { indices, ..batch })
+            }
+            Origin::DataSet(dataset) => Ok(Batch::read(&**dataset, items)?),
+        })
     }
 }
 
@@ -78,17 +113,4 @@ pub fn layer_range(given: Option<&LayerRange>, depth: usize) -> Result<std::ops:
         )));
     }
     Ok(range.start..end)
-}
-
-/// An error if `values` numbers for each of `images` images, and a file of them, do not fit into memory.
-pub fn check_memory(values: usize, images: usize, remedy: &str) -> Result<()> {
-    let bytes = 2 * 4 * values as u64 * images as u64;
-    match available_memory() {
-        Some(available) if bytes > available => Err(usage(format!(
-            "{images} images: expected to need at most {} MiB of memory, which are free, found {} MiB. {remedy}",
-            available >> 20,
-            bytes >> 20
-        ))),
-        _ => Ok(()),
-    }
 }

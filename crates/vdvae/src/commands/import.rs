@@ -6,13 +6,15 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+use super::session::check_vacant;
 use super::{check_output, make_folder, print_json};
-use crate::checkpoint::published::{Files, Imported, import, preset_of};
+use crate::checkpoint::published::{Files, Imported, config_in, import};
 use crate::cli::ImportArgs;
 use crate::config::Config;
 use crate::console::tell;
 use crate::error::usage;
 use crate::files::write_atomically;
+use crate::folder_lock::FolderLock;
 use crate::run_dir::RunDir;
 
 #[derive(Serialize)]
@@ -29,11 +31,7 @@ pub fn run(arguments: &ImportArgs) -> Result<()> {
     let plan = config.plan()?;
     let run = RunDir::new(&arguments.out);
     let folder = run.path().display();
-    if !run.is_vacant() {
-        return Err(usage(format!(
-            "--out {folder}: this folder is not empty; choose another --out, or delete the folder"
-        )));
-    }
+    check_vacant(&run)?;
     check_output(&run.config())?;
     let files = Files {
         weights: arguments.weights.clone(),
@@ -42,6 +40,9 @@ pub fn run(arguments: &ImportArgs) -> Result<()> {
         log: arguments.log.clone(),
     };
     let imported = import(&files, &config)?;
+    make_folder(run.path())?;
+    let _lock = FolderLock::take(run.path(), &format!("--out {folder}"))?;
+    check_vacant(&run)?;
     save(&imported, &run, &config)?;
     let notes = imported.notes();
     for note in &notes {
@@ -75,7 +76,7 @@ fn config(arguments: &ImportArgs) -> Result<Config> {
     let mut config = match (&configuration.config, &configuration.preset) {
         (Some(path), _) => Config::from_file(path)?,
         (None, Some(preset)) => Config::preset(preset)?,
-        (None, None) => preset_of(&arguments.weights)?.ok_or_else(|| {
+        (None, None) => config_in(&arguments.weights)?.ok_or_else(|| {
             usage(
                 "expected --preset NAME or --config FILE, the model that the weights are of; `vdvae info` lists the presets",
             )

@@ -111,6 +111,19 @@ pub fn read_all(dataset: &dyn Dataset, indices: &[usize]) -> Result<Batch> {
     Ok(joined(images, dataset.image()))
 }
 
+/// Reads the images at `indices` of a data set, a few at a time, and keeps none.
+///
+/// # Errors
+/// One that names all that cannot be read.
+pub fn look_at(dataset: &dyn Dataset, indices: &[usize]) -> Result<()> {
+    let losses = dataset.losses();
+    usable(indices.to_vec(), false, |index| {
+        Ok(Batch::read(dataset, &[index]).map(drop)?)
+    })?;
+    tell_later_losses(losses, dataset.losses());
+    Ok(())
+}
+
 /// Batches one after the other.
 pub fn joined(batches: Vec<Batch>, image: ImageShape) -> Batch {
     let indices = batches.iter().flat_map(|batch| &batch.indices);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::images::{Images, layer_range};
+use super::images::{layer_range, load_all};
 use super::{batch_size, check_output, latents, load, make_parent, print_json};
 use crate::cli::latents::InterpolateArgs;
 use crate::console::results;
@@ -33,7 +33,7 @@ pub fn run(arguments: &InterpolateArgs) -> Result<()> {
     check_output(&out)?;
     let layers = layer_range(arguments.layers.as_ref(), model.hierarchy()?.depth())?;
     let ends = [arguments.first.clone(), arguments.second.clone()];
-    let images = Images::files(&ends, false, &model)?.batch;
+    let images = load_all(&ends, false, &model)?;
     if images.len() != 2 {
         return Err(usage("A, B: expected two image files, found a folder"));
     }

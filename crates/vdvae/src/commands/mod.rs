@@ -1,6 +1,7 @@
 //! One file per command: from arguments to results.
 
 mod bench;
+mod completions;
 mod compress;
 mod data;
 mod decode;
@@ -13,8 +14,10 @@ mod features;
 mod images;
 mod import;
 mod info;
+mod init;
 mod inputs;
 mod interpolate;
+mod pictures;
 mod reconstruct;
 mod report;
 mod request;
@@ -41,6 +44,7 @@ use crate::files::check_writable;
 use crate::models::{Cannot, Plan};
 use crate::ops::Compute;
 use crate::run_dir::RunDir;
+use crate::signals;
 use crate::trained::TrainedModel;
 
 /// More than any machine has a use for.
@@ -55,6 +59,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         check_threads(machine.threads)?;
         device::set_threads(machine.threads)?;
     }
+    signals::watch().context("cannot watch for Ctrl-C")?;
     // From inside the pool: a caller outside would hand over every operation and wait for it.
     rayon::scope(|_| dispatch(command))
 }
@@ -78,6 +83,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Import(arguments) => import::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Verify(arguments) => return verify::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
     }?;
     Ok(ExitCode::SUCCESS)
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use vdvae_data::Batch;
 
 use super::data::open_some;
-use super::images::Images;
+use super::images::load_all;
 use super::inputs::read_all;
 use super::{
     batch_size, check_extension, check_output, check_temperatures, latents, load, make_parent,
@@ -97,7 +97,7 @@ fn layers(arguments: &ReconstructArgs, model: &TrainedModel) -> Result<Vec<usize
 
 fn images(arguments: &ReconstructArgs, model: &TrainedModel) -> Result<Batch> {
     if !arguments.images.is_empty() {
-        return Ok(Images::files(&arguments.images, arguments.skip_bad_images, model)?.batch);
+        return load_all(&arguments.images, arguments.skip_bad_images, model);
     }
     let (_, _, dataset) = open_some(
         model,

@@ -29,13 +29,7 @@ pub fn with_options(arguments: &TrainArgs, mut config: Config) -> Result<Config>
         let source = source.to_string();
         if config.data.source != source {
             // Another data set has other statistics, unless they were asked for.
-            let asked = |key: &str| {
-                arguments
-                    .configuration
-                    .set
-                    .iter()
-                    .any(|set| set.trim_start().starts_with(key))
-            };
+            let asked = |key| asks_for(arguments, key);
             if !asked("data.shift") && !asked("data.scale") && !arguments.resume {
                 (config.data.shift, config.data.scale) = (None, None);
             }
@@ -58,6 +52,12 @@ fn located(config: &Config) -> Config {
         config.data.source = source.to_string();
     }
     config
+}
+
+/// Whether a --set is about the key.
+pub fn asks_for(arguments: &TrainArgs, key: &str) -> bool {
+    let mut set = arguments.configuration.set.iter();
+    set.any(|set| set.trim_start().starts_with(key))
 }
 
 /// Where `asked` differs from what a run holds, the normalisation that was computed for it aside.

@@ -8,16 +8,16 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use vdvae_formats::npy;
 
+use super::pictures::{MOST_IN_A_PICTURE, Pictures};
 use super::{
-    anything, batch_size, check_output, check_temperatures, load, make_folder, make_parent,
-    print_json, progress_bar,
+    anything, batch_size, check_output, check_temperatures, load, make_parent, print_json,
+    progress_bar,
 };
 use crate::cli::SampleArgs;
 use crate::console::results;
 use crate::error::usage;
 use crate::files::write_atomically;
 use crate::models::ImageShape;
-use crate::pictures::{Grid, save_png_image};
 use crate::run_dir::RunDir;
 use crate::trained::TrainedModel;
 
@@ -28,9 +28,6 @@ struct Report {
     seconds: f64,
     images_per_second: f64,
 }
-
-/// A hundred by a hundred; the images of a picture are all in memory.
-const MOST_IN_A_PICTURE: u64 = 10_000;
 
 /// How the images are kept.
 enum Destination {
@@ -66,7 +63,7 @@ pub fn run(arguments: &SampleArgs) -> Result<()> {
         Destination::Picture | Destination::Array => check_output(&out)?,
         Destination::Folder => check_output(&out.join("sample.png"))?,
     }
-    if matches!(destination, Destination::Picture) && arguments.n > MOST_IN_A_PICTURE {
+    if matches!(destination, Destination::Picture) && arguments.n > MOST_IN_A_PICTURE as u64 {
         return Err(usage(format!(
             "-n: expected at most {MOST_IN_A_PICTURE} images in a picture, found {}; --out FILE.npy or --out DIR/ take any number",
             arguments.n
@@ -88,9 +85,9 @@ pub fn run(arguments: &SampleArgs) -> Result<()> {
     let started = Instant::now();
     make_parent(&out)?;
     match destination {
-        Destination::Picture => sampler.picture(&out),
+        Destination::Picture => sampler.pictures(&out, true),
+        Destination::Folder => sampler.pictures(&out, false),
         Destination::Array => sampler.array(&out),
-        Destination::Folder => sampler.folder(&out),
     }
     .with_context(|| format!("{}: cannot save the samples", out.display()))?;
     sampler.bar.finish_and_clear();
@@ -150,52 +147,32 @@ impl Sampler<'_> {
     fn for_each_batch(&mut self, mut each: impl FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
         let SampleArgs {
             n,
+            from,
             seed,
             temperature,
             ..
         } = self.arguments;
-        let mut first = 0;
-        while first < *n {
-            let count = (self.batch as u64).min(n - first);
+        let end = from.saturating_add(*n);
+        let mut first = *from;
+        while first < end {
+            let count = (self.batch as u64).min(end - first);
             let items: Vec<u64> = (first..first + count).collect();
             let images = self.model.model.sample(*seed, &items, temperature);
             each(first, &images)?;
             first += count;
-            self.bar.set_position(first);
+            self.bar.set_position(first - from);
         }
         Ok(())
     }
 
-    fn shape(&self) -> (usize, usize) {
-        let ImageShape { size, channels } = self.model.plan.image();
-        (size, channels)
-    }
-
-    fn picture(&mut self, out: &Path) -> Result<()> {
-        let (size, channels) = self.shape();
-        let mut all = Vec::new();
-        self.for_each_batch(|_, images| {
-            all.extend_from_slice(images);
-            Ok(())
-        })?;
-        Grid::near_square(size, channels, &all).save_png(out)?;
-        Ok(())
-    }
-
-    fn folder(&mut self, out: &Path) -> Result<()> {
-        make_folder(out)?;
-        let (size, channels) = self.shape();
-        self.for_each_batch(|first, images| {
-            for (index, image) in images.chunks_exact(size * size * channels).enumerate() {
-                let path = out.join(format!("sample-{:06}.png", first + index as u64));
-                save_png_image(&path, image, size, channels)?;
-            }
-            Ok(())
-        })
+    fn pictures(&mut self, out: &Path, is_picture: bool) -> Result<()> {
+        let mut pictures = Pictures::begin(self.model, out, is_picture, "sample")?;
+        self.for_each_batch(|first, images| Ok(pictures.add(first, images)?))?;
+        Ok(pictures.finish()?)
     }
 
     fn array(&mut self, out: &Path) -> Result<()> {
-        let (size, channels) = self.shape();
+        let ImageShape { size, channels } = self.model.plan.image();
         let header = npy::header("|u1", &[self.arguments.n as usize, size, size, channels]);
         write_atomically(out, |writer| {
             writer.write_all(&header)?;

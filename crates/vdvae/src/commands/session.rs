@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 use vdvae_data::{
@@ -14,16 +14,18 @@ use super::data::{
     FirstPass, options_of, some_of, tell_changes, tell_later_losses, tell_losses, tell_passed_over,
     tell_skipped, tell_unlisted,
 };
+use super::init::Start;
 use super::request::{difference, requested, with_options};
 use super::{check_output, make_folder, reading_threads};
 use crate::checkpoint::{self, Progress};
 use crate::cli::{NewImages, TrainArgs};
-use crate::config::{Config, TrainConfig};
+use crate::config::{Config, TrainConfig, learning_rate};
 use crate::console::tell;
 use crate::device;
 use crate::error::usage;
 use crate::evenly::evenly;
 use crate::files::write_atomically;
+use crate::folder_lock::FolderLock;
 use crate::log;
 use crate::memory::{available_memory, training_memory};
 use crate::models::state::TrainState;
@@ -32,30 +34,40 @@ use crate::ops::Compute;
 use crate::parameters::Specs;
 use crate::pictures::Grid;
 use crate::reconstruct::{ReconstructOptions, depths_picture, several_depths};
+use crate::report::EventWriter;
 use crate::run_dir::RunDir;
 use crate::train::{Outcome, Training};
 use crate::trained::{TrainedModel, preprocess};
 
 /// Images in a row of the sample picture.
 const PICTURE_COLUMNS: usize = 8;
-/// Exit code after Ctrl-C, as shells have it.
-pub const INTERRUPTED: u8 = 130;
 /// What a run cannot change: the model, what it reads, and which images are held out.
 const FIXED: [&str; 4] = ["model.", "data.shift", "data.scale", "train.seed"];
 
 /// Trains the run that the arguments describe, or goes on with it. `stop` is asked, once all is ready,
-/// for what is set from outside to end it early.
+/// for what is set from outside to end it early. Nobody else works in its folder meanwhile.
 pub fn train(
     arguments: &TrainArgs,
     run: &RunDir,
-    stop: impl FnOnce() -> Result<Arc<AtomicBool>>,
+    stop: impl FnOnce() -> Arc<AtomicBool>,
 ) -> Result<Outcome> {
     let device = device::parse(&arguments.machine.device)?;
-    let mut config = if arguments.resume {
-        resumed(arguments, run)?
+    let start = arguments.init.as_deref().map(Start::open).transpose()?;
+    let (mut config, before) = if arguments.resume {
+        let (config, before) = resumed(arguments, run)?;
+        (config, Some(before))
     } else {
-        fresh(arguments, run)?
+        let config = match &start {
+            Some(start) => start.requested(arguments)?,
+            None => requested(arguments)?,
+        };
+        check_place(&config, run)?;
+        (config, None)
     };
+    let what = format!("--out {}", run.path().display());
+    let take = || FolderLock::take(run.path(), &what);
+    // Before the images are looked at, which may take long.
+    let early = run.path().is_dir().then(take).transpose()?;
     let plan: Arc<dyn Plan> = config.plan()?.into();
     let parameters = plan.parameters();
     let checkpointed = arguments.checkpoint_activations;
@@ -73,11 +85,24 @@ pub fn train(
         None => opened.context("the configuration's images (--data SOURCE gives others)")?,
     };
     make_folder(run.path())?;
+    let _lock = match early {
+        Some(lock) => lock,
+        None => {
+            let lock = take()?;
+            // Another job may have begun and ended in between.
+            check_vacant(run)?;
+            lock
+        }
+    };
     let preprocess = preprocess(&config, &*plan)?;
     let device = device.autodiff();
     let mut model = plan.build(config.train.seed, &device);
     model.set_compute(compute);
     let specs = Arc::new(Specs::new(plan.tensors()));
+    if let Some(start) = &start {
+        model = start.weights_in(model, &config, &specs)?;
+        model.set_compute(compute);
+    }
     let (state, progress) = state(arguments, run, &config, model, specs)?;
     if progress.step > config.train.steps {
         return Err(usage(format!(
@@ -86,6 +111,11 @@ pub fn train(
             progress.step,
             config.train.steps,
         )));
+    }
+    if let Some(warning) =
+        before.and_then(|before| rate_warning(&before, &config.train, progress.step))
+    {
+        tell(format_args!("warning: {warning}"));
     }
     prepare_folder(run, &config, &list)?;
     let (folder, images, held_out) = (run.path().display(), train.len(), valid.len());
@@ -98,6 +128,12 @@ pub fn train(
     let losses = || images.iter().map(|images| images.losses()).sum();
     let before: LossCounts = losses();
     tell_losses(before);
+    let folder = run.events();
+    let events = arguments
+        .tensorboard
+        .then(|| EventWriter::create(&folder, step))
+        .transpose()
+        .with_context(|| format!("{}: cannot write there", folder.display()))?;
     let training = Training {
         config: config.clone(),
         run: run.clone(),
@@ -109,7 +145,8 @@ pub fn train(
         preprocess: preprocess.clone(),
         device: device.clone(),
         threads: reading_threads(),
-        stop: stop()?,
+        stop: stop(),
+        events,
     };
     let outcome = training.run(|average, path| {
         let model = TrainedModel {
@@ -167,12 +204,12 @@ fn state(
     Ok((state, progress))
 }
 
-fn fresh(arguments: &TrainArgs, run: &RunDir) -> Result<Config> {
-    let config = requested(arguments)?;
+/// A new run of this configuration must not take another's place.
+fn check_place(config: &Config, run: &RunDir) -> Result<()> {
     let folder = run.path().display();
     if run.config().exists() {
         let existing = run.load_config()?;
-        let difference = difference(&config, &existing);
+        let difference = difference(config, &existing);
         return Err(usage(if difference.is_empty() {
             format!(
                 "--out {folder}: this run exists; continue it with --resume, or choose another --out"
@@ -184,16 +221,41 @@ fn fresh(arguments: &TrainArgs, run: &RunDir) -> Result<Config> {
             )
         }));
     }
-    if !run.is_vacant() {
-        return Err(usage(format!(
-            "--out {folder}: this folder is not empty and holds no run (no config.toml); choose another --out"
-        )));
-    }
-    check_output(&run.config())?;
-    Ok(config)
+    check_vacant(run)?;
+    check_output(&run.config())
 }
 
-fn resumed(arguments: &TrainArgs, run: &RunDir) -> Result<Config> {
+/// A new run would mix with what is left of another.
+pub fn check_vacant(run: &RunDir) -> Result<()> {
+    let Some(found) = run.occupied_by() else {
+        return Ok(());
+    };
+    Err(usage(format!(
+        "--out {}: {} is there, of another run; choose another --out, or delete it",
+        run.path().display(),
+        found.display()
+    )))
+}
+
+/// What is said where more steps stretch a decay, so that the learning rate is another than without them.
+fn rate_warning(before: &TrainConfig, now: &TrainConfig, step: u64) -> Option<String> {
+    let unchanged = TrainConfig {
+        steps: before.steps,
+        ..now.clone()
+    };
+    let rate = learning_rate(now, step);
+    if rate == learning_rate(&unchanged, step) {
+        return None;
+    }
+    let last = learning_rate(before, step.saturating_sub(1));
+    Some(format!(
+        "the learning rate was {last:.1e} and goes on at {rate:.1e}: its decay, which ended at step {}, is stretched to the new train.steps, {}. To stay at the rate that it had: --set train.lr_decay=none --set train.lr={last:.3e}",
+        before.steps, now.steps
+    ))
+}
+
+/// The configuration to go on with, and how the run was trained so far.
+fn resumed(arguments: &TrainArgs, run: &RunDir) -> Result<(Config, TrainConfig)> {
     let existing = run.load_config()?;
     let configuration = &arguments.configuration;
     if configuration.config.is_some() || configuration.preset.is_some() {
@@ -230,7 +292,7 @@ fn resumed(arguments: &TrainArgs, run: &RunDir) -> Result<Config> {
             images(&config),
         )));
     }
-    Ok(config)
+    Ok((config, existing.train))
 }
 
 /// The images of a run, and what is kept of them.
@@ -335,19 +397,6 @@ fn prepare_folder(run: &RunDir, config: &Config, images: &ImageList) -> Result<(
     make_folder(&run.samples())?;
     run.remove_leftovers();
     Ok(())
-}
-
-pub fn stop_on_ctrl_c() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(INTERRUPTED));
-        }
-        tell("saving after this step; once more to stop at once");
-    })
-    .context("cannot watch for Ctrl-C")?;
-    Ok(stop)
 }
 
 /// Evenly spaced validation images for the sample picture.

@@ -8,10 +8,12 @@ use serde::Serialize;
 
 use super::print_json;
 use super::request::DEFAULT_PRESET;
-use super::session::{INTERRUPTED, stop_on_ctrl_c, train};
+use super::session::train;
 use crate::cli::TrainArgs;
 use crate::console::tell;
+use crate::error::usage;
 use crate::run_dir::RunDir;
+use crate::signals::{INTERRUPTED, stop_at_first};
 use crate::train::Outcome;
 
 #[derive(Serialize)]
@@ -24,8 +26,8 @@ struct Report<'a> {
 }
 
 pub fn run(arguments: TrainArgs) -> Result<ExitCode> {
-    let run = RunDir::new(out(&arguments));
-    let outcome = train(&arguments, &run, stop_on_ctrl_c)?;
+    let run = RunDir::new(out(&arguments)?);
+    let outcome = train(&arguments, &run, stop_at_first)?;
     report(&arguments, &run, &outcome)
 }
 
@@ -64,15 +66,18 @@ fn report(arguments: &TrainArgs, run: &RunDir, outcome: &Outcome) -> Result<Exit
 }
 
 /// The run's folder: --out, or runs/ and the name of what is trained.
-fn out(arguments: &TrainArgs) -> PathBuf {
+fn out(arguments: &TrainArgs) -> Result<PathBuf> {
+    if let Some(out) = &arguments.out {
+        return Ok(out.clone());
+    }
     let configuration = &arguments.configuration;
-    arguments.out.clone().unwrap_or_else(|| {
-        let stem = configuration
-            .config
-            .as_deref()
-            .and_then(Path::file_stem)
-            .map(PathBuf::from);
-        let preset = configuration.preset.as_deref().unwrap_or(DEFAULT_PRESET);
-        Path::new("runs").join(stem.unwrap_or_else(|| preset.into()))
-    })
+    let preset = configuration.preset.as_deref();
+    let name = match configuration.config.as_deref().and_then(Path::file_stem) {
+        Some(stem) => PathBuf::from(stem),
+        None if preset.is_none() && arguments.init.is_some() => {
+            return Err(usage("--init: expected --out DIR, the new run's folder"));
+        }
+        None => preset.unwrap_or(DEFAULT_PRESET).into(),
+    };
+    Ok(Path::new("runs").join(name))
 }

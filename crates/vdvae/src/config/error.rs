@@ -74,7 +74,7 @@ pub enum ConfigError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The key with its table.
-    pub field: &'static str,
+    pub field: String,
     /// The range.
     pub expected: String,
     /// The value.

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use vdvae_models::Plan;
 
-use super::{Config, ConfigError, DataConfig, Problem, TrainConfig};
+use super::{Config, ConfigError, DataConfig, Problem, TrainConfig, keys};
 
 /// More images at once, or micro-batches in an update, than any machine has a use for.
 pub const MAX_BATCH: usize = 65_536;
@@ -19,6 +19,7 @@ impl Config {
         let mut problems = Problems::default();
         check_data(&self.data, &mut problems);
         check_train(&self.train, &mut problems);
+        check_whole_numbers(self, &mut problems);
         if !problems.0.is_empty() {
             return Err(ConfigError::Invalid(problems.0));
         }
@@ -45,14 +46,25 @@ impl Config {
 struct Problems(Vec<Problem>);
 
 impl Problems {
-    fn require(&mut self, field: &'static str, ok: bool, expected: &str, found: impl Display) {
+    fn require(&mut self, field: &str, ok: bool, expected: &str, found: impl Display) {
         if !ok {
             self.0.push(Problem {
-                field,
+                field: field.to_owned(),
                 expected: expected.to_owned(),
                 found: found.to_string(),
             });
         }
+    }
+}
+
+/// TOML's whole numbers have 64 bits and a sign: what is above could be written and not be read again.
+fn check_whole_numbers(config: &Config, problems: &mut Problems) {
+    let expected = format!("{} or less, the largest number that TOML has", i64::MAX);
+    for (key, literal) in keys::literals(config) {
+        let is_above = literal
+            .parse::<u64>()
+            .is_ok_and(|number| i64::try_from(number).is_err());
+        problems.require(&key, !is_above, &expected, literal);
     }
 }
 

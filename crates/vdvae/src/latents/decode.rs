@@ -25,6 +25,9 @@ pub struct DecodeOptions {
     pub temperatures: Vec<f32>,
     /// Of the noise of the prior and the pixels.
     pub seed: u64,
+    /// The number of the first image of the latents, where they are a part: an image's noise is that of its
+    /// number.
+    pub first: usize,
     /// The likelihood's most likely pixels in place of a draw: an image without the pixels' noise.
     pub mode: bool,
 }
@@ -42,7 +45,7 @@ pub fn decode(
     items: Range<usize>,
     options: &DecodeOptions,
 ) -> Result<Vec<u8>, LatentsError> {
-    let keys = keys(&items, options.seed, Purpose::Pixels);
+    let keys = keys(&items, options, Purpose::Pixels);
     let parameters = decode_parameters(model, z, items, options)?;
     let likelihood = model.plan.likelihood();
     Ok(if options.mode {
@@ -63,28 +66,59 @@ pub fn decode_parameters(
     items: Range<usize>,
     options: &DecodeOptions,
 ) -> Result<Tensor<4>, LatentsError> {
-    let layers = check(model, z, options.layers)?;
-    let given = (0..layers).map(|layer| {
-        LayerLatents::Given(rows(&z[&layer], items.start, items.len(), &model.device))
+    let layers = check(model, z, options)?;
+    let shapes = model.plan.latents()?;
+    let given = shapes.into_iter().take(layers).enumerate();
+    let given = given.map(|(layer, shape)| {
+        let (first, count) = (items.start, items.len());
+        LayerLatents::Given(rows(&z[&layer], first, count, shape, &model.device))
     });
-    let noise = Noise::Keyed(keys(&items, options.seed, Purpose::Reconstruction));
+    let noise = Noise::Keyed(keys(&items, options, Purpose::Reconstruction));
     let latents = Latents::first(given.collect(), &options.temperatures, noise);
     let hierarchy = model.model.hierarchy()?;
     Ok(hierarchy.decode(items.len(), None, &mut &latents))
 }
 
-fn keys(items: &Range<usize>, seed: u64, purpose: Purpose) -> Keys {
-    Keys::new(seed, purpose, items.clone().map(|item| item as u64))
+fn keys(items: &Range<usize>, options: &DecodeOptions, purpose: Purpose) -> Keys {
+    let numbers = items.clone().map(|item| (options.first + item) as u64);
+    Keys::new(options.seed, purpose, numbers)
 }
 
-/// Checks that `z` has the first `layers` layers (`None`: all that are there) of the model; returns how
+/// Checks that `z` has the first layers that are to be decoded, of the model's shapes and finite; returns how
 /// many these are.
 ///
 /// # Errors
 /// As [`decode`].
-pub fn check(model: &TrainedModel, z: &Z, layers: Option<usize>) -> Result<usize, LatentsError> {
+pub fn check(model: &TrainedModel, z: &Z, options: &DecodeOptions) -> Result<usize, LatentsError> {
+    let shapes = z.iter().map(|(&layer, array)| (layer, &*array.shape));
+    let layers = check_shapes(model, &shapes.collect(), options.layers)?;
+    for (&layer, array) in z.range(..layers) {
+        let Some(at) = array.values.iter().position(|value| !value.is_finite()) else {
+            continue;
+        };
+        let each: usize = array.shape[1..].iter().product();
+        return Err(LatentsError::NotFinite {
+            name: name(layer),
+            value: array.values[at],
+            image: options.first + at / each,
+        });
+    }
+    Ok(layers)
+}
+
+/// Checks that these are the shapes of the first `layers` layers (`None`: all that are there) of the model, for
+/// the same number of images; returns how many layers that are. A layer is [N, R, R, Z], or, with channels
+/// first, [N, Z, R, R].
+///
+/// # Errors
+/// As [`decode`].
+pub fn check_shapes(
+    model: &TrainedModel,
+    shapes: &BTreeMap<usize, &[usize]>,
+    layers: Option<usize>,
+) -> Result<usize, LatentsError> {
     let all = model.plan.latents()?;
-    let there = z.keys().next_back().map_or(0, |last| last + 1);
+    let there = shapes.keys().next_back().map_or(0, |last| last + 1);
     let layers = layers.unwrap_or(there);
     if layers > all.len() {
         return Err(LatentsError::TooManyLayers {
@@ -92,16 +126,16 @@ pub fn check(model: &TrainedModel, z: &Z, layers: Option<usize>) -> Result<usize
             found: layers,
         });
     }
-    let images = z.values().next().and_then(|array| array.shape.first());
+    let images = shapes.values().next().and_then(|shape| shape.first());
     let images = images.copied().unwrap_or(0);
-    for (layer, &shape) in all.iter().enumerate().take(layers) {
-        let array = z.get(&layer).ok_or_else(|| missing(z, layer))?;
-        check_layer(layer, array, images, shape)?;
+    for (layer, &expected) in all.iter().enumerate().take(layers) {
+        let found = shapes.get(&layer).ok_or_else(|| missing(shapes, layer))?;
+        check_layer(layer, found, images, expected)?;
     }
     Ok(layers)
 }
 
-fn missing(z: &Z, layer: usize) -> LatentsError {
+fn missing(z: &BTreeMap<usize, &[usize]>, layer: usize) -> LatentsError {
     let found: Vec<String> = z.keys().map(usize::to_string).collect();
     LatentsError::MissingLayer {
         name: name(layer),
@@ -117,7 +151,7 @@ fn missing(z: &Z, layer: usize) -> LatentsError {
 
 fn check_layer(
     layer: usize,
-    array: &FloatArray,
+    found: &[usize],
     images: usize,
     LatentLayer {
         resolution: side,
@@ -125,28 +159,20 @@ fn check_layer(
     }: LatentLayer,
 ) -> Result<(), LatentsError> {
     let expected = vec![images, side, side, zdim];
-    if array.shape != expected {
-        let same_model = array.shape.get(1..) == Some(&expected[1..]);
-        return Err(LatentsError::Shape {
-            name: name(layer),
-            expected,
-            found: array.shape.clone(),
-            remedy: if same_model {
-                "All layers must be of the same images"
-            } else {
-                "These are latents of another model: give the run that encoded them"
-            },
-        });
+    if found == expected || found == [images, zdim, side, side] {
+        return Ok(());
     }
-    let wrong = array.values.iter().position(|value| !value.is_finite());
-    match wrong {
-        Some(at) => Err(LatentsError::NotFinite {
-            name: name(layer),
-            value: array.values[at],
-            image: at / (side * side * zdim),
-        }),
-        None => Ok(()),
-    }
+    let same_model = found.get(1..) == Some(&expected[1..]);
+    Err(LatentsError::Shape {
+        name: name(layer),
+        expected,
+        found: found.to_vec(),
+        remedy: if same_model {
+            "All layers must be of the same images"
+        } else {
+            "Axes are images, rows, columns, channels (or, channels first, images, channels, rows, columns); other numbers are latents of another model: give the run that encoded them"
+        },
+    })
 }
 
 /// The name of a layer's latents in files.

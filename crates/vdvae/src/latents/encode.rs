@@ -6,6 +6,7 @@ use std::ops::Range;
 use vdvae_models::Cannot;
 
 use super::{FloatArray, array};
+use crate::models::LatentLayer;
 use crate::models::hierarchy::{Latents, LayerRecord, Noise, Recorder};
 use crate::random::{Keys, Purpose};
 use crate::trained::TrainedModel;
@@ -51,6 +52,17 @@ pub struct EncodedLayer {
     /// Its sum over each image, nats, `[N]`.
     pub kl_per_image: FloatArray,
 }
+
+/// The names in files of what a layer saw.
+pub const ARRAYS: [&str; 7] = [
+    "z",
+    "posterior_mean",
+    "posterior_log_sigma",
+    "prior_mean",
+    "prior_log_sigma",
+    "kl",
+    "kl_per_image",
+];
 
 /// What the layers saw, by their number.
 pub type Layers = BTreeMap<usize, EncodedLayer>;
@@ -108,17 +120,30 @@ impl EncodedLayer {
         })
     }
 
-    /// Every array with its name in files.
+    /// The shape of an array of `images` images at a layer.
+    pub fn shape(array: &str, images: usize, layer: LatentLayer) -> Vec<usize> {
+        let LatentLayer {
+            resolution: side,
+            channels,
+        } = layer;
+        match array {
+            "kl_per_image" => vec![images],
+            _ => vec![images, side, side, channels],
+        }
+    }
+
+    /// Every array with its name in files, as [`ARRAYS`] has them.
     pub fn arrays(&self) -> [(&'static str, &FloatArray); 7] {
-        [
-            ("z", &self.z),
-            ("posterior_mean", &self.posterior_mean),
-            ("posterior_log_sigma", &self.posterior_log_sigma),
-            ("prior_mean", &self.prior_mean),
-            ("prior_log_sigma", &self.prior_log_sigma),
-            ("kl", &self.kl),
-            ("kl_per_image", &self.kl_per_image),
-        ]
+        let arrays = [
+            &self.z,
+            &self.posterior_mean,
+            &self.posterior_log_sigma,
+            &self.prior_mean,
+            &self.prior_log_sigma,
+            &self.kl,
+            &self.kl_per_image,
+        ];
+        std::array::from_fn(|index| (ARRAYS[index], arrays[index]))
     }
 
     /// Adds the images of `other`, the same layer of another batch, after those of this one.

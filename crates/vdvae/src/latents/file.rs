@@ -1,19 +1,20 @@
 //! Files of latents and features: safetensors or .npz, the same arrays under the same names in both.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
-use std::io::{self, Write};
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use safetensors::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
-use vdvae_formats::npy::FloatArray;
-use vdvae_formats::npz::FloatArrays;
+use vdvae_formats::floats::{FloatArray, FloatRows};
+use vdvae_formats::npz::{self, FloatArrays};
+use vdvae_formats::safetensors::{self, SafetensorsFile};
 
 use super::decode::Z;
 use crate::error::usage;
-use crate::files::write_atomically;
+use crate::files::{Temporary, write_atomically};
 use crate::trained::TrainedModel;
 
 /// The key of [`About`] in the metadata of a safetensors file; in a .npz it is the array of bytes
@@ -80,6 +81,130 @@ impl ArrayFile {
     }
 }
 
+/// A .safetensors or .npz file that arrays are written to as they come, a few rows of each at a time.
+///
+/// The file is there, whole, when it is [finished](Self::finish).
+#[derive(Debug)]
+pub struct ArrayWriter {
+    kind: ArrayFile,
+    path: PathBuf,
+    about: String,
+    arrays: Vec<Writing>,
+    /// What is to be the .safetensors file, or only the numbers, for a .npz.
+    file: File,
+    temporary: Temporary,
+}
+
+/// An array of the file.
+#[derive(Debug)]
+struct Writing {
+    name: String,
+    shape: Vec<usize>,
+    /// Where its next number comes.
+    next: u64,
+    /// Where its numbers end.
+    end: u64,
+}
+
+impl ArrayWriter {
+    /// Begins a file of arrays with these names and shapes.
+    ///
+    /// # Errors
+    /// If the name of the file ends otherwise, or it cannot be written.
+    pub fn create(path: &Path, about: &About, arrays: Vec<(String, Vec<usize>)>) -> Result<Self> {
+        let kind = ArrayFile::of(path)?;
+        let about = serde_json::to_string(about)?;
+        let (temporary, mut file) = Temporary::beside(path).with_context(|| unsaved(path))?;
+        let mut next = 0;
+        if kind == ArrayFile::Safetensors {
+            let metadata = BTreeMap::from([(KEY.to_owned(), about.clone())]);
+            let shapes = arrays.iter().map(|(name, shape)| (&**name, &**shape));
+            let header = safetensors::header(&metadata, shapes)?;
+            file.write_all(&header).with_context(|| unsaved(path))?;
+            next = header.len() as u64;
+        }
+        let arrays = arrays.into_iter().map(|(name, shape)| {
+            let start = next;
+            next += 4 * shape.iter().product::<usize>() as u64;
+            Writing {
+                name,
+                shape,
+                next: start,
+                end: next,
+            }
+        });
+        Ok(Self {
+            kind,
+            path: path.to_owned(),
+            about,
+            arrays: arrays.collect(),
+            file,
+            temporary,
+        })
+    }
+
+    /// Adds the next rows of an array of the file.
+    ///
+    /// # Errors
+    /// If the file cannot be written, or has no such array, or that has no room for them.
+    pub fn append(&mut self, name: &str, rows: &FloatArray) -> Result<()> {
+        let place = || format!("{}: {name}", unsaved(&self.path));
+        let bytes: Vec<u8> = rows.values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let array = self.arrays.iter_mut().find(|array| array.name == name);
+        let array = array.filter(|array| array.next + bytes.len() as u64 <= array.end);
+        let array = array.with_context(place)?;
+        self.file
+            .seek(SeekFrom::Start(array.next))
+            .and_then(|_| self.file.write_all(&bytes))
+            .with_context(place)?;
+        array.next += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Gives the file its name.
+    ///
+    /// # Errors
+    /// If it cannot be written, or an array is not whole.
+    pub fn finish(self) -> Result<()> {
+        let path = self.path.clone();
+        if let Some(array) = self.arrays.iter().find(|array| array.next < array.end) {
+            return Err(anyhow::anyhow!(
+                "{}: {} is not whole",
+                unsaved(&path),
+                array.name
+            ));
+        }
+        self.save().with_context(|| unsaved(&path))
+    }
+
+    fn save(self) -> io::Result<()> {
+        let Self {
+            kind,
+            path,
+            about,
+            arrays,
+            mut file,
+            temporary,
+        } = self;
+        if kind == ArrayFile::Safetensors {
+            return temporary.keep(file, &path);
+        }
+        write_atomically(&path, |out| {
+            // The numbers lie in the order of the arrays.
+            file.rewind()?;
+            let arrays = arrays.iter().map(|Writing { name, shape, .. }| {
+                let count = 4 * shape.iter().product::<usize>() as u64;
+                (name.clone(), shape.clone(), (&file).take(count))
+            });
+            npz::write_floats(out, &about, arrays)
+        })
+    }
+}
+
+fn unsaved(path: &Path) -> String {
+    format!("{}: cannot save this file", path.display())
+}
+
 /// Writes arrays to a .safetensors or .npz file, atomically.
 ///
 /// # Errors
@@ -89,24 +214,87 @@ pub fn save<'a>(
     about: &About,
     arrays: impl IntoIterator<Item = (String, &'a FloatArray)>,
 ) -> Result<()> {
-    let about = serde_json::to_string(about)?;
-    match ArrayFile::of(path)? {
-        ArrayFile::Npz => write_atomically(path, |out| FloatArrays::write_npz(out, &about, arrays)),
-        ArrayFile::Safetensors => {
-            let metadata = HashMap::from([(KEY.to_owned(), about)]);
-            let arrays = arrays
-                .into_iter()
-                .map(|(name, array)| (name, Tensor(array)));
-            write_atomically(path, |out| {
-                let file = safetensors::serialize(arrays, Some(metadata));
-                out.write_all(&file.map_err(io::Error::other)?)
-            })
-        }
+    let arrays: Vec<_> = arrays.into_iter().collect();
+    let shapes = arrays
+        .iter()
+        .map(|(name, array)| (name.clone(), array.shape.clone()));
+    let mut writer = ArrayWriter::create(path, about, shapes.collect())?;
+    for (name, array) in &arrays {
+        writer.append(name, array)?;
     }
-    .with_context(|| format!("{}: cannot save this file", path.display()))
+    writer.finish()
 }
 
-/// The latents in a file that `vdvae encode` wrote, or in one with arrays of the same names, and where
+/// A file of latents, of which a few images' are read at a time.
+#[derive(Debug)]
+pub struct LatentsFile {
+    path: PathBuf,
+    layers: BTreeMap<usize, FloatRows>,
+    /// Where they are from, if that is told.
+    pub about: Option<About>,
+}
+
+impl LatentsFile {
+    /// Finds the latents in a file that `vdvae encode` wrote, or in one with arrays of the same names.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is damaged, or holds no latents.
+    pub fn open(path: &Path) -> Result<Self> {
+        let (metadata, arrays) = match ArrayFile::of(path)? {
+            ArrayFile::Npz => {
+                let file = FloatArrays::read_npz(path, |name| layer_of(name).is_some())?;
+                (file.metadata, file.arrays)
+            }
+            ArrayFile::Safetensors => {
+                let file = SafetensorsFile::open(path)?;
+                let names = file.tensors().map(|(name, ..)| name);
+                let names = names.filter(|name| layer_of(name).is_some());
+                let arrays = names.map(|name| Ok((name.clone(), file.floats(&name)?)));
+                let arrays = arrays.collect::<Result<BTreeMap<_, _>>>()?;
+                (file.metadata(KEY).map(str::to_owned), arrays)
+            }
+        };
+        let layers: BTreeMap<usize, FloatRows> = arrays
+            .into_iter()
+            .filter_map(|(name, array)| Some((layer_of(&name)?, array)))
+            .collect();
+        if layers.is_empty() {
+            return Err(anyhow::anyhow!(
+                "{}: expected latents, arrays with names such as layer_000/z, found none. Make them with `vdvae encode`",
+                path.display()
+            ));
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            layers,
+            about: metadata.and_then(|text| serde_json::from_str(&text).ok()),
+        })
+    }
+
+    /// The shape of each layer.
+    pub fn shapes(&self) -> BTreeMap<usize, &[usize]> {
+        let layers = self.layers.iter();
+        layers.map(|(&layer, rows)| (layer, rows.shape())).collect()
+    }
+
+    /// The latents of the images `items`, which all layers must have.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn read(&self, items: Range<usize>) -> Result<Z> {
+        self.read_each(|_| items.clone())
+    }
+
+    fn read_each(&self, items: impl Fn(&FloatRows) -> Range<usize>) -> Result<Z> {
+        let layers = self.layers.iter();
+        layers
+            .map(|(&layer, rows)| Ok((layer, rows.read(items(rows))?)))
+            .collect::<Result<Z>>()
+            .with_context(|| format!("{}: cannot read this file", self.path.display()))
+    }
+}
+
+/// All latents in a file that `vdvae encode` wrote, or in one with arrays of the same names, and where
 /// they are from, if that is told.
 ///
 /// # Errors
@@ -118,26 +306,9 @@ pub fn save<'a>(
 /// # Ok::<(), anyhow::Error>(())
 /// ```
 pub fn load_z(path: &Path) -> Result<(Z, Option<About>)> {
-    let file = match ArrayFile::of(path)? {
-        ArrayFile::Npz => FloatArrays::read_npz(path, |name| layer_of(name).is_some())?,
-        ArrayFile::Safetensors => {
-            read_safetensors(path).with_context(|| path.display().to_string())?
-        }
-    };
-    let layers = file.arrays.into_iter();
-    let z: Z = layers
-        .filter_map(|(name, array)| Some((layer_of(&name)?, array)))
-        .collect();
-    if z.is_empty() {
-        return Err(anyhow::anyhow!(
-            "{}: expected latents, arrays with names such as layer_000/z, found none. Make them with `vdvae encode`",
-            path.display()
-        ));
-    }
-    let about = file
-        .metadata
-        .and_then(|text| serde_json::from_str(&text).ok());
-    Ok((z, about))
+    let file = LatentsFile::open(path)?;
+    let z = file.read_each(|rows| 0..rows.shape().first().copied().unwrap_or(0))?;
+    Ok((z, file.about))
 }
 
 /// 3 of `layer_003/z`.
@@ -147,54 +318,4 @@ fn layer_of(name: &str) -> Option<usize> {
         .parse()
         .ok()
         .filter(|&layer| name == super::decode::name(layer))
-}
-
-fn read_safetensors(path: &Path) -> Result<FloatArrays> {
-    let bytes = std::fs::read(path).context("cannot read this file")?;
-    let damaged = "not a whole safetensors file; encode the images again";
-    let file = SafeTensors::deserialize(&bytes).context(damaged)?;
-    let (_, header) = SafeTensors::read_metadata(&bytes).context(damaged)?;
-    let metadata = header.metadata().as_ref();
-    let mut arrays = BTreeMap::new();
-    for (name, view) in file.iter().filter(|(name, _)| layer_of(name).is_some()) {
-        let values = match view.dtype() {
-            Dtype::F32 => floats(view.data(), f32::from_le_bytes),
-            Dtype::F64 => floats(view.data(), |bytes| f64::from_le_bytes(bytes) as f32),
-            other => anyhow::bail!("{name}: expected numbers of the type F32, found {other:?}"),
-        };
-        let shape = view.shape().to_vec();
-        arrays.insert(name.to_owned(), FloatArray { shape, values });
-    }
-    Ok(FloatArrays {
-        metadata: metadata.and_then(|metadata| metadata.get(KEY).cloned()),
-        arrays,
-    })
-}
-
-fn floats<const N: usize>(bytes: &[u8], float: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-    let (numbers, _) = bytes.as_chunks();
-    numbers.iter().map(|&number| float(number)).collect()
-}
-
-/// An array as the library for safetensors wants it.
-struct Tensor<'a>(&'a FloatArray);
-
-impl View for Tensor<'_> {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.0.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        let values = self.0.values.iter();
-        let bytes = values.flat_map(|value| value.to_le_bytes());
-        bytes.collect::<Vec<u8>>().into()
-    }
-
-    fn data_len(&self) -> usize {
-        4 * self.0.values.len()
-    }
 }

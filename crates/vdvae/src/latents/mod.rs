@@ -31,17 +31,18 @@ mod features;
 mod file;
 mod interpolate;
 
-pub use decode::{DecodeOptions, Z, check, decode, decode_parameters};
-pub use encode::{EncodeOptions, EncodedLayer, Layers, encode};
+pub use decode::{DecodeOptions, Z, check, check_shapes, decode, decode_parameters};
+pub use encode::{ARRAYS, EncodeOptions, EncodedLayer, Layers, encode};
 pub use error::LatentsError;
 pub use features::{Features, features};
-pub use file::{About, ArrayFile, load_z, save};
+pub use file::{About, ArrayFile, ArrayWriter, LatentsFile, load_z, save};
 pub use interpolate::{InterpolateOptions, interpolate, slerp};
-pub use vdvae_formats::npy::FloatArray;
+pub use vdvae_formats::floats::FloatArray;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::likelihood::values;
+use crate::models::LatentLayer;
 
 /// A tensor on the host.
 fn array<const D: usize>(tensor: Tensor<D>) -> FloatArray {
@@ -51,11 +52,25 @@ fn array<const D: usize>(tensor: Tensor<D>) -> FloatArray {
     }
 }
 
-/// Rows `first .. first + count` of an array [N, R, R, Z], which has them, as a tensor.
-fn rows(array: &FloatArray, first: usize, count: usize, device: &Device) -> Tensor<4> {
-    let mut shape = [count, 1, 1, 1];
-    shape[1..].copy_from_slice(&array.shape[1..]);
-    let row = shape[1..].iter().product::<usize>();
-    let values = array.values[first * row..(first + count) * row].to_vec();
+/// Rows `first .. first + count` of a layer's array, [N, R, R, Z] or [N, Z, R, R], which has them, as a tensor
+/// [count, R, R, Z].
+fn rows(
+    array: &FloatArray,
+    first: usize,
+    count: usize,
+    layer: LatentLayer,
+    device: &Device,
+) -> Tensor<4> {
+    let LatentLayer {
+        resolution: side,
+        channels,
+    } = layer;
+    let row = side * side * channels;
+    let mut values = array.values[first * row..(first + count) * row].to_vec();
+    let shape = [count, side, side, channels];
+    if array.shape[1..] != shape[1..] {
+        let strides = [row, side, 1, side * side];
+        values = FloatArray::strided(&values, shape.to_vec(), &strides).values;
+    }
     Tensor::from_data(TensorData::new(values, shape), device)
 }

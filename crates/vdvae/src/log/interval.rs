@@ -44,9 +44,9 @@ impl IntervalStats {
         }
     }
 
-    /// Whether no step was added since the interval began.
-    pub fn is_empty(&self) -> bool {
-        self.elbo.count == 0
+    /// Steps that were added since the interval began.
+    pub fn steps(&self) -> u64 {
+        self.elbo.count
     }
 
     /// Adds a step on so many `images`.
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn means_in_bits_and_the_largest_norm() {
         let mut stats = IntervalStats::new(10.0);
-        assert!(stats.is_empty());
+        assert_eq!(stats.steps(), 0);
         stats.add(&step(4.0, 1.0, 30.0), 16);
         stats.add(&step(3.0, 2.0, 50.0), 16);
         let last = StepReport {
@@ -163,7 +163,7 @@ mod tests {
             ..step(2.0, 1.5, 40.0)
         };
         stats.add(&last, 8);
-        assert!(!stats.is_empty());
+        assert_eq!(stats.steps(), 3);
         let entry = stats.finish(300, 1.5, 14.0);
         assert_eq!((entry.step, entry.epoch, entry.seconds), (300, 1.5, 14.0));
         close(entry.distortion_bits_per_dim, 3.0);
@@ -228,7 +228,7 @@ mod tests {
         let mut stats = IntervalStats::new(0.0);
         stats.add(&step(8.0, 1.0, 900.0), 4);
         stats.finish(1, 0.1, 2.0);
-        assert!(stats.is_empty());
+        assert_eq!(stats.steps(), 0);
         stats.add(&step(4.0, 0.5, 9.0), 4);
         let entry = stats.finish(2, 0.2, 2.5);
         close(entry.elbo_bits_per_dim, 4.5);

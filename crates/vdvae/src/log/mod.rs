@@ -73,9 +73,8 @@ pub struct ValidEntry {
     /// Mean over the images of distortion + rate, in bits per dimension.
     #[serde(deserialize_with = "number_or_nan")]
     pub bits_per_dim: f64,
-    /// Standard error of that mean.
-    #[serde(deserialize_with = "number_or_nan")]
-    pub stderr_bits_per_dim: f64,
+    /// Standard error of that mean, where it has one.
+    pub stderr_bits_per_dim: Option<f64>,
     /// Negative log-likelihood given the latents.
     #[serde(deserialize_with = "number_or_nan")]
     pub distortion_bits_per_dim: f64,

@@ -26,7 +26,7 @@ fn valid(step: u64) -> Entry {
         seconds: 12.5,
         images: 400,
         bits_per_dim: 4.75,
-        stderr_bits_per_dim: 0.125,
+        stderr_bits_per_dim: Some(0.125),
         distortion_bits_per_dim: 4.0,
         rate_bits_per_dim: 0.75,
     })

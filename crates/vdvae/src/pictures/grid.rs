@@ -1,6 +1,6 @@
 //! Pictures of images side by side, and single images, as PNG.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 
 use image::codecs::png::PngEncoder;
@@ -93,7 +93,9 @@ impl Grid {
     pub fn save_png(&self, path: &Path) -> io::Result<()> {
         let picture = self.picture();
         let (width, height) = picture.dimensions();
-        save(path, &picture, width, height, ExtendedColorType::Rgb8)
+        files::write_atomically(path, |writer| {
+            encode(writer, &picture, width, height, ExtendedColorType::Rgb8)
+        })
     }
 
     fn bytes_per_image(&self) -> usize {
@@ -152,37 +154,39 @@ impl Grid {
     }
 }
 
-/// Writes one image, [size, size, channels], as a PNG file of just its pixels (gray for 1 channel),
-/// atomically.
+/// Writes one image, [size, size, channels], as a PNG file of just its pixels (gray for 1 channel).
 ///
 /// # Errors
-/// What the file system returned; it does not name `path`.
+/// What the writer returned.
 ///
 /// # Panics
 /// If `channels` is neither 1 nor 3, or `image` is not of that shape.
-pub fn save_png_image(path: &Path, image: &[u8], size: usize, channels: usize) -> io::Result<()> {
+pub fn write_png_image(
+    writer: impl Write,
+    image: &[u8],
+    size: usize,
+    channels: usize,
+) -> io::Result<()> {
     let colour = match channels {
         1 => ExtendedColorType::L8,
         3 => ExtendedColorType::Rgb8,
         _ => panic!("{channels} channels, not 1 or 3"),
     };
     assert_eq!(image.len(), size * size * channels, "bytes of one image");
-    save(path, image, size as u32, size as u32, colour)
+    encode(writer, image, size as u32, size as u32, colour)
 }
 
-fn save(
-    path: &Path,
+fn encode(
+    writer: impl Write,
     pixels: &[u8],
     width: u32,
     height: u32,
     colour: ExtendedColorType,
 ) -> io::Result<()> {
-    files::write_atomically(path, |writer| {
-        let encoded = PngEncoder::new(writer).write_image(pixels, width, height, colour);
-        encoded.map_err(|error| match error {
-            ImageError::IoError(error) => error,
-            other => io::Error::other(other),
-        })
+    let encoded = PngEncoder::new(writer).write_image(pixels, width, height, colour);
+    encoded.map_err(|error| match error {
+        ImageError::IoError(error) => error,
+        other => io::Error::other(other),
     })
 }
 

@@ -5,4 +5,4 @@ mod grid;
 mod text;
 
 pub use animation::{Animation, Format};
-pub use grid::{Grid, save_png_image};
+pub use grid::{Grid, write_png_image};

@@ -5,7 +5,9 @@ mod figures;
 pub mod measure;
 mod page;
 mod save;
+mod tensorboard;
 
 pub use drawing::Scene;
 pub use figures::{DepthPoint, bits_by_depth, csv_field, loss_curve, rate_per_layer};
 pub use save::{save_report, save_svg};
+pub use tensorboard::EventWriter;

@@ -73,11 +73,12 @@ fn state(run: &RunMeasures) -> String {
 fn numbers(run: &RunMeasures) -> Markup {
     let loss = run.evaluation.as_ref().map(|evaluation| {
         let means = &evaluation.means;
-        let (error, images) = (means.stderr_bits_per_dim, means.images);
+        let error = means.stderr_bits_per_dim;
+        let error = error.map_or(String::new(), |error| format!("± {error:.3}, "));
         (
             "bits per dimension",
             format!("{:.3}", means.bits_per_dim),
-            format!("± {error:.3}, {images} {} images", evaluation.split),
+            format!("{error}{} {} images", means.images, evaluation.split),
         )
     });
     let always = [

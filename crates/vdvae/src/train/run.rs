@@ -1,5 +1,6 @@
 //! A training run: when what happens. What happens is elsewhere.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +13,7 @@ use vdvae_data::{Batch, Batches, Dataset};
 use super::announce::Announcer;
 use crate::checkpoint::{self, Progress};
 use crate::config::{Config, TrainConfig};
-use crate::evaluate::{EvaluateOptions, Evaluation, evaluate};
+use crate::evaluate::{EvaluateOptions, Evaluation, evaluate_until, go_on_unless};
 use crate::likelihood::units::bits;
 use crate::log::{self, Entry, IntervalStats, LogWriter, ValidEntry};
 use crate::models::state::TrainState;
@@ -20,7 +21,7 @@ use crate::models::step::{StepReport, train_step};
 use crate::models::{Model, Plan};
 use crate::preprocess::Preprocess;
 use crate::random::{Keys, Noise, Purpose};
-use crate::report::{loss_curve, save_svg};
+use crate::report::{EventWriter, loss_curve, save_svg};
 use crate::run_dir::RunDir;
 
 /// Steps in a row without a finite loss after which a run gives up.
@@ -50,8 +51,10 @@ pub struct Training {
     pub device: Device,
     /// Threads that read ahead.
     pub threads: usize,
-    /// Set from outside to stop after the step under way.
+    /// Set from outside to stop after the step, or the batch of a validation, under way.
     pub stop: Arc<AtomicBool>,
+    /// Where TensorBoard reads, if that is wanted.
+    pub events: Option<EventWriter>,
 }
 
 /// How a run ended.
@@ -81,22 +84,29 @@ impl Training {
         let config = self.config.train.clone();
         let mut batches = self.batches()?;
         let mut log = Log::open(self.run.log())?;
-        let announcer = Announcer::new(&config, self.state.step);
+        let mut announcer = Announcer::new(&config, self.state.step);
         let clock = Clock {
             started: Instant::now(),
             before: self.progress.seconds,
         };
         let mut interval = IntervalStats::new(clock.seconds());
         let mut without_loss = 0;
+        let mut is_whole = true;
         if self.state.step == 0 {
             self.save(&clock)?;
+        } else if self.progress.owes_validation {
+            is_whole = self.validate(&mut log, &announcer, &clock)?;
+            if is_whole {
+                self.draw_samples(&picture)?;
+            }
+            self.save(&clock)?;
         }
-        while self.state.step < config.steps {
+        while is_whole && self.state.step < config.steps {
             if self.stop.load(Ordering::Relaxed) {
                 self.check_loss(without_loss)?;
                 self.save(&clock)?;
-                announcer.close();
-                return Ok(self.outcome(false, &clock));
+                is_whole = false;
+                break;
             }
             let report;
             (self, report) = self.step(&mut batches)?;
@@ -110,31 +120,31 @@ impl Training {
             let last = step == config.steps;
             announcer.step(step, &report);
             if step.is_multiple_of(config.log_every) || last {
+                let steps = interval.steps();
                 let entry = interval.finish(step, self.epoch(), clock.seconds());
-                announcer.interval(&entry, &config);
+                announcer.interval(&entry, steps, &config);
+                self.tell_tensorboard(|events| events.interval(&entry))?;
                 log.append(Entry::Train(entry))?;
             }
             if last || without_loss == HOPELESS {
                 self.check_loss(without_loss)?;
             }
             if is_due(step, config.eval_every, last) {
-                let entry = self.validate(last, &clock)?;
-                announcer.validation(&entry);
-                log.append(Entry::Valid(entry))?;
-                self.draw_curve()?;
+                is_whole = self.validate(&mut log, &announcer, &clock)?;
             }
-            if is_due(step, config.sample_every, last) {
-                let path = self.run.samples().join(format!("step-{step:07}.png"));
-                picture(self.state.average(), path.clone()).with_context(|| unwritable(&path))?;
+            if is_whole {
+                self.draw_samples(&picture)?;
+            } else {
+                self.check_loss(without_loss)?;
             }
             let due = config.save_every > 0 && step.is_multiple_of(config.save_every);
             // The checkpoint before the loss was lost is worth more than one after it.
-            if last || due && without_loss == 0 {
+            if last || (due || !is_whole) && without_loss == 0 {
                 self.save(&clock)?;
             }
         }
         announcer.close();
-        Ok(self.outcome(true, &clock))
+        Ok(self.outcome(is_whole, &clock))
     }
 
     /// From where the state stands on.
@@ -207,14 +217,17 @@ impl Training {
     }
 
     /// Evaluates the averaged weights; keeps them if they are the best so far. An evaluation at an early
-    /// power of two is a short one that does not count.
-    fn validate(&mut self, last: bool, clock: &Clock) -> Result<ValidEntry> {
+    /// power of two is a short one that does not count. Stopped in its middle, it is owed: says whether it
+    /// was not.
+    fn validate(&mut self, log: &mut Log, announcer: &Announcer, clock: &Clock) -> Result<bool> {
         let TrainConfig {
             n_batch: batch,
             eval_every,
+            steps,
             ..
         } = self.config.train;
-        let early = !last && !self.state.step.is_multiple_of(eval_every.max(1));
+        let step = self.state.step;
+        let early = step != steps && !step.is_multiple_of(eval_every.max(1));
         let average = self.state.average();
         let options = EvaluateOptions {
             batch,
@@ -229,15 +242,20 @@ impl Training {
             },
         };
         let device = self.device.clone().inner();
-        let evaluation = evaluate(
+        let evaluation = evaluate_until(
             &*average,
             &self.preprocess,
             self.plan.dimensions(),
             self.valid.clone(),
             &options,
             &device,
-            |_| (),
+            |_| go_on_unless(&self.stop),
         )?;
+        let Some(evaluation) = evaluation else {
+            self.progress.owes_validation = true;
+            return Ok(false);
+        };
+        self.progress.owes_validation = false;
         let best = self.progress.best_bits_per_dim.unwrap_or(f64::INFINITY);
         if !early && evaluation.bits_per_dim < best {
             self.progress = Progress {
@@ -252,7 +270,12 @@ impl Training {
                 &self.state.specs,
             )?;
         }
-        Ok(self.valid_entry(&evaluation, clock))
+        let entry = self.valid_entry(&evaluation, clock);
+        announcer.validation(&entry);
+        self.tell_tensorboard(|events| events.validation(&entry))?;
+        log.append(Entry::Valid(entry))?;
+        self.draw_curve()?;
+        Ok(true)
     }
 
     fn valid_entry(&self, evaluation: &Evaluation, clock: &Clock) -> ValidEntry {
@@ -265,6 +288,35 @@ impl Training {
             distortion_bits_per_dim: bits(evaluation.distortion_nats_per_dim),
             rate_bits_per_dim: bits(evaluation.rate_nats_per_dim),
         }
+    }
+
+    /// The sample picture of this step, where one is due.
+    fn draw_samples(
+        &mut self,
+        picture: impl Fn(Box<dyn Model>, PathBuf) -> Result<()>,
+    ) -> Result<()> {
+        let TrainConfig {
+            sample_every,
+            steps,
+            ..
+        } = self.config.train;
+        let step = self.state.step;
+        if !is_due(step, sample_every, step == steps) {
+            return Ok(());
+        }
+        let path = self.run.samples().join(format!("step-{step:07}.png"));
+        picture(self.state.average(), path.clone()).with_context(|| unwritable(&path))?;
+        self.tell_tensorboard(|events| events.picture(step, "samples", &std::fs::read(&path)?))
+    }
+
+    fn tell_tensorboard(
+        &mut self,
+        tell: impl FnOnce(&mut EventWriter) -> io::Result<()>,
+    ) -> Result<()> {
+        let Some(events) = &mut self.events else {
+            return Ok(());
+        };
+        tell(events).with_context(|| unwritable(&self.run.events()))
     }
 
     fn draw_curve(&self) -> Result<()> {
@@ -290,6 +342,7 @@ impl Training {
             updates: self.state.updates,
             seconds: clock.seconds(),
             best_bits_per_dim: self.progress.best_bits_per_dim,
+            owes_validation: self.progress.owes_validation,
         }
     }
 

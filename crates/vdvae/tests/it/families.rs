@@ -22,7 +22,7 @@ const PROGRAM: [(&str, &str, &str); 2] = [
 /// The sources of the library and the program, by their path below `crates`, without those of tests and
 /// those that are there to know families: their folders and the list of them.
 fn sources() -> Vec<(String, String)> {
-    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let crates = crates();
     let mut paths = Vec::new();
     for name in ["models", "vdvae"] {
         collect(&crates.join(name).join("src"), &mut paths);
@@ -40,7 +40,12 @@ fn sources() -> Vec<(String, String)> {
         .collect()
 }
 
-fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
+/// The folder of all crates.
+pub fn crates() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+pub fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
         if path.is_dir() {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{Finished, Lab, assert_same_state, log_steps};
 
-fn start(lab: &Lab, arguments: &str) -> Child {
+pub fn start(lab: &Lab, arguments: &str) -> Child {
     let mut command = lab.command(arguments);
     command
         .stdout(Stdio::piped())
@@ -19,7 +19,7 @@ fn start(lab: &Lab, arguments: &str) -> Child {
         .expect("the program starts")
 }
 
-fn wait_for(what: &str, mut ready: impl FnMut() -> bool) {
+pub fn wait_for(what: &str, mut ready: impl FnMut() -> bool) {
     let began = Instant::now();
     while !ready() {
         assert!(
@@ -30,7 +30,7 @@ fn wait_for(what: &str, mut ready: impl FnMut() -> bool) {
     }
 }
 
-fn lines(log: &Path) -> usize {
+pub fn lines(log: &Path) -> usize {
     fs::read_to_string(log).map_or(0, |text| text.lines().count())
 }
 

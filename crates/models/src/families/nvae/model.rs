@@ -10,7 +10,7 @@ use super::store::Store;
 use crate::family::{Cannot, Cost, ImageShape, Loss, Model, PosteriorLatents, Step};
 use crate::hierarchy::{Activations, Hierarchy, LatentSource, Latents, StochasticLayer, TopDown};
 use crate::likelihood::{Likelihood, values};
-use crate::ops::{self, Compute, SoftClamp, gaussian_log_density, soft_clamp};
+use crate::ops::{self, Compute, SoftClamp, gaussian_log_density, soft_clamp, sum_per_image};
 use crate::parameters::{self, Parameters, Ranked, Specs, TensorSpec};
 use crate::preprocess::Prepared;
 use crate::random::{Keys, Noise, Purpose, generator};
@@ -219,10 +219,12 @@ impl Nvae {
         let densities = (weigh || flows).then(densities);
         let kl = match &densities {
             // Latent by latent: the sums are much larger than their difference.
-            Some([q, p]) if flows => per_image(q.clone() - p.clone()),
+            Some([q, p]) if flows => sum_per_image(q.clone() - p.clone()),
             _ => ops::gaussian_kl(posterior, prior),
         };
-        let log_densities = densities.filter(|_| weigh).map(|both| both.map(per_image));
+        let log_densities = densities
+            .filter(|_| weigh)
+            .map(|both| both.map(sum_per_image));
         DrawnGroup {
             z,
             kl: Some(kl),
@@ -349,11 +351,6 @@ struct DrawnGroup {
     z: Tensor<4>,
     kl: Option<Tensor<1>>,
     log_densities: Option<[Tensor<1>; 2]>,
-}
-
-fn per_image(x: Tensor<4>) -> Tensor<1> {
-    let batch = x.dims()[0];
-    x.reshape([batch as i32, -1]).sum_dim(1).reshape([batch])
 }
 
 fn mean(per_image: Tensor<1>) -> f64 {

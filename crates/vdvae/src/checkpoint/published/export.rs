@@ -153,7 +153,7 @@ pub fn export_safetensors(config: &Config, checkpoint: &Path, path: &Path) -> an
         ("config".to_owned(), config.to_toml()),
     ]);
     Ok(save_file(path, &|mut writer| {
-        safetensors::write(&mut writer, metadata.clone(), &tensors)
+        safetensors::write(&mut writer, &metadata, &tensors)
     })?)
 }
 

@@ -189,7 +189,7 @@ fn valid_entry(line: &Line, step: u64, seconds: f64, config: &Config) -> ValidEn
         seconds,
         images: (finite(line.n_batches).unwrap_or(0.0) * images(config)) as u64,
         bits_per_dim: loss(line.elbo),
-        stderr_bits_per_dim: f64::NAN,
+        stderr_bits_per_dim: None,
         distortion_bits_per_dim: loss(line.distortion),
         rate_bits_per_dim: loss(line.rate),
     }

@@ -28,26 +28,28 @@ mod one_file;
 mod optimizer;
 mod weights;
 
-use std::path::PathBuf;
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use vdvae_formats::safetensors::LazyTensor;
+use vdvae_formats::FormatError;
+use vdvae_formats::safetensors::{LazyTensor, SafetensorsFile};
 use vdvae_formats::torch::{TorchError, TorchFile};
 
 use super::native::{self, AVERAGE, FIRST, SECOND, WEIGHTS};
-use crate::checkpoint::Progress;
+use crate::checkpoint::{CheckpointError, Progress};
 use crate::config::Config;
 use crate::error::usage;
 use crate::log::LogWriter;
-use crate::parameters::{Role, TensorSpec};
+use crate::models;
+use crate::parameters::{self, Role, Specs, TensorSpec};
 use crate::run_dir::RunDir;
 
 pub use export::{ExportError, export_published, export_safetensors};
 pub use log::LogError;
 use log::PublishedLog;
-pub use one_file::preset_of;
-use one_file::{OneFile, Whole};
+use one_file::{OneFile, Whole, preset_of};
 use optimizer::OptimizerState;
 use weights::{Model, Weights};
 
@@ -70,6 +72,12 @@ pub enum ImportError {
     /// A file cannot be read, or holds something else.
     #[error(transparent)]
     Torch(#[from] TorchError),
+    /// A file of safetensors cannot be read.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// A run's checkpoint cannot be read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// Its tensors are those of another model.
     #[error(
         "{}: the tensors are not those of the configuration: {problems}. {remedy}",
@@ -112,6 +120,10 @@ pub fn import(files: &Files, config: &Config) -> anyhow::Result<Imported> {
         shapes: &shapes,
         form: family.published(),
     };
+    if SafetensorsFile::is_one(&files.weights) {
+        let weights = Weights::open(&files.weights, &model)?;
+        return separate_files(files, config, weights, shapes);
+    }
     let file = Arc::new(TorchFile::open(&files.weights).map_err(ImportError::from)?);
     let pickle = file.pickle().map_err(ImportError::from)?;
     let Some(Whole { of, form, parts }) = one_file::find(pickle.root()) else {
@@ -172,6 +184,23 @@ fn separate_files(
     })
 }
 
+/// The configuration that a file tells of itself: the whole one of safetensors that [`export_safetensors`] or a run
+/// wrote, or the preset that the arguments in another's file describe.
+///
+/// # Errors
+/// If it cannot be read, or does not describe one.
+pub fn config_in(path: &Path) -> anyhow::Result<Option<Config>> {
+    if !SafetensorsFile::is_one(path) {
+        return preset_of(path);
+    }
+    let file = SafetensorsFile::open(path)?;
+    let Some(text) = file.metadata("config") else {
+        return Ok(None);
+    };
+    let origin = format!("{}: the configuration inside", path.display());
+    Ok(Some(Config::from_toml(text, &origin)?))
+}
+
 /// The tensors that have moments.
 fn learned(shapes: &[TensorSpec]) -> Vec<TensorSpec> {
     let learned = shapes.iter().filter(|spec| spec.role == Role::Weight);
@@ -199,16 +228,27 @@ impl Imported {
         let updates = self.optimizer.as_ref().map_or(0, |state| state.updates);
         let told = self.one_file.as_ref().and_then(|file| file.step);
         Progress {
-            step: self.log.step.or(told).unwrap_or(updates),
+            step: self
+                .log
+                .step
+                .or(told)
+                .or(self.weights.step)
+                .unwrap_or(updates),
             updates,
             seconds: self.log.seconds,
             best_bits_per_dim: None,
+            owes_validation: false,
         }
     }
 
     /// What a person must know about what was given, and what was not.
     pub fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
+        let files = [Some(&self.weights), self.average.as_ref()];
+        let mut notes: Vec<_> = files
+            .into_iter()
+            .flatten()
+            .filter_map(Weights::note)
+            .collect();
         let Progress { step, updates, .. } = self.progress();
         if let Some(file) = &self.one_file {
             notes.extend(file.notes.iter().cloned());
@@ -231,7 +271,7 @@ impl Imported {
             ),
             Some(state) => notes.extend(state.note()),
         }
-        if self.log.step.is_none() {
+        if self.log.step.or(self.weights.step).is_none() {
             notes.push(if updates > 0 {
                 format!(
                     "no step in a --log: {step}, the optimizer's updates; skipped ones are not counted"
@@ -242,6 +282,18 @@ impl Imported {
             });
         }
         notes
+    }
+
+    /// The averaged weights, in a model that the configuration describes.
+    pub fn average_in(
+        &self,
+        model: Box<dyn models::Model>,
+        specs: &Specs,
+    ) -> Box<dyn models::Model> {
+        let average = self.average.as_ref().unwrap_or(&self.weights);
+        let values = |spec: &TensorSpec| Ok::<_, Infallible>(average.values(spec));
+        let Ok(model) = parameters::import(model, specs, values);
+        model
     }
 
     /// Writes the run's `latest.safetensors`, from which training continues, and its log. The folders

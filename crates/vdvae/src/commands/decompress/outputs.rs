@@ -1,6 +1,6 @@
 //! The folder of decompressed images, which gets all of them or none.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -8,6 +8,7 @@ use image::ExtendedColorType;
 
 use crate::compress::ImageEntry;
 use crate::error::usage;
+use crate::files::Temporary;
 
 /// Images that wait in a hidden folder until all are there.
 #[derive(Debug)]
@@ -15,7 +16,9 @@ pub struct Outputs {
     folder: PathBuf,
     /// Whether the folder is new.
     made: bool,
-    hidden: PathBuf,
+    hidden: Temporary,
+    /// Keeps it from being removed as a dead process's.
+    _lock: File,
     names: Vec<String>,
 }
 
@@ -49,19 +52,21 @@ impl Outputs {
     /// If the folder cannot be made.
     pub fn begin(folder: &Path) -> Result<Self> {
         let made = !folder.exists();
-        let outputs = Self {
-            folder: folder.to_owned(),
-            made,
-            hidden: folder.join(format!(".vdvae-{}.tmp", std::process::id())),
-            names: Vec::new(),
-        };
-        fs::create_dir_all(&outputs.hidden).with_context(|| {
+        let place = || {
             format!(
                 "{}: cannot make this folder; choose another with --out",
                 folder.display()
             )
-        })?;
-        Ok(outputs)
+        };
+        fs::create_dir_all(folder).with_context(place)?;
+        let (hidden, lock) = Temporary::folder(folder).with_context(place)?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            made,
+            hidden,
+            _lock: lock,
+            names: Vec::new(),
+        })
     }
 
     /// Writes an image, [height, width, channels], out of sight.
@@ -69,7 +74,7 @@ impl Outputs {
     /// # Errors
     /// If that fails.
     pub fn add(&mut self, entry: &ImageEntry, pixels: &[u8]) -> Result<()> {
-        let path = self.hidden.join(&entry.name);
+        let path = self.hidden.path().join(&entry.name);
         let color = match entry.channels {
             1 => ExtendedColorType::L8,
             _ => ExtendedColorType::Rgb8,
@@ -90,7 +95,7 @@ impl Outputs {
         for name in &self.names {
             let path = self.folder.join(name);
             make_parent(&path)?;
-            fs::rename(self.hidden.join(name), &path)
+            fs::rename(self.hidden.path().join(name), &path)
                 .with_context(|| format!("{}: cannot save this image", path.display()))?;
         }
         Ok(self.names.len())
@@ -100,7 +105,7 @@ impl Outputs {
 impl Drop for Outputs {
     fn drop(&mut self) {
         // What is left when something failed; the failure is what is reported.
-        let _ = fs::remove_dir_all(&self.hidden);
+        let _ = fs::remove_dir_all(self.hidden.path());
         if self.made {
             // Only if it is empty.
             let _ = fs::remove_dir(&self.folder);

@@ -17,7 +17,7 @@ use anyhow::{Context, Result, anyhow};
 use indicatif::HumanDuration;
 
 use super::data::open_data;
-use super::session::{INTERRUPTED, stop_on_ctrl_c, train};
+use super::session::train;
 use super::{make_folder, print_json, reading_threads};
 use crate::cli::SweepArgs;
 use crate::console::tell;
@@ -25,6 +25,8 @@ use crate::device;
 use crate::error::message;
 use crate::evaluate::{EvaluateOptions, Evaluation};
 use crate::files::write_atomically;
+use crate::folder_lock::FolderLock;
+use crate::signals::{INTERRUPTED, stop_at_first};
 use crate::trained::TrainedModel;
 use plan::{Planned, plan};
 use table::{Failure, Row, Table};
@@ -39,7 +41,9 @@ enum Ending {
 pub fn run(arguments: &SweepArgs) -> Result<ExitCode> {
     let planned = plan(arguments)?;
     make_folder(&arguments.out)?;
-    let stop = stop_on_ctrl_c()?;
+    let what = format!("--out {}", arguments.out.display());
+    let _lock = FolderLock::take(&arguments.out, &what)?;
+    let stop = stop_at_first();
     let mut table = Table::default();
     let mut seconds = Vec::new();
     let (count, mut waiting) = (planned.len(), planned.len());
@@ -139,11 +143,13 @@ fn guarded(arguments: &SweepArgs, run: &Planned, stop: &Arc<AtomicBool>) -> Resu
 }
 
 fn one(arguments: &SweepArgs, run: &Planned, stop: &Arc<AtomicBool>) -> Result<Ending> {
-    let outcome = train(&run.arguments, &run.folder, || Ok(stop.clone()))?;
+    let outcome = train(&run.arguments, &run.folder, || stop.clone())?;
     if !outcome.finished {
         return Ok(Ending::Stopped);
     }
-    let evaluation = test(arguments, run)?;
+    let Some(evaluation) = test(arguments, run, stop)? else {
+        return Ok(Ending::Stopped);
+    };
     let row = Row::new(run, &*run.config.plan()?, &evaluation, &outcome);
     let text = serde_json::to_string(&row)?;
     let path = run.result_file();
@@ -154,8 +160,8 @@ fn one(arguments: &SweepArgs, run: &Planned, stop: &Arc<AtomicBool>) -> Result<E
     Ok(Ending::Finished(Box::new(row)))
 }
 
-/// The run's best averaged weights on the whole test split.
-fn test(arguments: &SweepArgs, run: &Planned) -> Result<Evaluation> {
+/// The run's best averaged weights on the whole test split; nothing if it was stopped.
+fn test(arguments: &SweepArgs, run: &Planned, stop: &AtomicBool) -> Result<Option<Evaluation>> {
     let device = device::parse(&arguments.machine.device)?;
     let model = TrainedModel::load(&run.folder, None, device)?
         .rounding_to(arguments.machine.dtype.unwrap_or_default());
@@ -168,5 +174,5 @@ fn test(arguments: &SweepArgs, run: &Planned) -> Result<Evaluation> {
         threads: reading_threads(),
         limit: usize::MAX,
     };
-    model.evaluate(dataset, &options, |_| ())
+    model.evaluate_until(dataset, &options, stop)
 }

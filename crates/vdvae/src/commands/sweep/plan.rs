@@ -41,9 +41,11 @@ impl Planned {
             batch: None,
             seed: Some(seed),
             checkpoint_activations: false,
+            init: None,
             resume: folder.config().exists(),
             skip_bad_images: arguments.skip_bad_images,
             new_images: None,
+            tensorboard: false,
             json: false,
             machine: arguments.machine.clone(),
         };

@@ -34,7 +34,8 @@ pub struct Row {
     /// Of the test split.
     images: usize,
     bits_per_dim: f64,
-    stderr_bits_per_dim: f64,
+    /// One image has none.
+    stderr_bits_per_dim: Option<f64>,
     distortion_bits_per_dim: f64,
     rate_bits_per_dim: f64,
     /// Layers that tell at least [`USED`] nats.
@@ -200,7 +201,7 @@ fn cells(row: &Row, decimals: usize) -> [String; COLUMNS.len()] {
         row.parameters.to_string(),
         row.depth.to_string(),
         loss(row.bits_per_dim),
-        loss(row.stderr_bits_per_dim),
+        row.stderr_bits_per_dim.map_or(String::new(), loss),
         loss(row.distortion_bits_per_dim),
         loss(row.rate_bits_per_dim),
         row.used_layers.to_string(),

@@ -9,6 +9,42 @@ fn range_fault(change: impl FnOnce(&mut Config)) -> String {
     config.validate().expect_err("outside a range").to_string()
 }
 
+/// TOML has no such number: written to a run's configuration, it could not be read again.
+#[test]
+fn whole_numbers_that_toml_does_not_have() {
+    let fault = range_fault(|c| c.train.seed = u64::MAX);
+    assert_eq!(
+        fault,
+        "train.seed: expected 9223372036854775807 or less, the largest number that TOML has, found 18446744073709551615"
+    );
+    type Change = fn(&mut Config, u64);
+    let keys: [(&str, Change); 8] = [
+        ("seed", |c, n| c.train.seed = n),
+        ("steps", |c, n| c.train.steps = n),
+        ("lr_every", |c, n| c.train.lr_every = n),
+        ("warmup_iters", |c, n| c.train.warmup_iters = n),
+        ("log_every", |c, n| c.train.log_every = n),
+        ("eval_every", |c, n| c.train.eval_every = n),
+        ("sample_every", |c, n| c.train.sample_every = n),
+        ("save_every", |c, n| c.train.save_every = n),
+    ];
+    let largest = i64::MAX as u64;
+    for (key, change) in keys {
+        let fault = range_fault(|c| change(c, largest + 1));
+        assert!(
+            fault.starts_with(&format!("train.{key}: expected")),
+            "{fault}"
+        );
+        let mut config = cifar10();
+        change(&mut config, largest);
+        config.validate().expect("the largest");
+        assert_eq!(
+            Config::from_toml(&config.to_toml(), "x").expect("read"),
+            config
+        );
+    }
+}
+
 #[test]
 fn values_outside_their_ranges() {
     type Case = (fn(&mut Config), &'static str);

@@ -84,7 +84,7 @@ pub fn comparison(runs: &[RunMeasures]) -> Option<Figure> {
                 Cell::Text(run.name.clone()),
                 Cell::Whole(entry.step),
                 Cell::Number(Some(entry.bits_per_dim), 3),
-                Cell::Number(Some(entry.stderr_bits_per_dim), 3),
+                Cell::Number(entry.stderr_bits_per_dim, 3),
             ]);
         }
         series.push(Series {

@@ -38,7 +38,7 @@ pub fn figure(runs: &[RunMeasures]) -> Figure {
             Cell::Whole(run.depth as u64),
             Cell::Whole(run.network_evaluations_per_sample),
             number(&|means| means.bits_per_dim, 3),
-            number(&|means| means.stderr_bits_per_dim, 3),
+            Cell::Number(means.and_then(|means| means.stderr_bits_per_dim), 3),
             number(&|means| bits(means.distortion_nats_per_dim), 3),
             number(&|means| bits(means.rate_nats_per_dim), 3),
             means.map_or(Cell::Number(None, 0), |means| {

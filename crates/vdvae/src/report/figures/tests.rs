@@ -48,7 +48,7 @@ fn run(preset: &str, name: &str) -> RunMeasures {
             means: Evaluation {
                 images: 256,
                 bits_per_dim: 2.87,
-                stderr_bits_per_dim: 0.02,
+                stderr_bits_per_dim: Some(0.02),
                 iw_bits_per_dim: None,
                 nats_per_dim: 1.99,
                 distortion_nats_per_dim: 0.74,
@@ -91,7 +91,7 @@ pub(super) fn valid_entry(step: u64) -> ValidEntry {
         seconds: step as f64,
         images: 5000,
         bits_per_dim: loss,
-        stderr_bits_per_dim: 0.01,
+        stderr_bits_per_dim: Some(0.01),
         distortion_bits_per_dim: loss - 1.8,
         rate_bits_per_dim: 1.8,
     }

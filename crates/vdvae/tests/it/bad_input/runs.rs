@@ -20,16 +20,32 @@ fn a_place_that_is_taken() {
                 "another --out",
             ],
         );
-    lab.write("mine/thesis.tex", "text");
-    lab.train("--out mine").fails(
-        2,
-        &[
-            "--out mine: this folder is not empty and holds no run",
-            "another --out",
-        ],
-    );
+    for left in ["log.jsonl", "checkpoints/latest.safetensors"] {
+        lab.write(&format!("left/{left}"), "of another run");
+        let place = left.split('/').next().unwrap();
+        lab.train("--out left").fails(
+            2,
+            &[
+                &format!("--out left: left/{place} is there"),
+                "another --out",
+            ],
+        );
+        lab.run("import x.th --config tiny.toml --out left --set data.shift=0 --set data.scale=1")
+            .fails(2, &["--out left: left/", "is there"]);
+        std::fs::remove_dir_all(lab.path("left")).unwrap();
+    }
     assert_eq!(lab.read("run/checkpoints/latest.safetensors"), before);
-    assert_eq!(std::fs::read_dir(lab.path("mine")).unwrap().count(), 1);
+}
+
+/// A shell makes the file, in the folder that it had to make, before the program starts.
+#[test]
+fn other_files_in_a_new_runs_folder_do_not_matter() {
+    let lab = Lab::new();
+    lab.write("mine/train.log", "nohup");
+    lab.write("mine/notes/thesis.tex", "text");
+    lab.train("--out mine").succeeds();
+    assert_eq!(lab.read("mine/train.log"), b"nohup");
+    assert_eq!(lab.read("mine/notes/thesis.tex"), b"text");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{assert_close, number};
-use crate::support::Lab;
+use crate::support::{Lab, RGB, SIDE, images, npy};
 
 #[test]
 fn eval_reports_every_part_of_the_bound() {
@@ -138,4 +138,38 @@ fn eval_of_a_named_checkpoint() {
     )
     .unwrap();
     lab.run("eval run --checkpoint kept.safetensors").succeeds();
+}
+
+/// The spread of one image is not known, and not 0: neither in `eval` nor in training's validation.
+#[test]
+fn one_image_has_no_standard_error() {
+    let lab = Lab::new();
+    lab.write("few.npy", npy(&[20, SIDE, SIDE, 3], &images(20, RGB)));
+    let training = lab.train("--data npy:few.npy --out run").succeeds();
+    assert!(
+        training.err.contains("bits/dim (distortion"),
+        "{training:#?}"
+    );
+    assert!(!training.err.contains("+-"), "{training:#?}");
+    let log = String::from_utf8(lab.read("run/log.jsonl")).unwrap();
+    assert!(
+        log.contains(r#""images":1,"#) && log.contains(r#""stderr_bits_per_dim":null"#),
+        "{log}"
+    );
+    let report = lab.run("eval run --json").succeeds().json();
+    assert_eq!(
+        (&report["images"], &report["stderr_bits_per_dim"]),
+        (&json!(1), &Value::Null)
+    );
+    let text = lab.run("eval run").succeeds().out;
+    assert!(
+        text.contains("bits/dim = distortion") && !text.contains("+-"),
+        "{text}"
+    );
+    lab.run("report run --images 1").succeeds();
+    let summary = String::from_utf8(lab.read("run/report/summary.csv")).unwrap();
+    let row: Vec<&str> = summary.lines().nth(1).unwrap().split(',').collect();
+    assert_eq!(row[8], "", "{summary}");
+    let page = String::from_utf8(lab.read("run/report/index.html")).unwrap();
+    assert!(!page.contains("± "), "a standard error on the page");
 }

@@ -7,6 +7,7 @@ mod latents;
 mod pictures;
 mod report;
 mod sweep;
+mod tools;
 mod training;
 mod words;
 

@@ -118,3 +118,62 @@ fn without_out_a_run_is_called_like_its_configuration() {
     lab.train("--steps 1").succeeds();
     assert!(lab.path("runs/tiny/config.toml").is_file());
 }
+
+/// More steps stretch a decay that was at its end: the rate rises again, which is said, and can be avoided.
+#[test]
+fn a_decay_that_more_steps_stretch() {
+    let lab = Lab::new();
+    let decay = "--set train.lr_decay=cosine --set train.warmup_iters=0 --steps 20";
+    lab.train(&format!("--out run {decay}")).succeeds();
+    let told = lab
+        .run("train --resume --out run --steps 40 --json")
+        .succeeds();
+    let rates = "warning: the learning rate was 6.2e-6 and goes on at 5.0e-4";
+    told.tells(&[
+        rates,
+        "step 20",
+        "40",
+        "--set train.lr_decay=none --set train.lr=6.156e-6",
+    ]);
+    lab.train(&format!("--out again {decay}")).succeeds();
+    let steady = "--set train.lr_decay=none --set train.lr=6.156e-6";
+    let quiet = lab
+        .run(&format!("train --resume --out again --steps 40 {steady}"))
+        .succeeds();
+    assert!(!quiet.err.contains("warning"), "{quiet:#?}");
+    let log = String::from_utf8(lab.read("again/log.jsonl")).unwrap();
+    assert!(
+        log.contains(r#""step":40,"#) && log.contains(r#""learning_rate":6.156e-6"#),
+        "{log}"
+    );
+    lab.train("--out plain").succeeds();
+    let quiet = lab.run("train --resume --out plain --steps 9").succeeds();
+    assert!(!quiet.err.contains("warning"), "{quiet:#?}");
+}
+
+#[test]
+fn skipped_updates_are_seen() {
+    let lab = Lab::new();
+    let trained = lab
+        .train("--out run --set train.skip_threshold=1e-6")
+        .succeeds();
+    trained.tells(&["bits/dim  2 of 2 updates skipped  "]);
+    let trained = lab.train("--out quiet").succeeds();
+    assert!(!trained.err.contains("skipped"), "{trained:#?}");
+}
+
+#[test]
+fn a_seed_that_could_not_be_read_again() {
+    let lab = Lab::new();
+    for option in [
+        "--seed 18446744073709551615",
+        "--set train.seed=18446744073709551615",
+    ] {
+        let finished = lab.train(&format!("--out run {option}"));
+        assert_eq!(finished.code, Some(2), "{finished:#?}");
+        assert!(finished.err.contains("train.seed"), "{finished:#?}");
+        assert!(!lab.path("run").exists());
+    }
+    lab.run("sweep tiny.toml --seeds 18446744073709551615")
+        .fails(2, &["train.seed: expected 9223372036854775807 or less"]);
+}

@@ -199,7 +199,7 @@ fn arguments_that_mean_nothing() {
         .fails(2, &["data.shift, data.scale", "--set data.shift="]);
     lab.import("zip.th --out run").succeeds();
     lab.import("zip.th --out run")
-        .fails(2, &["--out run: this folder is not empty"]);
+        .fails(2, &["--out run: run/config.toml is there"]);
     lab.run("export run --format safetensors --out run")
         .fails(2, &["--out run: expected a name for files, found a folder"]);
     lab.run("export nothing --format openai")

@@ -8,6 +8,7 @@ mod log;
 mod one_file;
 mod recorded;
 mod round_trip;
+mod safetensors;
 
 use std::path::PathBuf;
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor};
 use vdvae::config::Config;
 use vdvae::latents::{
-    About, DecodeOptions, EncodeOptions, InterpolateOptions, LatentsError, Layers, Z, check,
-    decode, decode_parameters, encode, features, interpolate, load_z, save,
+    About, DecodeOptions, EncodeOptions, FloatArray, InterpolateOptions, LatentsError, Layers, Z,
+    check, decode, decode_parameters, encode, features, interpolate, load_z, save,
 };
 use vdvae::models::Plan;
 use vdvae::models::hierarchy::{LatentSource, Latents, Noise, Recorder, StochasticLayer, TopDown};
@@ -298,7 +298,7 @@ fn the_first_layers_as_given_and_the_rest_from_the_prior() {
             layers,
             temperatures: vec![temperature],
             seed,
-            mode: false,
+            ..DecodeOptions::default()
         };
         host(decode_parameters(&model, &z, 0..2, &options).unwrap())
     };
@@ -318,7 +318,7 @@ fn the_first_layers_as_given_and_the_rest_from_the_prior() {
         .into_iter()
         .filter(|(layer, _)| *layer < 2)
         .collect();
-    assert_eq!(check(&model, &cut, None).unwrap(), 2);
+    assert_eq!(check(&model, &cut, &DecodeOptions::default()).unwrap(), 2);
     let from_cut = DecodeOptions {
         temperatures: vec![1.0],
         ..DecodeOptions::default()
@@ -354,7 +354,7 @@ fn latents_that_do_not_fit_are_refused() {
         };
         let error = decode(&model, &z, 0..2, &options).unwrap_err();
         assert_eq!(
-            check(&model, &z, layers).unwrap_err().to_string(),
+            check(&model, &z, &options).unwrap_err().to_string(),
             error.to_string()
         );
         error
@@ -525,4 +525,52 @@ fn features_are_the_encoders_activations_and_the_decoders_state() {
     assert_eq!(parts, all);
     let other = features(&model, &images, 0..3, 3).unwrap();
     assert_eq!(other.arrays["decoder_003/state"].shape, [3, 8, 8, 12]);
+}
+
+/// What others computed may lie in another order: with channels first it is read as such.
+#[test]
+fn latents_with_channels_first() {
+    let (model, images) = (model(), images(3));
+    let z = z_of(&encode(&model, &images, 0..3, &options(false)).unwrap());
+    let first: Z = z
+        .iter()
+        .map(|(&layer, array)| {
+            let [n, side, _, channels] = array.shape[..] else {
+                panic!("four axes")
+            };
+            let strides = [side * side * channels, 1, side * channels, channels];
+            let shape = vec![n, channels, side, side];
+            (layer, FloatArray::strided(&array.values, shape, &strides))
+        })
+        .collect();
+    assert_ne!(first[&3].shape, z[&3].shape);
+    let decoded = |z| decode(&model, z, 1..3, &DecodeOptions::default()).unwrap();
+    assert_eq!(decoded(&first), decoded(&z));
+}
+
+/// A part of the images is decoded as it is among all.
+#[test]
+fn a_part_is_decoded_as_the_whole() {
+    let (model, images) = (model(), images(3));
+    let z = z_of(&encode(&model, &images, 0..3, &options(false)).unwrap());
+    let two = |first| DecodeOptions {
+        layers: Some(2),
+        first,
+        ..DecodeOptions::default()
+    };
+    let all = decode(&model, &z, 0..3, &two(0)).unwrap();
+    let last: Z = z
+        .iter()
+        .map(|(&layer, array)| {
+            let each = array.values.len() / 3;
+            let mut shape = array.shape.clone();
+            shape[0] = 1;
+            let values = array.values[2 * each..].to_vec();
+            (layer, FloatArray { shape, values })
+        })
+        .collect();
+    assert_eq!(
+        decode(&model, &last, 0..1, &two(2)).unwrap(),
+        all[2 * IMAGE..]
+    );
 }

@@ -1,0 +1,111 @@
+//! Burn's sums and means add numbers of single precision one after the other on the CPU: over the elements of an
+//! image that is no sum. Losses go through `sum_per_image`, or a kernel.
+
+use crate::families::{collect, crates};
+
+/// Burn's operations, as they are written.
+const CALLS: [&str; 7] = [
+    ".sum()",
+    ".mean()",
+    ".sum_dim(",
+    ".mean_dim(",
+    ".sum_dims(",
+    ".mean_dims(",
+    ".var(",
+];
+
+/// What makes `.sum()` one of the standard library's, within its statement.
+const ITERATORS: [&str; 6] = ["iter()", ".map(", "chunks", "values()", ".zip(", "filter"];
+
+/// Where few numbers are summed, or another device's own reduction is meant: file, how often, what it is.
+const ALLOWED: [(&str, usize, &str); 10] = [
+    ("models/src/family.rs", 1, "the mean over a batch"),
+    (
+        "models/src/families/nvae/model.rs",
+        2,
+        "a scale per norm; the mean over a batch",
+    ),
+    (
+        "models/src/families/nvae/spectral.rs",
+        1,
+        "a norm per weight",
+    ),
+    (
+        "models/src/families/vdvae/verify.rs",
+        4,
+        "means over a batch",
+    ),
+    (
+        "models/src/ops/cells.rs",
+        1,
+        "composed, for devices whose reductions are trees",
+    ),
+    ("models/src/ops/dmol.rs", 2, "over colours and mixtures"),
+    (
+        "models/src/ops/norm.rs",
+        3,
+        "composed, for devices whose reductions are trees",
+    ),
+    (
+        "models/src/ops/resample.rs",
+        2,
+        "over the pixels of a window",
+    ),
+    (
+        "models/src/ops/spectral.rs",
+        1,
+        "composed, of a vector as long as a weight has outputs",
+    ),
+    ("models/src/ops/total.rs", 2, "of the parts of a sum"),
+];
+
+#[test]
+fn sums_over_images_are_not_left_to_burn() {
+    let mut found: Vec<(String, usize)> = Vec::new();
+    for crate_name in ["models", "vdvae"] {
+        let mut paths = Vec::new();
+        collect(&crates().join(crate_name).join("src"), &mut paths);
+        paths.sort();
+        for path in paths {
+            let name = path
+                .strip_prefix(crates())
+                .expect("below")
+                .display()
+                .to_string();
+            if name.contains("/tests/") || name.ends_with("/tests.rs") {
+                continue;
+            }
+            let source = std::fs::read_to_string(&path).expect("text");
+            let end = source.find("#[cfg(test)]").unwrap_or(source.len());
+            let count = calls(&source[..end]);
+            if count > 0 {
+                found.push((name, count));
+            }
+        }
+    }
+    let allowed: Vec<(String, usize)> = ALLOWED
+        .iter()
+        .map(|(name, count, _)| ((*name).to_owned(), *count))
+        .collect();
+    let mut expected = allowed;
+    expected.sort();
+    assert_eq!(found, expected, "sums over images go through sum_per_image");
+}
+
+/// Burn's sums and means in a source.
+fn calls(source: &str) -> usize {
+    let code: String = source
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or_default().to_owned() + "\n")
+        .collect();
+    let of = |call: &str| {
+        code.match_indices(call)
+            .filter(|(at, _)| {
+                let statement = code[..*at].rfind([';', '{', '}']).unwrap_or(0);
+                let before = &code[statement..*at];
+                !ITERATORS.iter().any(|iterator| before.contains(iterator))
+            })
+            .count()
+    };
+    CALLS.iter().map(|call| of(call)).sum()
+}
