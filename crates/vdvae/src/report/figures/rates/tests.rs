@@ -10,15 +10,27 @@ fn layers() -> Vec<(usize, f64)> {
         .collect()
 }
 
-/// Corner, size, colour and hint of each bar that stands on the axis.
-fn bars(scene: &Scene) -> Vec<((f64, f64), (f64, f64), Ink, &str)> {
+/// A bar that stands on the axis.
+struct Bar<'a> {
+    corner: (f64, f64),
+    size: (f64, f64),
+    ink: Ink,
+    hint: &'a str,
+}
+
+fn bars(scene: &Scene) -> Vec<Bar<'_>> {
     let bars = scene.marks.iter().filter_map(|mark| match mark {
         Mark::Bar {
             corner,
             size,
             ink,
             hint,
-        } if hint.starts_with("layer ") => Some((*corner, *size, *ink, &**hint)),
+        } if hint.starts_with("layer ") => Some(Bar {
+            corner: *corner,
+            size: *size,
+            ink: *ink,
+            hint,
+        }),
         _ => None,
     });
     bars.collect()
@@ -30,8 +42,9 @@ fn a_bar_for_each_layer_as_high_as_its_rate() {
     let bars = bars(&scene);
     assert_eq!(bars.len(), 18);
     // The axis ends at the highest rate, 0.1.
-    let ((_, top), (_, whole), ..) = bars[4];
-    for (&((_, y), (_, height), ..), (_, rate)) in bars.iter().zip(layers()) {
+    let (top, whole) = (bars[4].corner.1, bars[4].size.1);
+    for (bar, (_, rate)) in bars.iter().zip(layers()) {
+        let (y, height) = (bar.corner.1, bar.size.1);
         assert!(
             (height - whole * rate / 0.1).abs() < 1e-9,
             "{height} for {rate}"
@@ -42,16 +55,16 @@ fn a_bar_for_each_layer_as_high_as_its_rate() {
         );
     }
     for pair in bars.windows(2) {
-        let ((x, _), (width, _), ..) = pair[0];
-        assert!(pair[1].0.0 > x + width, "side by side");
+        let end = pair[0].corner.0 + pair[0].size.0;
+        assert!(pair[1].corner.0 > end, "side by side");
     }
-    assert_eq!(bars[1].3, "layer 2 at 4×4: 0.0300 bits/dim");
+    assert_eq!(bars[1].hint, "layer 2 at 4×4: 0.0300 bits/dim");
 }
 
 #[test]
 fn colours_are_those_of_the_resolutions() {
     let scene = rate_per_layer("photos32", &layers());
-    let mut inks: Vec<Ink> = bars(&scene).iter().map(|bar| bar.2).collect();
+    let mut inks: Vec<Ink> = bars(&scene).iter().map(|bar| bar.ink).collect();
     assert_eq!((inks[0], inks[17]), (Ink::ordered(0.0), Ink::ordered(1.0)));
     inks.dedup();
     assert_eq!(inks.len(), 4);
@@ -97,10 +110,13 @@ fn strange_rates_have_no_bar() {
     let strange = [(1, f64::NAN), (2, -1.0), (4, f64::INFINITY), (8, 0.5)];
     let scene = rate_per_layer("odd", &strange);
     let bars = bars(&scene);
-    let heights: Vec<f64> = bars.iter().map(|bar| bar.1.1).collect();
+    let heights: Vec<f64> = bars.iter().map(|bar| bar.size.1).collect();
     assert_eq!(heights[..3], [0.0; 3]);
     assert!(heights[3] > 200.0);
-    assert_eq!(bars[0].3, "layer 1 at 1×1: NaN bits/dim", "the hint tells");
+    assert_eq!(
+        bars[0].hint, "layer 1 at 1×1: NaN bits/dim",
+        "the hint tells"
+    );
 }
 
 #[test]
