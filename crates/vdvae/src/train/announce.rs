@@ -142,7 +142,7 @@ fn warning(entry: &TrainEntry, steps: u64, config: &TrainConfig) -> Option<Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::IntervalStats;
+    use crate::log::IntervalStats;
 
     /// The warning after steps of which the first `skipped` had this norm.
     fn after(steps: u64, skipped: u64, norm: f64) -> Option<String> {
