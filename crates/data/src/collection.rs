@@ -13,7 +13,9 @@ use crate::listing::PassedOver;
 use crate::options::OpenOptions;
 use crate::source::Source;
 use crate::split::Split;
-use crate::{amat, array_file, celeba, cifar, crops, folder, idx, imagenet_batches, published};
+use crate::{
+    amat, array_file, celeba, cifar, crops, folder, idx, imagenet_batches, published, shards,
+};
 
 /// A source whose images have been found, and not read yet.
 ///
@@ -59,6 +61,7 @@ impl Collection {
             Source::Folder(path) => {
                 Contents::Files(FileSet::in_folder(path, "images")?, folder::open)
             }
+            Source::Tar(path) => Contents::Files(shards::files(path)?, folder::open),
             Source::Npy(path) => Contents::Array(array_file::open(path, options.image)?),
             Source::Npz(path) => Contents::Array(array_file::open_npz(path, options.image)?),
             Source::Cifar10(path) => fixed(cifar::open_cifar10, path),

@@ -55,6 +55,7 @@ mod pickled;
 mod picture;
 mod published;
 mod rng;
+mod shards;
 mod source;
 mod split;
 mod statistics;

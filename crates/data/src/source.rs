@@ -21,6 +21,8 @@ pub enum Source {
     Crops(PathBuf),
     /// A folder of images, centre-cropped and resized.
     Folder(PathBuf),
+    /// Images in tar files: one, a folder of them, or a pattern such as `train-{000..146}.tar`.
+    Tar(PathBuf),
     /// A .npy or .npz file of N x S x S x C bytes.
     Npy(PathBuf),
     /// A .npz file, some of whose arrays are images, named after splits or by `[NAME]` behind the path.
@@ -53,9 +55,10 @@ pub enum Source {
 type Kind = (&'static str, fn(PathBuf) -> Source, &'static str);
 
 /// The kinds that take a path.
-const KINDS: [Kind; 15] = [
+const KINDS: [Kind; 16] = [
     ("crops", Source::Crops, "DIR"),
     ("folder", Source::Folder, "DIR"),
+    ("tar", Source::Tar, "FILES"),
     ("npy", Source::Npy, "FILE"),
     ("npz", Source::Npz, "FILE[NAME]"),
     ("cifar10", Source::Cifar10, "PATH"),
@@ -108,9 +111,12 @@ impl Source {
             Self::Idx(_) => {
                 "5000 training images are held out for validation, test is the t10k file"
             }
-            Self::Crops(_) | Self::Folder(_) | Self::Npy(_) | Self::Npz(_) | Self::Ffhq1024(_) => {
-                "what is not named is held out"
-            }
+            Self::Crops(_)
+            | Self::Tar(_)
+            | Self::Folder(_)
+            | Self::Npy(_)
+            | Self::Npz(_)
+            | Self::Ffhq1024(_) => "what is not named is held out",
         }
     }
 
@@ -133,6 +139,7 @@ impl Source {
             Self::Photos => ("photos", None),
             Self::Crops(path) => ("crops", Some(path)),
             Self::Folder(path) => ("folder", Some(path)),
+            Self::Tar(path) => ("tar", Some(path)),
             Self::Npy(path) => ("npy", Some(path)),
             Self::Npz(path) => ("npz", Some(path)),
             Self::Cifar10(path) => ("cifar10", Some(path)),

@@ -12,5 +12,6 @@ mod folders;
 mod formats;
 mod idx;
 mod imagenet_batches;
+mod shards;
 mod splits;
 mod statistics;
