@@ -43,13 +43,22 @@ pub(crate) fn map_file(path: &Path) -> Result<Mmap, DataError> {
     unsafe { Mmap::map(&file) }.map_err(DataError::io("read", path))
 }
 
+/// How large the images of an array have to be.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Fit {
+    /// As large as the model wants them.
+    Exact,
+    /// As large or smaller: they get a border of zeros, as those of MNIST.
+    Padded,
+}
+
 /// N x S x S x C bytes, one image a row.
 pub(crate) struct ArrayImages {
     bytes: Bytes,
     /// Where the array is in `bytes`; a whole number of images.
     array: Range<usize>,
-    /// Channels in `bytes`, which are converted to those of `image`.
-    channels: usize,
+    /// Of an image in `bytes`: at most the size of `image`, and channels that are converted to its.
+    stored: ImageShape,
     image: ImageShape,
     place: String,
 }
@@ -66,7 +75,7 @@ impl ArrayImages {
         Self {
             bytes,
             array,
-            channels,
+            stored: ImageShape { channels, ..image },
             image,
             place,
         }
@@ -74,7 +83,7 @@ impl ArrayImages {
 
     /// Bytes of one stored image.
     fn stride(&self) -> usize {
-        self.image.size * self.image.size * self.channels
+        self.stored.len()
     }
 }
 
@@ -90,7 +99,18 @@ impl Dataset for ArrayImages {
     fn read(&self, index: usize, _: &mut ItemRng, out: &mut [u8]) -> Result<(), DataError> {
         let start = self.array.start + index * self.stride();
         let pixels = &self.bytes[start..start + self.stride()];
-        channels::convert(pixels, self.channels, out, self.image.channels);
+        let (from, to) = (self.stored, self.image);
+        if from.size == to.size {
+            channels::convert(pixels, from.channels, out, to.channels);
+            return Ok(());
+        }
+        let border = (to.size - from.size) / 2;
+        out.fill(0);
+        for (y, row) in pixels.chunks_exact(from.size * from.channels).enumerate() {
+            let start = ((border + y) * to.size + border) * to.channels;
+            let row_out = &mut out[start..start + from.size * to.channels];
+            channels::convert(row, from.channels, row_out, to.channels);
+        }
         Ok(())
     }
 
@@ -103,18 +123,20 @@ impl Dataset for ArrayImages {
 pub(crate) fn open_npy(path: &Path, image: ImageShape) -> Result<ArrayImages, DataError> {
     let map = map_file(path)?;
     let all = 0..map.len();
-    from_npy(Bytes::Mapped(map), all, image, path.display().to_string())
+    let place = path.display().to_string();
+    from_npy(Bytes::Mapped(map), all, Fit::Exact, image, place)
 }
 
 /// The images in the .npy file that `npy` delimits in `bytes`.
 pub(crate) fn from_npy(
     bytes: Bytes,
     npy: Range<usize>,
+    fit: Fit,
     image: ImageShape,
     place: String,
 ) -> Result<ArrayImages, DataError> {
     let header = Header::parse(&bytes[npy.clone()], &place)?;
-    let layout = ImageLayout::of(&header, image, &place)?;
+    let layout = ImageLayout::of(&header, fit, image, &place)?;
     let start = npy.start + header.data_start;
     let available = npy.end - start;
     if available < layout.bytes {
@@ -124,11 +146,11 @@ pub(crate) fn from_npy(
         let remedy = "The file is truncated: copy or download it again";
         return Err(DataError::mismatch(&place, "data", expected, found, remedy));
     }
-    Ok(ArrayImages::new(
+    Ok(ArrayImages {
         bytes,
-        start..start + layout.bytes,
-        layout.channels,
+        array: start..start + layout.bytes,
+        stored: layout.stored,
         image,
         place,
-    ))
+    })
 }

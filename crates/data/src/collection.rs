@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::dataset::{Dataset, RandomlyFlipped, Subset};
+use crate::array_set::ArraySet;
+use crate::dataset::{Dataset, RandomlyFlipped};
 use crate::error::DataError;
 use crate::file_set::{Changes, FileSet};
 use crate::image_file::ImageFile;
@@ -11,8 +12,10 @@ use crate::image_list::{ImageList, array_entry};
 use crate::listing::PassedOver;
 use crate::options::OpenOptions;
 use crate::source::Source;
-use crate::split::{Split, part_of};
-use crate::{amat, array_file, celeba, cifar10, crops, folder, idx, published};
+use crate::split::Split;
+use crate::{
+    amat, array_file, celeba, cifar, crops, folder, idx, imagenet_batches, published, shards,
+};
 
 /// A source whose images have been found, and not read yet.
 ///
@@ -32,8 +35,8 @@ pub struct Collection {
 enum Contents {
     /// Files, each of them in a split, and how they are opened.
     Files(FileSet, OpenFiles),
-    /// An array without splits of its own.
-    Array(Arc<dyn Dataset>),
+    /// One array or several.
+    Array(ArraySet),
     /// What comes with its splits, and how a split of it is opened.
     Fixed(OpenFixed, PathBuf),
 }
@@ -58,8 +61,13 @@ impl Collection {
             Source::Folder(path) => {
                 Contents::Files(FileSet::in_folder(path, "images")?, folder::open)
             }
+            Source::Tar(path) => Contents::Files(shards::files(path)?, folder::open),
             Source::Npy(path) => Contents::Array(array_file::open(path, options.image)?),
-            Source::Cifar10(path) => fixed(cifar10::open, path),
+            Source::Npz(path) => Contents::Array(array_file::open_npz(path, options.image)?),
+            Source::Cifar10(path) => fixed(cifar::open_cifar10, path),
+            Source::Cifar100(path) => fixed(cifar::open_cifar100, path),
+            Source::Imagenet32Batches(path) => fixed(imagenet_batches::open_32, path),
+            Source::Imagenet64Batches(path) => fixed(imagenet_batches::open_64, path),
             Source::Imagenet32(path) => fixed(published::open_imagenet32, path),
             Source::Imagenet64(path) => fixed(published::open_imagenet64, path),
             Source::Ffhq256(path) => fixed(published::open_ffhq256, path),
@@ -152,7 +160,8 @@ impl Collection {
     pub fn has(&self, split: Split) -> bool {
         match &self.contents {
             Contents::Files(files, _) => files.has(split),
-            _ => true,
+            Contents::Array(array) => array.has(split),
+            Contents::Fixed(..) => true,
         }
     }
 
@@ -177,7 +186,7 @@ impl Collection {
         let kind = self.source.kind();
         let entries = match &self.contents {
             Contents::Files(files, _) => return Ok(files.list(kind)),
-            Contents::Array(array) => vec![array_entry(Split::All, &**array)?],
+            Contents::Array(array) => vec![array_entry(Split::All, array.all())?],
             Contents::Fixed(..) if self.source.is_decoded() => Vec::new(),
             Contents::Fixed(..) => [Split::Train, Split::Valid]
                 .into_iter()
@@ -202,13 +211,7 @@ impl Collection {
     pub fn describe(&self, split: Split) -> String {
         let what = match &self.contents {
             Contents::Files(files, _) => files.describe(split),
-            Contents::Array(array) if split == Split::All => format!("all {} images", array.len()),
-            Contents::Array(array) => {
-                format!(
-                    "{} images, of which 5 % each are held out for validation and test",
-                    array.len()
-                )
-            }
+            Contents::Array(array) => array.describe(split),
             Contents::Fixed(..) => self.source.splits().to_owned(),
         };
         format!("{}: {what}", self.source)
@@ -221,12 +224,7 @@ impl Collection {
     pub fn open(&self, split: Split, options: &OpenOptions) -> Result<Arc<dyn Dataset>, DataError> {
         let dataset = match &self.contents {
             Contents::Files(files, open) => open(&files.place, files.files(split)?, split, options),
-            Contents::Array(array) => {
-                let place = self.source.to_string();
-                let indices = part_of(split, array.len(), options.seed, &place)?;
-                let inner = array.clone();
-                Ok(Arc::new(Subset { inner, indices }) as Arc<dyn Dataset>)
-            }
+            Contents::Array(array) => array.part(split, options.seed, &self.source.place()),
             Contents::Fixed(open, path) => open(path, split, options),
         }?;
         if options.augment && options.flip && split == Split::Train {

@@ -1,5 +1,6 @@
 //! Image files with the split of each.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use crate::error::DataError;
 use crate::image_file::ImageFile;
 use crate::image_list::{Entry, ImageList};
 use crate::listing::{PassedOver, look_through};
-use crate::named_splits::named_splits;
+use crate::named_splits::{hinted_split, named_splits};
 use crate::split::{Split, held_out};
 
 /// The splits in the order of [`FileSet::origins`].
@@ -27,12 +28,27 @@ pub(crate) struct FileSet {
     origins: [Origin; 3],
     /// Whether images for validation are for test, too, where there are none for test alone.
     pub test_is_validation: bool,
+    /// Whether the first part of a name is a file, whose name tells the split by a word in it: `train-000.tar`.
+    pub tops_are_hints: bool,
     pub passed_over: PassedOver,
 }
 
-struct Listed {
+/// A file with what is known of it.
+pub(crate) struct Listed {
     file: ImageFile,
     entry: Entry,
+}
+
+impl Listed {
+    /// In no split yet. `name` is the path below the source's place.
+    pub fn new(file: ImageFile, name: String, size: u64) -> Self {
+        let entry = Entry {
+            split: None,
+            size,
+            name,
+        };
+        Self { file, entry }
+    }
 }
 
 /// Where the images of a split come from.
@@ -71,24 +87,31 @@ impl FileSet {
         let listed = |path: PathBuf| {
             let below = path.strip_prefix(folder).unwrap_or(&path);
             let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
-            let entry = Entry {
-                split: None,
-                size: fs::metadata(&path).map_or(0, |metadata| metadata.len()),
-                name: parts.join("/"),
-            };
-            Listed {
-                file: ImageFile::at(path),
-                entry,
-            }
+            let size = fs::metadata(&path).map_or(0, |metadata| metadata.len());
+            let name = parts.join("/");
+            Listed::new(ImageFile::at(path), name, size)
         };
-        Ok(Self {
-            place: folder.display().to_string(),
+        let files = found.images.into_iter().map(listed).collect();
+        let place = folder.display().to_string();
+        Ok(Self::new(place, items, files, found.passed_over))
+    }
+
+    /// Files that were found, which are `items` to a person; in no split yet.
+    pub fn new(
+        place: String,
+        items: &'static str,
+        files: Vec<Listed>,
+        passed_over: PassedOver,
+    ) -> Self {
+        Self {
+            place,
             items,
-            files: found.images.into_iter().map(listed).collect(),
+            files,
             origins: [const { Origin::Nothing }; 3],
             test_is_validation: false,
-            passed_over: found.passed_over,
-        })
+            tops_are_hints: false,
+            passed_over,
+        }
     }
 
     /// Folders that are named after splits are these; what is missing is held out, of the images for training
@@ -99,7 +122,8 @@ impl FileSet {
     /// # Errors
     /// As [`named_splits`]; [`DataError::TooFew`] if nothing can be held out of so few.
     pub fn split(&mut self, seed: u64) -> Result<(), DataError> {
-        let names: Vec<&str> = self.files.iter().map(|file| &*file.entry.name).collect();
+        let names: Vec<Cow<str>> = self.files.iter().map(|file| self.telling(file)).collect();
+        let names: Vec<&str> = names.iter().map(|name| &**name).collect();
         if let Some(named) = named_splits(&self.place, &names)? {
             for (file, split) in self.files.iter_mut().zip(named.splits) {
                 file.entry.split = Some(split);
@@ -119,6 +143,16 @@ impl FileSet {
             _ => 2,
         };
         self.hold_out(held, seed)
+    }
+
+    /// The name of a file by which splits are told.
+    fn telling<'f>(&self, file: &'f Listed) -> Cow<'f, str> {
+        let name = &*file.entry.name;
+        let hinted = name.split_once('/').filter(|_| self.tops_are_hints);
+        match hinted.and_then(|(top, below)| Some((hinted_split(top)?, below))) {
+            Some((split, below)) => Cow::Owned(format!("{split}/{below}")),
+            None => Cow::Borrowed(name),
+        }
     }
 
     /// Takes images out of those for training: for validation, and where two parts are wanted for test.

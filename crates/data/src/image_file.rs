@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 use std::fs::{self, File};
-use std::io::{Cursor, Read};
-use std::path::PathBuf;
+use std::io::{Cursor, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use image::imageops::{self, FilterType};
 use image::metadata::Orientation;
@@ -34,6 +35,12 @@ pub(crate) struct ImageFile {
 enum Content {
     Path(PathBuf),
     Embedded(&'static [u8]),
+    /// So many bytes from here on in a larger file.
+    Inside {
+        path: Arc<Path>,
+        start: u64,
+        size: u64,
+    },
 }
 
 /// A part of a picture of known size, in pixels.
@@ -71,11 +78,18 @@ impl ImageFile {
         }
     }
 
+    /// A part of the file at `path`.
+    pub fn inside(name: String, path: Arc<Path>, start: u64, size: u64) -> Self {
+        let content = Content::Inside { path, start, size };
+        Self { name, content }
+    }
+
     /// Bytes of the encoded file; 0 if that cannot be told.
     pub fn encoded_len(&self) -> u64 {
         match &self.content {
             Content::Path(path) => fs::metadata(path).map_or(0, |metadata| metadata.len()),
             Content::Embedded(bytes) => bytes.len() as u64,
+            Content::Inside { size, .. } => *size,
         }
     }
 
@@ -164,13 +178,17 @@ impl ImageFile {
 
     /// At most `limit` bytes of the file, from its start.
     fn read(&self, limit: u64) -> Result<Cow<'static, [u8]>, Reason> {
-        let path = match &self.content {
+        let (path, start, size): (&Path, _, _) = match &self.content {
             Content::Embedded(bytes) => return Ok(Cow::Borrowed(bytes)),
-            Content::Path(path) => path,
+            Content::Path(path) => (path, 0, u64::MAX),
+            Content::Inside { path, start, size } => (path, *start, *size),
         };
         let mut bytes = Vec::new();
         File::open(path)
-            .and_then(|file| file.take(limit).read_to_end(&mut bytes))
+            .and_then(|mut file| {
+                file.seek(SeekFrom::Start(start))?;
+                file.take(limit.min(size)).read_to_end(&mut bytes)
+            })
             .map_err(|error| format!("cannot be read: {error}"))?;
         Ok(Cow::Owned(bytes))
     }

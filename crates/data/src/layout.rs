@@ -2,6 +2,7 @@
 
 use vdvae_formats::npy::Header;
 
+use crate::array::Fit;
 use crate::dataset::ImageShape;
 use crate::error::DataError;
 
@@ -10,23 +11,30 @@ use crate::error::DataError;
 pub(crate) struct ImageLayout {
     /// At least one.
     pub images: usize,
-    /// 1 or 3.
-    pub channels: usize,
+    /// Of each image.
+    pub stored: ImageShape,
     /// Of all images together.
     pub bytes: usize,
 }
 
 impl ImageLayout {
-    /// The array with this header as images of the size of `image`.
+    /// The array with this header as images of the size of `image`, or as `fit` says smaller ones.
     ///
     /// # Errors
     /// [`DataError::Format`] at `place` if the array is not N x S x S x C or N x S x S bytes in C
     /// order, [`DataError::Empty`] if N is zero.
-    pub fn of(header: &Header, image: ImageShape, place: &str) -> Result<Self, DataError> {
+    pub fn of(
+        header: &Header,
+        fit: Fit,
+        image: ImageShape,
+        place: &str,
+    ) -> Result<Self, DataError> {
         check_elements(header, place)?;
         let channels = channels_of(header, place)?;
         let (images, height, width) = (header.shape[0], header.shape[1], header.shape[2]);
-        if [height, width] != [image.size as u64; 2] {
+        let size = image.size as u64;
+        let fits = height == size || fit == Fit::Padded && (1..size).contains(&height);
+        if height != width || !fits {
             let expected = format!("images of {0} x {0} pixels", image.size);
             let found = format!("{height} x {width} (shape {})", header.shape_text());
             let remedy = if height == width {
@@ -43,7 +51,11 @@ impl ImageLayout {
                 remedy: format!("The array's shape is {}", header.shape_text()),
             });
         }
-        let one_image = image.size * image.size * channels;
+        let stored = ImageShape {
+            size: height as usize,
+            channels,
+        };
+        let one_image = stored.len();
         let bytes = usize::try_from(images)
             .ok()
             .and_then(|images| images.checked_mul(one_image));
@@ -60,13 +72,17 @@ impl ImageLayout {
         };
         Ok(Self {
             images: bytes / one_image,
-            channels,
+            stored,
             bytes,
         })
     }
 }
 
-fn check_elements(header: &Header, place: &str) -> Result<(), DataError> {
+/// Whether the elements are bytes in C order.
+///
+/// # Errors
+/// [`DataError::Format`] at `place` if not.
+pub(crate) fn check_elements(header: &Header, place: &str) -> Result<(), DataError> {
     if !matches!(
         header.descr.as_str(),
         "|u1" | "<u1" | ">u1" | "=u1" | "u1" | "B"
@@ -94,8 +110,21 @@ fn check_elements(header: &Header, place: &str) -> Result<(), DataError> {
     Ok(())
 }
 
+/// Whether an array can be images of some size: bytes of N x S x S or N x S x S x C.
+pub(crate) fn is_image_array(header: &Header) -> bool {
+    let square = match header.shape[..] {
+        [_, height, width] | [_, height, width, 1 | 3] => height == width && height > 1,
+        _ => false,
+    };
+    square && header.descr.ends_with("u1")
+}
+
 fn channels_of(header: &Header, place: &str) -> Result<usize, DataError> {
     let remedy = match header.shape[..] {
+        // N x S x 3 of two equal sides and three channels is one picture, seldom N strips.
+        [height, width, 1 | 3] if height == width => {
+            "This is one image: save array[numpy.newaxis], or write it as a picture file"
+        }
         [_, _, _] => return Ok(1),
         [_, _, _, channels @ (1 | 3)] => return Ok(channels as usize),
         [_, 1 | 3, _, _] => "Channels come last: save array.transpose(0, 2, 3, 1)",
@@ -123,7 +152,8 @@ mod tests {
             size: 32,
             channels: 3,
         };
-        ImageLayout::of(&Header::parse(&file, "a.npy").unwrap(), image, "a.npy")
+        let header = Header::parse(&file, "a.npy").unwrap();
+        ImageLayout::of(&header, Fit::Exact, image, "a.npy")
     }
 
     fn array(shape: &str) -> String {
@@ -132,15 +162,16 @@ mod tests {
 
     #[test]
     fn arrays_of_images_are_laid_out() {
+        let stored = |channels| ImageShape { size: 32, channels };
         let rgb = ImageLayout {
             images: 7,
-            channels: 3,
+            stored: stored(3),
             bytes: 7 * 3072,
         };
         assert_eq!(layout(&array("(7, 32, 32, 3)")).unwrap(), rgb);
         let gray = ImageLayout {
             images: 7,
-            channels: 1,
+            stored: stored(1),
             bytes: 7 * 1024,
         };
         assert_eq!(layout(&array("(7, 32, 32, 1)")).unwrap(), gray);
@@ -161,6 +192,7 @@ mod tests {
             (&array("(7, 3072)"), "found (7, 3072)"),
             (&array("(7, 32, 32, 4)"), "found (7, 32, 32, 4)"),
             (&array("(7, 3, 32, 32)"), "array.transpose(0, 2, 3, 1)"),
+            (&array("(32, 32, 3)"), "This is one image"),
             (
                 &array("(7, 64, 64, 3)"),
                 "expected images of 32 x 32 pixels, found 64 x 64",

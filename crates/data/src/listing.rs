@@ -24,6 +24,11 @@ pub struct FolderImages {
 pub struct PassedOver(Vec<PathBuf>);
 
 impl PassedOver {
+    pub(crate) fn of(mut files: Vec<PathBuf>) -> Self {
+        files.sort_unstable();
+        Self(files)
+    }
+
     /// The files, sorted.
     pub fn paths(&self) -> &[PathBuf] {
         &self.0

@@ -19,7 +19,7 @@ pub(crate) fn split_of(name: &str) -> Option<Split> {
 }
 
 /// The split that a name is probably meant for, such as `train2017` or `DIV2K_valid_HR`.
-fn hinted_split(name: &str) -> Option<Split> {
+pub(crate) fn hinted_split(name: &str) -> Option<Split> {
     let mut words = name.split(|letter: char| !letter.is_ascii_alphabetic());
     words.find_map(split_of)
 }

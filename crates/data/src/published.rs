@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::array::{ArrayImages, open_npy};
 use crate::dataset::{Dataset, ImageShape, Joined, Subset};
 use crate::error::DataError;
+use crate::imagenet_batches;
 use crate::options::OpenOptions;
 use crate::split::{Split, legacy_permutation};
 
@@ -55,6 +56,13 @@ fn open_imagenet(
     };
     let array = |part| -> Result<Arc<dyn Dataset>, DataError> {
         let file = folder.join(format!("imagenet{size}-{part}.npy"));
+        if let Some(remedy) = imagenet_batches::hint(folder, size).filter(|_| !file.is_file()) {
+            return Err(DataError::Empty {
+                place: folder.display().to_string(),
+                expected: format!("imagenet{size}-{part}.npy"),
+                remedy,
+            });
+        }
         Ok(Arc::new(open_rgb(&file, size, options.image)?))
     };
     if split == Split::Test {
@@ -71,6 +79,16 @@ fn open_imagenet(
         .join(format!("imagenet{size}-train.npy"))
         .display()
         .to_string();
+    hold_out_of_imagenet(inner, split, &place)
+}
+
+/// The training images of ImageNet without those held out for validation, or these: p = permutation(n), seed 42,
+/// training is p[:-5000], validation p[-5000:].
+pub(crate) fn hold_out_of_imagenet(
+    inner: Arc<dyn Dataset>,
+    split: Split,
+    place: &str,
+) -> Result<Arc<dyn Dataset>, DataError> {
     let count = match u32::try_from(inner.len()) {
         Ok(count) if inner.len() > IMAGENET_VALID => count,
         _ => {
@@ -78,7 +96,7 @@ fn open_imagenet(
                 format!("more than {IMAGENET_VALID} images, 1281149 in the release of the papers");
             let remedy = "Give other arrays as npy:FILE";
             return Err(DataError::mismatch(
-                &place,
+                place,
                 "images",
                 expected,
                 inner.len(),

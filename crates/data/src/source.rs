@@ -21,14 +21,24 @@ pub enum Source {
     Crops(PathBuf),
     /// A folder of images, centre-cropped and resized.
     Folder(PathBuf),
+    /// Images in tar files: one, a folder of them, or a pattern such as `train-{000..146}.tar`.
+    Tar(PathBuf),
     /// A .npy or .npz file of N x S x S x C bytes.
     Npy(PathBuf),
+    /// A .npz file, some of whose arrays are images, named after splits or by `[NAME]` behind the path.
+    Npz(PathBuf),
     /// CIFAR-10: a folder of python or binary batches, or the .tar.gz as downloaded.
     Cifar10(PathBuf),
+    /// CIFAR-100, as CIFAR-10.
+    Cifar100(PathBuf),
     /// `imagenet32-train.npy` and `imagenet32-valid.npy`.
     Imagenet32(PathBuf),
     /// `imagenet64-train.npy` and `imagenet64-valid.npy`.
     Imagenet64(PathBuf),
+    /// ImageNet-32 in the batches of image-net.org, resized otherwise than [`Imagenet32`](Self::Imagenet32).
+    Imagenet32Batches(PathBuf),
+    /// ImageNet-64 in the batches of image-net.org.
+    Imagenet64Batches(PathBuf),
     /// `ffhq-256.npy`.
     Ffhq256(PathBuf),
     /// Folders `train` and `valid` of 1024 x 1024 PNG files.
@@ -45,13 +55,18 @@ pub enum Source {
 type Kind = (&'static str, fn(PathBuf) -> Source, &'static str);
 
 /// The kinds that take a path.
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 16] = [
     ("crops", Source::Crops, "DIR"),
     ("folder", Source::Folder, "DIR"),
+    ("tar", Source::Tar, "FILES"),
     ("npy", Source::Npy, "FILE"),
+    ("npz", Source::Npz, "FILE[NAME]"),
     ("cifar10", Source::Cifar10, "PATH"),
+    ("cifar100", Source::Cifar100, "PATH"),
     ("imagenet32", Source::Imagenet32, "DIR"),
     ("imagenet64", Source::Imagenet64, "DIR"),
+    ("imagenet32-batches", Source::Imagenet32Batches, "DIR"),
+    ("imagenet64-batches", Source::Imagenet64Batches, "DIR"),
     ("ffhq256", Source::Ffhq256, "DIR"),
     ("ffhq1024", Source::Ffhq1024, "DIR"),
     ("celeba", Source::Celeba, "DIR"),
@@ -63,6 +78,12 @@ impl Source {
     /// The word before the colon.
     pub(crate) fn kind(&self) -> &'static str {
         self.parts().0
+    }
+
+    /// The path, for messages.
+    pub(crate) fn place(&self) -> String {
+        let path = self.parts().1;
+        path.map_or_else(|| self.kind().to_owned(), |path| path.display().to_string())
     }
 
     /// Whether images are decoded, which another version of the program may do to other last bits.
@@ -77,8 +98,12 @@ impl Source {
             Self::Celeba(_) => "split as list_eval_partition.txt says",
             Self::Amat(_) => "each split is a file",
             Self::Ffhq256(_) => "7000 images are held out, for validation and test alike",
-            Self::Cifar10(_) => {
-                "5000 training images are held out for validation, test is the test batch"
+            Self::Cifar10(_) | Self::Cifar100(_) => {
+                "5000 training images are held out for validation, test is the test file"
+            }
+            Self::Imagenet32Batches(_) | Self::Imagenet64Batches(_) => {
+                "5000 training images are held out for validation, test is val_data. This release was resized \
+                 otherwise than the one of the published numbers: do not compare"
             }
             Self::Imagenet32(_) | Self::Imagenet64(_) => {
                 "5000 training images are held out for validation, test is the other file"
@@ -86,9 +111,12 @@ impl Source {
             Self::Idx(_) => {
                 "5000 training images are held out for validation, test is the t10k file"
             }
-            Self::Crops(_) | Self::Folder(_) | Self::Npy(_) | Self::Ffhq1024(_) => {
-                "what is not named is held out"
-            }
+            Self::Crops(_)
+            | Self::Tar(_)
+            | Self::Folder(_)
+            | Self::Npy(_)
+            | Self::Npz(_)
+            | Self::Ffhq1024(_) => "what is not named is held out",
         }
     }
 
@@ -111,9 +139,14 @@ impl Source {
             Self::Photos => ("photos", None),
             Self::Crops(path) => ("crops", Some(path)),
             Self::Folder(path) => ("folder", Some(path)),
+            Self::Tar(path) => ("tar", Some(path)),
             Self::Npy(path) => ("npy", Some(path)),
+            Self::Npz(path) => ("npz", Some(path)),
             Self::Cifar10(path) => ("cifar10", Some(path)),
+            Self::Cifar100(path) => ("cifar100", Some(path)),
             Self::Imagenet32(path) => ("imagenet32", Some(path)),
+            Self::Imagenet32Batches(path) => ("imagenet32-batches", Some(path)),
+            Self::Imagenet64Batches(path) => ("imagenet64-batches", Some(path)),
             Self::Imagenet64(path) => ("imagenet64", Some(path)),
             Self::Ffhq256(path) => ("ffhq256", Some(path)),
             Self::Ffhq1024(path) => ("ffhq1024", Some(path)),

@@ -71,6 +71,27 @@ impl<B: AsRef<[u8]>> Npz<B> {
         format!("{}[{}]", self.place, self.entries[index].name)
     }
 
+    /// The first bytes of array `index`'s .npy file, `limit` or as many as it has. Its checksum is not looked at.
+    ///
+    /// # Errors
+    /// [`FormatError::Mismatch`] if the archive is damaged, or packed in another way than NumPy's.
+    pub fn start_of(&self, index: usize, limit: usize) -> Result<Vec<u8>, FormatError> {
+        let entry = &self.entries[index];
+        let located = self.archive.get_entry(entry.location);
+        let located = located.map_err(|error| damaged(&self.place, error))?;
+        let packed = located.data();
+        let mut start = Vec::new();
+        let read = match entry.method {
+            CompressionMethod::STORE => packed.take(limit as u64).read_to_end(&mut start),
+            CompressionMethod::DEFLATE => DeflateDecoder::new(packed)
+                .take(limit as u64)
+                .read_to_end(&mut start),
+            _ => return self.read(index),
+        };
+        read.map_err(|error| damaged(&self.place(index), error))?;
+        Ok(start)
+    }
+
     /// Where in the archive's bytes the .npy file of array `index` is, if it is not compressed. Its checksum is
     /// not looked at.
     ///
@@ -141,7 +162,7 @@ fn other_method(found: CompressionMethod, place: &str) -> FormatError {
     )
 }
 
-fn damaged(place: &str, error: rawzip::Error) -> FormatError {
+fn damaged(place: &str, error: impl ToString) -> FormatError {
     let remedy = "The file is damaged or no .npz: write it again with numpy.savez";
     FormatError::mismatch(place, "archive", "a zip archive", error, remedy)
 }

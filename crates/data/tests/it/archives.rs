@@ -44,17 +44,19 @@ fn what_numpy_wrote_is_read() {
 }
 
 #[test]
-fn the_array_is_the_only_one_or_has_a_known_name() {
+fn the_array_is_the_only_one_that_can_be_images() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("a.npz");
-    let (images, labels) = (numbered_npy(3, 2, 3), numbered_npy(5, 2, 3));
+    let images = numbered_npy(3, 2, 3);
+    let mut labels = npy_header(&[3, 1]);
+    labels.extend([1, 2, 3]);
     for (entries, chosen) in [
         (&[("whatever.npy", &images[..])][..], "[whatever]"),
         (
             &[("labels.npy", &labels), ("arr_0.npy", &images)],
             "[arr_0]",
         ),
-        (&[("data.npy", &labels), ("x.npy", &images)], "[x]"),
+        (&[("y.npy", &labels), ("data.npy", &images)], "[data]"),
     ] {
         write(&path, &npz(entries));
         let array = opened(Source::Npy(path.clone()), Split::All, rgb(2)).unwrap();
@@ -63,8 +65,12 @@ fn the_array_is_the_only_one_or_has_a_known_name() {
     }
     for (entries, found) in [
         (
-            &[("a.npy", &images[..]), ("b.npy", &labels)][..],
-            "found a, b",
+            &[("arr_0.npy", &images[..]), ("arr_1.npy", &images)][..],
+            "found arr_0, arr_1",
+        ),
+        (
+            &[("x.npy", &images[..]), ("x_test.npy", &images)],
+            "found x, x_test",
         ),
         (&[("readme.txt", b"hello")], "found no array"),
     ] {
@@ -72,7 +78,7 @@ fn the_array_is_the_only_one_or_has_a_known_name() {
         let error = open_error(Source::Npy(path.clone()), Split::All, rgb(2));
         assert_says(
             &error,
-            &["a.npz: arrays: expected one array", found, "numpy.savez"],
+            &["a.npz: arrays: expected one array", found, "npz:FILE[NAME]"],
         );
     }
 }
@@ -139,4 +145,46 @@ fn an_archive_that_claims_to_be_enormous_is_refused() {
         &open_error(Source::Npy(path), Split::All, rgb(2)),
         &["a.npz[x]: data", "damaged"],
     );
+}
+
+#[test]
+fn arrays_named_after_splits_are_these() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("a.npz");
+    let [train, valid, test] = [40, 4, 3].map(|images| numbered_npy(images, 4, 3));
+    let lengths = |source: &Source, size| {
+        [Split::Train, Split::Valid, Split::Test, Split::All].map(|split| {
+            opened(source.clone(), split, rgb(size)).map_or(0, |dataset| dataset.len())
+        })
+    };
+    let source = Source::Npz(path.clone());
+    let medmnist = [
+        ("train_images.npy", &train[..]),
+        ("val_images.npy", &valid),
+        ("test_images.npy", &test),
+    ];
+    write(&path, &npz(&medmnist));
+    assert_eq!(lengths(&source, 4), [40, 4, 3, 47]);
+    assert_eq!(lengths(&Source::Npy(path.clone()), 4), [40, 4, 3, 47]);
+    // As MNIST, with a border.
+    let padded = opened(source.clone(), Split::Valid, gray(8)).unwrap();
+    let image = item(&*padded, 3);
+    assert_eq!((image[0], image[2 * 8 + 2], image[5 * 8 + 5]), (0, 3, 3));
+    assert_eq!(image.iter().filter(|&&value| value == 3).count(), 16);
+
+    write(
+        &path,
+        &npz(&[("x_train.npy", &train), ("x_test.npy", &test)]),
+    );
+    assert_eq!(lengths(&source, 4), [38, 2, 3, 43]);
+    write(
+        &path,
+        &npz(&[("x_train.npy", &train), ("x_val.npy", &valid)]),
+    );
+    assert_eq!(lengths(&source, 4), [40, 4, 0, 44]);
+    let named = Source::Npz(folder.path().join("a.npz[x_val]"));
+    assert_eq!(lengths(&named, 4), [2, 1, 1, 4]);
+    let wrong = Source::Npz(folder.path().join("a.npz[y]"));
+    let error = open_error(wrong, Split::All, rgb(4));
+    assert_says(&error, &["a.npz: arrays: expected y, found x_train, x_val"]);
 }

@@ -1,4 +1,4 @@
-//! CIFAR-10 in its four forms.
+//! CIFAR-10 and CIFAR-100 in their forms.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -45,7 +45,7 @@ fn binary(batch: usize) -> Vec<u8> {
 }
 
 /// A batch as Python 2 pickled it, which is how CIFAR-10 is distributed.
-fn python(batch: usize, images: usize, width: usize) -> Vec<u8> {
+pub fn python(batch: usize, images: usize, width: usize) -> Vec<u8> {
     let mut pickle = b"\x80\x02}q\x01(U\x0bbatch_labelq\x02U\x05batchq\x03U\x04dataq\x04".to_vec();
     pickle.extend_from_slice(b"cnumpy.core.multiarray\n_reconstruct\nq\x05cnumpy\nndarray\nq\x06K\x00\x85U\x01b\x87Rq\x07(K\x01");
     for side in [images, width] {
@@ -188,7 +188,7 @@ fn bad_batches_are_named() {
             rgb(32),
         )
     };
-    assert_says(&error(), &["expected data_batch_1 to data_batch_5"]);
+    assert_says(&error(), &["expected data_batch_1, data_batch_2"]);
     let whole = python(5, IMAGES, 3072);
     for (bytes, says) in [
         (
@@ -238,4 +238,34 @@ fn a_file_that_is_no_archive_is_named() {
             &["c.tar.gz"],
         );
     }
+}
+
+#[test]
+fn cifar100_has_one_file_for_each_split_and_two_labels() {
+    let folder = tempdir().unwrap();
+    write(&folder.path().join("train"), &python(0, 50_000, 3072));
+    write(&folder.path().join("test"), &python(5, IMAGES, 3072));
+    let open = |split| {
+        let source = Source::Cifar100(folder.path().to_owned());
+        opened(source, split, rgb(32)).unwrap()
+    };
+    let lengths = [Split::Train, Split::Valid, Split::Test, Split::All];
+    assert_eq!(
+        lengths.map(|split| open(split).len()),
+        [45_000, 5000, 10_000, 60_000]
+    );
+    let expected = planes(5, 17);
+    assert_eq!(
+        item(&*open(Split::Test), 17)[..3],
+        [expected[0], expected[1024], expected[2048]]
+    );
+
+    let binary = tempdir().unwrap();
+    let records: Vec<u8> = (0..IMAGES)
+        .flat_map(|index| [vec![1, 2], planes(5, index)].concat())
+        .collect();
+    write(&binary.path().join("cifar-100-binary/test.bin"), &records);
+    let source = Source::Cifar100(binary.path().to_owned());
+    let test = opened(source, Split::Test, rgb(32)).unwrap();
+    assert_eq!(item(&*test, 17), item(&*open(Split::Test), 17));
 }
