@@ -1,7 +1,8 @@
 //! A run: the directory that training writes and every other command reads.
 //!
 //! `config.toml` (the complete configuration, with the normalisation that was computed), `log.jsonl`,
-//! `checkpoints/{latest,best}.safetensors`, `samples/`, `curve.svg`, `lock` (who is at work there).
+//! `checkpoints/{latest,best}.safetensors`, `samples/`, `curve.svg`, `lock` (who is at work there),
+//! `tensorboard/` where that was asked for.
 
 use std::path::{Path, PathBuf};
 
