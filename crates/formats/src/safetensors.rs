@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ::safetensors::tensor::{Metadata, TensorInfo};
-use ::safetensors::{Dtype, SafeTensors, View};
+use ::safetensors::{Dtype, View};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::FormatError;
@@ -148,20 +148,20 @@ impl SafetensorsFile {
         if length > LONGEST_HEADER.min(size) {
             return Err(damaged(format!("a header of {length} bytes")));
         }
-        let mut bytes = vec![0; 8 + length as usize];
-        bytes[..8].copy_from_slice(&length.to_le_bytes());
-        file.read_exact(&mut bytes[8..])
+        let mut text = vec![0; length as usize];
+        file.read_exact(&mut text)
             .map_err(|error| damaged(error.to_string()))?;
-        let (_, header) =
-            SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let header: Metadata =
+            serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+        let data_start = 8 + length;
         let data = header.data_len() as u64;
-        if Some(size) != data.checked_add(bytes.len() as u64) {
+        if Some(size) != data.checked_add(data_start) {
             return Err(damaged(format!("{size} bytes, with {data} of data")));
         }
         Ok(Self {
             file: Arc::new(file),
             header,
-            data_start: bytes.len() as u64,
+            data_start,
             place,
         })
     }

@@ -604,14 +604,14 @@ fn sums_over_the_elements_of_a_large_image() {
     let kl = composed::gaussian_kl(posterior.clone(), prior.clone());
     check("composed KL", kl, 0.125, 1);
     check("KL", ops::gaussian_kl(posterior, prior), 0.125, 1);
-    let shape = DmolShape {
+    let shape = Dmol {
         mixtures: 1,
         channels: 1,
         bits: 8,
         upper_edge: UPPER_EDGE,
     };
     for (what, nll) in [
-        ("mixtures", ops::dmol_nll as fn(&DmolShape, _, _) -> _),
+        ("mixtures", ops::dmol_nll as fn(&Dmol, _, _) -> _),
         ("composed mixtures", composed::dmol_nll),
     ] {
         let of = |side: usize| {

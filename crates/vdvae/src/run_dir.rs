@@ -3,7 +3,7 @@
 //! `config.toml` (the complete configuration, with the normalisation that was computed), `images.tsv` (which
 //! images it began with, and the split of each), `log.jsonl`,
 //! `checkpoints/{latest,best}.safetensors`, `checkpoints/kept-*.safetensors` (what archives need), `samples/`, `curve.svg`,
-//! `lock` (who is at work there).
+//! `lock` (who is at work there), `tensorboard/` where that was asked for.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

@@ -8,9 +8,9 @@ use clap::{Args, ValueEnum};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  vdvae completions bash > ~/.local/share/bash-completion/completions/vdvae
-  vdvae completions zsh > ~/.zfunc/_vdvae                        a folder of $fpath
-  vdvae completions fish > ~/.config/fish/completions/vdvae.fish
+  vdvae completions bash  > ~/.local/share/bash-completion/completions/vdvae
+  vdvae completions zsh  > ~/.zfunc/_vdvae                        a folder of $fpath
+  vdvae completions fish  > ~/.config/fish/completions/vdvae.fish
   vdvae completions man --out ~/.local/share/man/man1            then: man vdvae-train")]
 pub struct CompletionsArgs {
     /// The shell, or man for the manual pages.

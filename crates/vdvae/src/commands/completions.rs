@@ -31,7 +31,8 @@ pub fn run(arguments: &CompletionsArgs) -> Result<()> {
         (CompletionsKind::Man, None) => return Err(usage("--out: expected the pages' folder")),
     };
     let mut text = Vec::new();
-    clap_complete::generate(shell, &mut command, "vdvae", &mut text);
+    let name = command.get_name().to_owned();
+    clap_complete::generate(shell, &mut command, name, &mut text);
     Ok(results().write_all(&text)?)
 }
 
@@ -39,9 +40,10 @@ pub fn run(arguments: &CompletionsArgs) -> Result<()> {
 fn manual(mut command: Command, folder: &Path) -> Result<()> {
     make_folder(folder)?;
     command.build();
-    page(&command, "vdvae", folder)?;
-    for each in command.get_subcommands().filter(|each| !each.is_hide_set()) {
-        page(each, &format!("vdvae-{}", each.get_name()), folder)?;
+    let name = command.get_name();
+    page(&command, name, folder)?;
+    for each in command.get_subcommands() {
+        page(each, &format!("{name}-{}", each.get_name()), folder)?;
     }
     Ok(())
 }

@@ -58,7 +58,7 @@ impl Temporary {
     /// # Errors
     /// If it cannot be made.
     pub fn folder(directory: &Path) -> io::Result<(Self, File)> {
-        Self::make(directory, OsStr::new("vdvae"), |path| {
+        Self::make(directory, OsStr::new("folder"), |path| {
             fs::create_dir(path)?;
             File::open(path)
         })

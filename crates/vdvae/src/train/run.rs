@@ -1,33 +1,28 @@
 //! A training run: when what happens. What happens is elsewhere.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use burn::tensor::Device;
 use vdvae_data::{Batch, Batches, Dataset};
 
 use super::announce::Announcer;
+use super::keep::{Clock, Log};
 use crate::checkpoint::{self, Progress};
 use crate::config::{Config, TrainConfig};
-use crate::evaluate::{EvaluateOptions, Evaluation, evaluate_until, go_on_unless};
-use crate::likelihood::units::bits;
-use crate::log::{self, Entry, IntervalStats, LogWriter, ValidEntry};
+use crate::log::{Entry, IntervalStats};
 use crate::models::state::TrainState;
 use crate::models::step::{StepReport, train_step};
 use crate::models::{Model, Plan};
 use crate::preprocess::Preprocess;
 use crate::random::{Keys, Noise, Purpose};
-use crate::report::{EventWriter, loss_curve, save_svg};
+use crate::report::EventWriter;
 use crate::run_dir::RunDir;
 
 /// Steps in a row without a finite loss after which a run gives up.
 const HOPELESS: u64 = 100;
-/// Batches of an evaluation at an early power of two, when it only has to show that learning began.
-const EARLY_BATCHES: usize = 8;
 
 /// Everything a run needs.
 pub struct Training {
@@ -85,10 +80,7 @@ impl Training {
         let mut batches = self.batches()?;
         let mut log = Log::open(self.run.log())?;
         let mut announcer = Announcer::new(&config, self.state.step);
-        let clock = Clock {
-            started: Instant::now(),
-            before: self.progress.seconds,
-        };
+        let clock = Clock::new(self.progress.seconds);
         let mut interval = IntervalStats::new(clock.seconds());
         let mut without_loss = 0;
         let mut is_whole = true;
@@ -216,115 +208,6 @@ impl Training {
         ))
     }
 
-    /// Evaluates the averaged weights; keeps them if they are the best so far. An evaluation at an early
-    /// power of two is a short one that does not count. Stopped in its middle, it is owed: says whether it
-    /// was not.
-    fn validate(&mut self, log: &mut Log, announcer: &Announcer, clock: &Clock) -> Result<bool> {
-        let TrainConfig {
-            n_batch: batch,
-            eval_every,
-            steps,
-            ..
-        } = self.config.train;
-        let step = self.state.step;
-        let early = step != steps && !step.is_multiple_of(eval_every.max(1));
-        let average = self.state.average();
-        let options = EvaluateOptions {
-            batch,
-            seed: self.config.train.seed,
-            mean_latents: false,
-            samples: 1,
-            threads: self.threads,
-            limit: if early {
-                EARLY_BATCHES * batch
-            } else {
-                usize::MAX
-            },
-        };
-        let device = self.device.clone().inner();
-        let evaluation = evaluate_until(
-            &*average,
-            &self.preprocess,
-            self.plan.dimensions(),
-            self.valid.clone(),
-            &options,
-            &device,
-            |_| go_on_unless(&self.stop),
-        )?;
-        let Some(evaluation) = evaluation else {
-            self.progress.owes_validation = true;
-            return Ok(false);
-        };
-        self.progress.owes_validation = false;
-        let best = self.progress.best_bits_per_dim.unwrap_or(f64::INFINITY);
-        if !early && evaluation.bits_per_dim < best {
-            self.progress = Progress {
-                best_bits_per_dim: Some(evaluation.bits_per_dim),
-                ..self.progress_at(clock)
-            };
-            checkpoint::save_average(
-                &self.run.best(),
-                &self.config,
-                &self.progress,
-                &*average,
-                &self.state.specs,
-            )?;
-        }
-        let entry = self.valid_entry(&evaluation, clock);
-        announcer.validation(&entry);
-        self.tell_tensorboard(|events| events.validation(&entry))?;
-        log.append(Entry::Valid(entry))?;
-        self.draw_curve()?;
-        Ok(true)
-    }
-
-    fn valid_entry(&self, evaluation: &Evaluation, clock: &Clock) -> ValidEntry {
-        ValidEntry {
-            step: self.state.step,
-            seconds: clock.seconds(),
-            images: evaluation.images as u64,
-            bits_per_dim: evaluation.bits_per_dim,
-            stderr_bits_per_dim: evaluation.stderr_bits_per_dim,
-            distortion_bits_per_dim: bits(evaluation.distortion_nats_per_dim),
-            rate_bits_per_dim: bits(evaluation.rate_nats_per_dim),
-        }
-    }
-
-    /// The sample picture of this step, where one is due.
-    fn draw_samples(
-        &mut self,
-        picture: impl Fn(Box<dyn Model>, PathBuf) -> Result<()>,
-    ) -> Result<()> {
-        let TrainConfig {
-            sample_every,
-            steps,
-            ..
-        } = self.config.train;
-        let step = self.state.step;
-        if !is_due(step, sample_every, step == steps) {
-            return Ok(());
-        }
-        let path = self.run.samples().join(format!("step-{step:07}.png"));
-        picture(self.state.average(), path.clone()).with_context(|| unwritable(&path))?;
-        self.tell_tensorboard(|events| events.picture(step, "samples", &std::fs::read(&path)?))
-    }
-
-    fn tell_tensorboard(
-        &mut self,
-        tell: impl FnOnce(&mut EventWriter) -> io::Result<()>,
-    ) -> Result<()> {
-        let Some(events) = &mut self.events else {
-            return Ok(());
-        };
-        tell(events).with_context(|| unwritable(&self.run.events()))
-    }
-
-    fn draw_curve(&self) -> Result<()> {
-        let entries = log::read(&self.run.log())?;
-        let curve = loss_curve(&self.run.name(), entries);
-        save_svg(&self.run.curve(), &curve).with_context(|| unwritable(&self.run.curve()))
-    }
-
     fn save(&mut self, clock: &Clock) -> Result<()> {
         self.progress = self.progress_at(clock);
         checkpoint::save_state(
@@ -336,7 +219,7 @@ impl Training {
         Ok(())
     }
 
-    fn progress_at(&self, clock: &Clock) -> Progress {
+    pub(super) fn progress_at(&self, clock: &Clock) -> Progress {
         Progress {
             step: self.state.step,
             updates: self.state.updates,
@@ -356,44 +239,8 @@ impl Training {
     }
 }
 
-/// The run's log, with errors that say what to do.
-struct Log {
-    path: PathBuf,
-    writer: LogWriter,
-}
-
-impl Log {
-    fn open(path: PathBuf) -> Result<Self> {
-        let writer = LogWriter::open(&path).with_context(|| unwritable(&path))?;
-        Ok(Self { path, writer })
-    }
-
-    fn append(&mut self, entry: Entry) -> Result<()> {
-        let appended = self.writer.append(&entry);
-        appended.with_context(|| unwritable(&self.path))
-    }
-}
-
-/// What to do about a file of the run that cannot be written.
-fn unwritable(path: &Path) -> String {
-    let path = path.display();
-    format!("{path}: cannot be written. The last checkpoint is whole: make room, then --resume")
-}
-
-/// Wall time of training, across resumptions.
-struct Clock {
-    started: Instant,
-    before: f64,
-}
-
-impl Clock {
-    fn seconds(&self) -> f64 {
-        self.before + self.started.elapsed().as_secs_f64()
-    }
-}
-
 /// Every `every` steps, at early powers of two, and at the end; `every` 0: only at the end.
-fn is_due(step: u64, every: u64, last: bool) -> bool {
+pub fn is_due(step: u64, every: u64, last: bool) -> bool {
     last || every > 0 && (step.is_multiple_of(every) || step < every && step.is_power_of_two())
 }
 

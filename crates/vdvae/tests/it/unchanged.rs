@@ -106,6 +106,13 @@ fn an_evaluation_gives_the_same_digits() {
         let fields = expected.as_object().expect("an object");
         assert!(fields.len() > 5);
         for (key, value) in fields.iter().filter(|(key, _)| *key != "seconds") {
+            // Its sums over the latents of a layer are since made in pairs.
+            if key == "iw_bits_per_dim" && value.is_number() {
+                let difference =
+                    found[key].as_f64().expect("a number") - value.as_f64().expect("one");
+                assert!(difference.abs() < 1e-9, "{arguments}: {key}");
+                continue;
+            }
             assert_eq!(found[key], *value, "{arguments}: {key}");
         }
     }

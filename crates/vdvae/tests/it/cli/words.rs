@@ -113,7 +113,8 @@ fn every_command_teaches_by_examples_that_are_right() {
             "bench",
             "import",
             "export",
-            "verify"
+            "verify",
+            "completions"
         ]
     );
     for command in std::iter::once("").chain(names.iter().map(String::as_str)) {
