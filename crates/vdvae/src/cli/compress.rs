@@ -73,6 +73,10 @@ pub struct CompressArgs {
     /// Go on without images that cannot be read, or not be kept exactly.
     #[arg(long)]
     pub skip_bad_images: bool,
+    /// Go on without the files of folders that are no images of a format that is read; says how many of which
+    /// kind, and with --verbose which. (Those whose names begin with a dot do not count.)
+    #[arg(long)]
+    pub leave_others: bool,
     /// Also take pictures that hold more than 8-bit gray or RGB values, such as transparency or CMYK, and say what
     /// of them does not come back.
     #[arg(long)]
@@ -83,8 +87,8 @@ pub struct CompressArgs {
     /// Cells per latent, as a power of 2: more are more exact, fewer have fewer seed bits.
     #[arg(long, default_value_t = 14, value_name = "BITS", value_parser = clap::value_parser!(u32).range(4..=24))]
     pub latent_bits: u32,
-    /// Keep neither order nor names: n images then take log2(n!) bits less. For images of one shape that fit into one
-    /// of the model's.
+    /// Keep neither order nor names: n images then take log2(n!) bits less than in an order that means nothing. For
+    /// images of one shape that fit into one of the model's.
     #[arg(long)]
     pub order_free: bool,
     /// Put the model's weights into the archive, which then needs no run.
@@ -109,6 +113,7 @@ Examples:
   vdvae decompress pictures.vdz                          into the folder pictures
   vdvae decompress pictures.vdz --run runs/photos32      with this model; else runs/* are searched for it
   vdvae decompress pictures.vdz --out back --only pictures/cat.png
+  vdvae decompress pictures.vdz --checkpoint kept-8a1f04c2d9e37b65.safetensors
   vdvae decompress pictures.vdz --list                   what is in it; needs no model
 
 Images are written as PNG, after all of them are decoded and their checksums are right. Streams are last

@@ -265,3 +265,15 @@ fn print_table(report: &Report) -> Result<()> {
     line("raw", report.raw_bytes, 8.0, 0.0, "")?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::change;
+
+    #[test]
+    fn what_grew_is_called_larger() {
+        assert_eq!(change(300, 200), "1.500 times smaller");
+        assert_eq!(change(881, 1000), "1.135 times larger");
+        assert_eq!(change(7, 7), "1.000 times smaller");
+    }
+}

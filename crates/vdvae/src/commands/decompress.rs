@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::exact::exact_device;
-use super::{print_json, progress_bar};
+use super::{check_output, print_json, progress_bar};
 use crate::cli::compress::DecompressArgs;
 use crate::compress::{Archive, Codec, Cost, ImageEntry};
 use crate::console::{results, tell};
@@ -50,6 +50,7 @@ pub fn run(arguments: &DecompressArgs) -> Result<()> {
     };
     let names = wanted(&archive, only).map(|image| image.name.as_str());
     Outputs::check(&folder, names)?;
+    check_output(&folder.join("image.png"))?;
     let path = kernel_path(arguments, &archive)?;
     let device = exact_device(&arguments.machine, Some(path))?;
     let model = find_model(arguments, &archive, device)?;

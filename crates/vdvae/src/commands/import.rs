@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::{make_folder, print_json};
+use super::{check_output, make_folder, print_json};
 use crate::checkpoint::published::{Files, Imported, import, preset_of};
 use crate::cli::ImportArgs;
 use crate::config::Config;
@@ -34,6 +34,7 @@ pub fn run(arguments: &ImportArgs) -> Result<()> {
             "--out {folder}: this folder is not empty; choose another --out, or delete the folder"
         )));
     }
+    check_output(&run.config())?;
     let files = Files {
         weights: arguments.weights.clone(),
         average: arguments.ema.clone(),

@@ -15,7 +15,7 @@ use super::data::{
     tell_skipped, tell_unlisted,
 };
 use super::request::{difference, requested, with_options};
-use super::{make_folder, reading_threads};
+use super::{check_output, make_folder, reading_threads};
 use crate::checkpoint::{self, Progress};
 use crate::cli::{NewImages, TrainArgs};
 use crate::config::{Config, TrainConfig};
@@ -188,6 +188,7 @@ fn fresh(arguments: &TrainArgs, run: &RunDir) -> Result<Config> {
             "--out {folder}: this folder is not empty and holds no run (no config.toml); choose another --out"
         )));
     }
+    check_output(&run.config())?;
     Ok(config)
 }
 

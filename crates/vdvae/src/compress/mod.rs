@@ -40,6 +40,7 @@ pub mod compare;
 mod decode;
 mod encode;
 mod identity;
+mod images;
 pub mod kept;
 mod latents;
 mod order;
@@ -50,8 +51,9 @@ use anyhow::Result;
 use burn::tensor::Tensor;
 
 pub use decode::Cost;
-pub use encode::{Compressed, Image, Images};
+pub use encode::Compressed;
 pub use identity::{model_hash, model_id};
+pub use images::{Image, Images};
 pub use plan::{Place, Plan};
 pub use vdvae_coding::container::{Archive, Chain, ContainerError, ImageEntry, ModelId};
 

@@ -115,7 +115,7 @@ mod tests {
         }
         // log2(40! / 2!^9).
         let saved = before - coder.net_bits();
-        assert!((saved - (159.159 - 9.0)).abs() < 0.01, "{saved}");
+        assert!((saved - (159.159 - 9.0)).abs() < 0.1, "{saved}");
         assert!(!order.is_sorted());
         let mut decoded = Unordered::default();
         for &number in order.iter().rev() {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use vdvae_coding::container::number;
-use vdvae_data::{Batch, DataError, Dataset, LossCounts, PictureFile};
+use vdvae_data::{Batch, DataError, Dataset, LossCounts, PassedOver, PictureFile};
 
-use super::names::{archive_name, named_files};
+use super::names::{NamedFile, archive_name, named_files};
 use crate::cli::compress::CompressArgs;
-use crate::commands::data::open_some;
+use crate::commands::data::{open_some, some_of, tell_passed_over};
 use crate::commands::inputs::usable;
 use crate::compress::{Codec, Images};
 use crate::console::tell;
@@ -57,12 +57,19 @@ impl Inputs {
     }
 
     fn files(arguments: &CompressArgs, codec: &Codec<'_>) -> Result<Self> {
-        let files = named_files(&arguments.images)?;
-        let looked = usable(files, arguments.skip_bad_images, |(path, name)| {
-            let is_jpeg = is_jpeg(&path);
-            let (name, picture) = look(path, &name, arguments.allow_lossy_conversion, codec)?;
-            Ok((name, picture, is_jpeg))
-        })?;
+        let (files, passed_over) = named_files(&arguments.images)?;
+        for passed_over in &passed_over {
+            check_left(passed_over, arguments.leave_others)?;
+        }
+        let looked = usable(
+            files,
+            arguments.skip_bad_images,
+            |NamedFile { path, name }| {
+                let is_jpeg = is_jpeg(&path);
+                let (name, picture) = look(path, &name, arguments.allow_lossy_conversion, codec)?;
+                Ok((name, picture, is_jpeg))
+            },
+        )?;
         let photographs = looked.iter().filter(|(_, _, is_jpeg)| *is_jpeg).count();
         if photographs > 0 {
             tell(format_args!(
@@ -80,6 +87,21 @@ impl Inputs {
         let files = files.map(|(name, picture, _)| (name, picture));
         Ok(Self::Files(files.collect()))
     }
+}
+
+/// Files of a folder that are not in the archive are left only on purpose: who deletes the folder loses them.
+fn check_left(passed_over: &PassedOver, leave: bool) -> Result<()> {
+    if leave || passed_over.is_empty() {
+        tell_passed_over(Some(passed_over));
+        return Ok(());
+    }
+    let paths = passed_over.paths().iter();
+    let names: Vec<String> = paths.map(|path| path.display().to_string()).collect();
+    Err(usage(format!(
+        "{passed_over}, of no format that is read, so that the archive would not have them: {}. Convert them, or leave \
+         them where they are: --leave-others",
+        some_of(&names)
+    )))
 }
 
 /// Whether a file's name says that it is a JPEG.

@@ -6,7 +6,14 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
 use vdvae_coding::container::check_name;
-use vdvae_data::image_paths;
+use vdvae_data::{PassedOver, look_through};
+
+/// A file that is to be compressed.
+pub struct NamedFile {
+    pub path: PathBuf,
+    /// In the archive, ending as `.png`.
+    pub name: PathBuf,
+}
 
 /// A file on its way to a name.
 struct Named {
@@ -23,17 +30,22 @@ struct Named {
 /// that was given the folder's name and what follows, and with `.png` for its ending, as that is what
 /// decompression writes.
 ///
+/// Also, of each folder, the files that are passed over.
+///
 /// Files whose names would be the same get more: their ending (`0000.jpg.png` beside `0000.png`), or more of the
 /// path (`a/0000.png` and `b/0000.png`), or numbers.
 ///
 /// # Errors
 /// If a folder cannot be read.
-pub fn named_files(given: &[PathBuf]) -> Result<Vec<(PathBuf, PathBuf)>> {
+pub fn named_files(given: &[PathBuf]) -> Result<(Vec<NamedFile>, Vec<PassedOver>)> {
     let mut all = Vec::new();
+    let mut passed_over = Vec::new();
     for path in given {
         if path.is_dir() {
             let folder = parts(path)?;
-            for file in image_paths(path)? {
+            let found = look_through(path)?;
+            passed_over.push(found.passed_over);
+            for file in found.images {
                 let below = file.strip_prefix(path).unwrap_or(&file);
                 let below: Vec<OsString> = below.iter().map(OsString::from).collect();
                 all.push(Named {
@@ -55,7 +67,9 @@ pub fn named_files(given: &[PathBuf]) -> Result<Vec<(PathBuf, PathBuf)>> {
     make_distinct(&mut all);
     let mut names: Vec<PathBuf> = all.iter().map(Named::name).collect();
     number_the_same(&mut names);
-    Ok(all.into_iter().map(|named| named.file).zip(names).collect())
+    let files = all.into_iter().zip(names);
+    let files = files.map(|(Named { file: path, .. }, name)| NamedFile { path, name });
+    Ok((files.collect(), passed_over))
 }
 
 /// A name as archives have it, with `/`.
@@ -186,9 +200,9 @@ mod tests {
     #[track_caller]
     fn check(files: &[(&str, &str)]) {
         let given: Vec<PathBuf> = files.iter().map(|(file, _)| file.into()).collect();
-        let names = named_files(&given).unwrap();
-        for ((file, name), (_, expected)) in names.iter().zip(files) {
-            assert_eq!(name, Path::new(expected), "{}", file.display());
+        let (names, _) = named_files(&given).unwrap();
+        for (named, (file, expected)) in names.iter().zip(files) {
+            assert_eq!(named.name, Path::new(expected), "{file}");
         }
     }
 

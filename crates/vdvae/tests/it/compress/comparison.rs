@@ -74,9 +74,4 @@ fn an_archive_that_is_larger_is_not_called_smaller() {
     lab.save("a.png", &picture([8, 8, 3], noise(0)));
     let told = lab.compress("a.png").succeeds().out;
     assert!(told.contains("times larger"), "{told}");
-    for i in 0..200 {
-        lab.save(&format!("in/{i}.png"), &picture([8, 8, 3], |_| 100));
-    }
-    let told = lab.compress("in").succeeds().out;
-    assert!(told.contains("times smaller"), "{told}");
 }

@@ -94,10 +94,16 @@ fn an_output_that_cannot_be_written_is_noticed_first() {
         "sample run -n 2 --out file/s.npy",
         "sample run -n 2 --out file/s",
         "report run --data npy:missing.npy --out file/report",
+        "train --config tiny.toml --data npy:missing.npy --out file/run",
+        "import missing.th --config tiny.toml --set data.shift=-1 --set data.scale=1 --out file/run",
     ] {
         lab.run(command)
             .fails(1, &["file/", "cannot be written", "file is no folder"]);
     }
+    lab.save("a.png", &picture([8, 8, 3], smooth));
+    lab.compress("a.png").succeeds();
+    lab.run("decompress x.vdz --checkpoint missing.safetensors --out file/out")
+        .fails(1, &["file/out", "cannot be written", "file is no folder"]);
     lab.write("folder.vdz/x", "");
     lab.run("compress run missing.png -o folder.vdz")
         .fails(1, &["folder.vdz", "cannot be written", "directory"]);
@@ -171,4 +177,46 @@ fn what_does_not_come_back_is_refused_or_said() {
     lab.run("decompress x.vdz --run run").succeeds();
     let expected = picture([8, 8, 3], |i| [9, 99, 199][i % 3]);
     assert!(lab.pictures("x")["opaque.png"] == expected);
+}
+
+#[test]
+fn files_of_other_kinds_are_not_left_out_without_a_word() {
+    let lab = Lab::trained();
+    lab.save("in/a.png", &picture([8, 8, 3], smooth));
+    for name in [
+        "b.avif",
+        "c.AVIF",
+        "deeper/d.avif",
+        "read me.txt",
+        ".hidden",
+    ] {
+        lab.write(&format!("in/{name}"), "something");
+    }
+    lab.compress("in").fails(
+        2,
+        &["4 files: 3 .avif, 1 .txt", "in/b.avif", "--leave-others"],
+    );
+    assert!(!lab.path("x.vdz").exists());
+    let left = lab.compress("in --leave-others --json").succeeds();
+    assert_eq!(left.json()["images"], 1);
+    assert!(!left.err.contains("b.avif"));
+    left.tells(&["4 files: 3 .avif, 1 .txt"]);
+    lab.compress("in --leave-others --verbose")
+        .succeeds()
+        .tells(&["in/c.AVIF"]);
+    // What the image library reads is read.
+    for name in ["e.jfif", "f.jpe", "g.gif", "h.bmp", "i.tif"] {
+        let format = match name.rsplit_once('.').unwrap().1 {
+            "jfif" | "jpe" => image::ImageFormat::Jpeg,
+            "gif" => image::ImageFormat::Gif,
+            "bmp" => image::ImageFormat::Bmp,
+            _ => image::ImageFormat::Tiff,
+        };
+        lab.write(&format!("more/{name}"), "");
+        let path = lab.path(&format!("more/{name}"));
+        let saved = picture([8, 8, 3], smooth).save_with_format(path, format);
+        saved.expect("saved");
+    }
+    let report = lab.compress("more --json").succeeds().json();
+    assert_eq!(report["images"], 5);
 }

@@ -1,7 +1,7 @@
 //! Files with everything of a checkpoint, here those of NVAE's published code, made by `files/nvae.py`.
 
 use burn::tensor::{Device, Tensor};
-use vdvae::checkpoint::load_average;
+use vdvae::checkpoint::CheckpointFile;
 use vdvae::checkpoint::published::{Files, import};
 use vdvae::config::Config;
 use vdvae::models::family::{Model, PosteriorLatents};
@@ -44,9 +44,9 @@ fn model(lab: &Lab, run: &str) -> Box<dyn Model> {
     let plan = config.plan().unwrap();
     let path = RunDir::new(lab.path(run)).latest();
     let model = plan.build(0, &Device::flex());
-    load_average(&path, &config, model, &Specs::new(plan.tensors()))
-        .expect("a checkpoint")
-        .0
+    let checkpoint = CheckpointFile::open(&path).expect("a checkpoint");
+    let specs = Specs::new(plan.tensors());
+    checkpoint.average(model, &specs).expect("its weights").0
 }
 
 /// Largest |a - b|.
