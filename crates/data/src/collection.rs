@@ -211,10 +211,11 @@ impl Collection {
             Contents::Files(files, _) => return Ok(files.list(kind)),
             Contents::Array(array) => vec![array_entry(Split::All, array.all())?],
             Contents::Fixed(..) if self.source.is_decoded() => Vec::new(),
-            Contents::Fixed(..) => [Split::Train, Split::Valid]
-                .into_iter()
-                .map(|split| array_entry(split, &*self.open(split, options)?))
-                .collect::<Result<_, _>>()?,
+            // Of most of them the images for validation are from the training file: one look tells it.
+            Contents::Fixed(..) => {
+                let valid = self.open(Split::Valid, options)?;
+                vec![array_entry(Split::Valid, &*valid)?]
+            }
         };
         Ok(ImageList {
             kind: kind.to_owned(),
