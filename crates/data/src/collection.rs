@@ -17,6 +17,14 @@ use crate::{
     amat, array_file, celeba, cifar, crops, folder, idx, imagenet_batches, published, shards,
 };
 
+/// Of data sets with a training and a test file.
+const TEST_FILE: &str =
+    "5000 training images are held out for validation, test images are a file of their own";
+
+/// Of the batches of image-net.org.
+const OTHER_RELEASE: &str = "5000 training images are held out for validation, test is val_data. This release was \
+    resized otherwise than the one of the published numbers: do not compare";
+
 /// A source whose images have been found, and not read yet.
 ///
 /// ```
@@ -37,8 +45,8 @@ enum Contents {
     Files(FileSet, OpenFiles),
     /// One array or several.
     Array(ArraySet),
-    /// What comes with its splits, and how a split of it is opened.
-    Fixed(OpenFixed, PathBuf),
+    /// What comes with its splits: how a split of it is opened, and what is for what.
+    Fixed(OpenFixed, PathBuf, &'static str),
 }
 
 type Opened = Result<Arc<dyn Dataset>, DataError>;
@@ -52,9 +60,14 @@ impl Collection {
     /// If there is nothing there, or it is not what the source's files have to be.
     pub fn whole(source: &Source, options: &OpenOptions) -> Result<Self, DataError> {
         options.image.check()?;
-        let fixed = |open: OpenFixed, path: &PathBuf| Contents::Fixed(open, path.clone());
+        let fixed =
+            |open: OpenFixed, path: &PathBuf, splits| Contents::Fixed(open, path.clone(), splits);
         let contents = match source {
-            Source::Photos => fixed(crops::open_photos, &PathBuf::new()),
+            Source::Photos => fixed(
+                crops::open_photos,
+                &PathBuf::new(),
+                "each photograph is in one split",
+            ),
             Source::Crops(path) => {
                 Contents::Files(FileSet::in_folder(path, "photographs")?, crops::open)
             }
@@ -64,19 +77,29 @@ impl Collection {
             Source::Tar(path) => Contents::Files(shards::files(path)?, folder::open),
             Source::Npy(path) => Contents::Array(array_file::open(path, options.image)?),
             Source::Npz(path) => Contents::Array(array_file::open_npz(path, options.image)?),
-            Source::Cifar10(path) => fixed(cifar::open_cifar10, path),
-            Source::Cifar100(path) => fixed(cifar::open_cifar100, path),
-            Source::Imagenet32Batches(path) => fixed(imagenet_batches::open_32, path),
-            Source::Imagenet64Batches(path) => fixed(imagenet_batches::open_64, path),
-            Source::Imagenet32(path) => fixed(published::open_imagenet32, path),
-            Source::Imagenet64(path) => fixed(published::open_imagenet64, path),
-            Source::Ffhq256(path) => fixed(published::open_ffhq256, path),
+            Source::Cifar10(path) => fixed(cifar::open_cifar10, path, TEST_FILE),
+            Source::Cifar100(path) => fixed(cifar::open_cifar100, path, TEST_FILE),
+            Source::Imagenet32Batches(path) => {
+                fixed(imagenet_batches::open_32, path, OTHER_RELEASE)
+            }
+            Source::Imagenet64Batches(path) => {
+                fixed(imagenet_batches::open_64, path, OTHER_RELEASE)
+            }
+            Source::Imagenet32(path) => fixed(published::open_imagenet32, path, TEST_FILE),
+            Source::Imagenet64(path) => fixed(published::open_imagenet64, path, TEST_FILE),
+            Source::Ffhq256(path) => fixed(
+                published::open_ffhq256,
+                path,
+                "7000 images are held out, for validation and test alike",
+            ),
             Source::Ffhq1024(path) => {
                 Contents::Files(folder::ffhq1024(path, options)?, folder::open)
             }
-            Source::Celeba(path) => fixed(celeba::open, path),
-            Source::Idx(path) => fixed(idx::open, path),
-            Source::Amat(path) => fixed(amat::open, path),
+            Source::Celeba(path) => {
+                fixed(celeba::open, path, "split as list_eval_partition.txt says")
+            }
+            Source::Idx(path) => fixed(idx::open, path, TEST_FILE),
+            Source::Amat(path) => fixed(amat::open, path, "each split is a file"),
         };
         Ok(Self {
             source: source.clone(),
@@ -188,10 +211,11 @@ impl Collection {
             Contents::Files(files, _) => return Ok(files.list(kind)),
             Contents::Array(array) => vec![array_entry(Split::All, array.all())?],
             Contents::Fixed(..) if self.source.is_decoded() => Vec::new(),
-            Contents::Fixed(..) => [Split::Train, Split::Valid]
-                .into_iter()
-                .map(|split| array_entry(split, &*self.open(split, options)?))
-                .collect::<Result<_, _>>()?,
+            // Of most of them the images for validation are from the training file: one look tells it.
+            Contents::Fixed(..) => {
+                let valid = self.open(Split::Valid, options)?;
+                vec![array_entry(Split::Valid, &*valid)?]
+            }
         };
         Ok(ImageList {
             kind: kind.to_owned(),
@@ -212,7 +236,7 @@ impl Collection {
         let what = match &self.contents {
             Contents::Files(files, _) => files.describe(split),
             Contents::Array(array) => array.describe(split),
-            Contents::Fixed(..) => self.source.splits().to_owned(),
+            Contents::Fixed(_, _, splits) => (*splits).to_owned(),
         };
         format!("{}: {what}", self.source)
     }
@@ -225,7 +249,7 @@ impl Collection {
         let dataset = match &self.contents {
             Contents::Files(files, open) => open(&files.place, files.files(split)?, split, options),
             Contents::Array(array) => array.part(split, options.seed, &self.source.place()),
-            Contents::Fixed(open, path) => open(path, split, options),
+            Contents::Fixed(open, path, _) => open(path, split, options),
         }?;
         if options.augment && options.flip && split == Split::Train {
             return Ok(Arc::new(RandomlyFlipped(dataset)));

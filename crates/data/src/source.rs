@@ -91,35 +91,6 @@ impl Source {
         matches!(self, Self::Photos | Self::Celeba(_))
     }
 
-    /// What a data set that comes with its splits takes for what.
-    pub(crate) fn splits(&self) -> &'static str {
-        match self {
-            Self::Photos => "the photographs in the program, each in one split",
-            Self::Celeba(_) => "split as list_eval_partition.txt says",
-            Self::Amat(_) => "each split is a file",
-            Self::Ffhq256(_) => "7000 images are held out, for validation and test alike",
-            Self::Cifar10(_) | Self::Cifar100(_) => {
-                "5000 training images are held out for validation, test is the test file"
-            }
-            Self::Imagenet32Batches(_) | Self::Imagenet64Batches(_) => {
-                "5000 training images are held out for validation, test is val_data. This release was resized \
-                 otherwise than the one of the published numbers: do not compare"
-            }
-            Self::Imagenet32(_) | Self::Imagenet64(_) => {
-                "5000 training images are held out for validation, test is the other file"
-            }
-            Self::Idx(_) => {
-                "5000 training images are held out for validation, test is the t10k file"
-            }
-            Self::Crops(_)
-            | Self::Tar(_)
-            | Self::Folder(_)
-            | Self::Npy(_)
-            | Self::Npz(_)
-            | Self::Ffhq1024(_) => "what is not named is held out",
-        }
-    }
-
     /// The same source by a path that does not depend on the working folder.
     ///
     /// # Errors

@@ -156,8 +156,9 @@ Examples:
   vdvae train --resume --out runs/slow --steps 10000     longer
   vdvae train --init runs/slow --data folder:pictures --out runs/fine     another set, from these weights
 
-Sources for --data: photos, crops:DIR, folder:DIR, npy:FILE, cifar10:PATH, imagenet32:DIR,
-imagenet64:DIR, ffhq256:DIR, ffhq1024:DIR, celeba:DIR, idx:DIR, amat:DIR.")]
+Sources for --data: photos, crops:DIR, folder:DIR, tar:FILES, npy:FILE, npz:FILE[NAME], cifar10:PATH, cifar100:PATH,
+imagenet32:DIR, imagenet64:DIR, imagenet32-batches:DIR, imagenet64-batches:DIR, ffhq256:DIR, ffhq1024:DIR,
+celeba:DIR, idx:DIR, amat:DIR.")]
 pub struct TrainArgs {
     /// Which configuration.
     #[command(flatten)]
@@ -344,7 +345,7 @@ pub struct ReconstructArgs {
     /// Which model.
     #[command(flatten)]
     pub trained: Trained,
-    /// Image files (PNG, JPEG, WebP, ...; centre-cropped and resized) and folders of them.
+    /// Image files (PNG, JPEG, WebP, GIF, BMP, TIFF; centre-cropped and resized) and folders of them.
     #[arg(value_name = "IMAGE", conflicts_with_all = ["data", "split", "n"])]
     pub images: Vec<PathBuf>,
     /// Images of a data set in place of files [default: the run's own].

@@ -43,7 +43,7 @@ impl FromStr for LayerRange {
 /// Which images.
 #[derive(Debug, Args)]
 pub struct ImageArgs {
-    /// Image files (PNG, JPEG, WebP; centre-cropped and resized) and folders of them.
+    /// Image files (PNG, JPEG, WebP, GIF, BMP, TIFF; centre-cropped and resized) and folders of them.
     #[arg(value_name = "IMAGE", conflicts_with_all = ["data", "split"])]
     pub images: Vec<PathBuf>,
     /// Images of a data set in place of files [default: the run's own].
@@ -203,7 +203,7 @@ pub struct InterpolateArgs {
     /// Which model.
     #[command(flatten)]
     pub trained: Trained,
-    /// The image to start from: PNG, JPEG, WebP; centre-cropped and resized.
+    /// The image to start from: PNG, JPEG, WebP, GIF, BMP or TIFF; centre-cropped and resized.
     #[arg(value_name = "A")]
     pub first: PathBuf,
     /// The image to arrive at.

@@ -161,7 +161,7 @@ fn reported_split(collection: &Collection) -> Split {
 pub fn tell_unlisted(run: &RunDir, collection: &Collection) {
     if collection.has_files() {
         tell(format_args!(
-            "warning: {} is missing, as in runs of earlier versions: what is held out is drawn anew, and the same only if the files are",
+            "warning: {} is missing, as in imported runs and those of earlier versions: what is held out is drawn anew, and the same only if the files are",
             run.images().display()
         ));
     }

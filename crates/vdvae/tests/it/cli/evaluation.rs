@@ -10,7 +10,8 @@ fn eval_reports_every_part_of_the_bound() {
     let lab = Lab::trained();
     let report = lab.run("eval run --json").succeeds().json();
     assert_eq!(report["images"], 4);
-    assert_eq!(report["data"], "npy:images.npy");
+    let data = format!("npy:{}", lab.path("images.npy").display());
+    assert_eq!(report["data"], data);
     assert_eq!(report["split"], "test");
     assert_eq!(report["step"], 6);
     assert_eq!(report["iw_bits_per_dim"], Value::Null, "one draw");
@@ -27,7 +28,7 @@ fn eval_reports_every_part_of_the_bound() {
     assert!(number(&report["stderr_bits_per_dim"]) > 0.0);
     let text = lab.run("eval run").succeeds().out;
     assert!(
-        text.contains("npy:images.npy, test split: 4 images, weights of step 6"),
+        text.contains("images.npy, test split: 4 images, weights of step 6"),
         "{text}"
     );
     assert!(
