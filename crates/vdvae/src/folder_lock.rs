@@ -7,7 +7,7 @@
 use std::fmt;
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
@@ -121,7 +121,7 @@ impl Drop for FolderLock {
 /// no locks.
 fn check_silent(
     file: &File,
-    path: &PathBuf,
+    path: &Path,
     holder: &Holder,
     is_locked: bool,
     what: &str,

@@ -138,7 +138,7 @@ fn half_precision_is_imported() {
 fn a_run_starts_from_the_weights_of_another() {
     let lab = Lab::trained();
     lab.run("export run --format safetensors").succeeds();
-    lab.run("export run --format openai --out run").succeeds();
+    lab.run("export run --format openai").succeeds();
     let weights = tensors(&lab.path("run/checkpoints/best.safetensors"));
     let normalisation = |run: &str| {
         let config = String::from_utf8(lab.read(&format!("{run}/config.toml"))).unwrap();
