@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+use super::request::check_normalised;
 use super::session::check_vacant;
 use super::{check_output, make_folder, print_json};
 use crate::checkpoint::published::{Files, Imported, config_in, import};
@@ -83,12 +84,7 @@ fn config(arguments: &ImportArgs) -> Result<Config> {
         })?,
     };
     config.apply_overrides(&configuration.set)?;
-    let has_none = config.data.shift.is_none() || config.data.scale.is_none();
-    if has_none && config.plan()?.is_normalised() {
-        return Err(usage(
-            "data.shift, data.scale: expected the numbers that the weights were trained with, found none; give them in the configuration or with --set data.shift=-120.6 --set data.scale=0.0156 (input = (value + shift) * scale)",
-        ));
-    }
+    check_normalised(&config)?;
     Ok(config)
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::request::{asks_for, config_of, with_options};
+use super::request::{asks_for, check_normalised, config_of, with_options};
 use crate::checkpoint::published::{Files, config_in, import};
 use crate::cli::TrainArgs;
 use crate::config::Config;
@@ -59,6 +59,7 @@ impl Start {
         };
         let mut config = with_options(arguments, base)?;
         let Some(trained) = &self.config else {
+            check_normalised(&config)?;
             return Ok(config);
         };
         let mut model = trained.clone();

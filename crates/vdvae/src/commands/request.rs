@@ -5,6 +5,7 @@ use vdvae_data::Source;
 
 use crate::cli::{Configuration, TrainArgs};
 use crate::config::Config;
+use crate::error::usage;
 
 /// The preset where none is named.
 pub const DEFAULT_PRESET: &str = "photos32";
@@ -52,6 +53,17 @@ fn located(config: &Config) -> Config {
         config.data.source = source.to_string();
     }
     config
+}
+
+/// Weights want images as they were trained with.
+pub fn check_normalised(config: &Config) -> Result<()> {
+    let has_none = config.data.shift.is_none() || config.data.scale.is_none();
+    if has_none && config.plan()?.is_normalised() {
+        return Err(usage(
+            "data.shift, data.scale: expected the numbers that the weights were trained with, found none; give them in the configuration or with --set data.shift=-120.6 --set data.scale=0.0156 (input = (value + shift) * scale)",
+        ));
+    }
+    Ok(())
 }
 
 /// Whether a --set is about the key.

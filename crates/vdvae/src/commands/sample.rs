@@ -69,6 +69,12 @@ pub fn run(arguments: &SampleArgs) -> Result<()> {
             arguments.n
         )));
     }
+    if arguments.from.checked_add(arguments.n).is_none() {
+        return Err(usage(format!(
+            "--from, -n: expected numbers of images below 2^64, found {} more than {}",
+            arguments.n, arguments.from
+        )));
+    }
     let batch = batch_size(arguments.batch, &model.config)?;
     if let Some(passes) = arguments.readjust_bn {
         let (temperature, seed) = (&arguments.temperature, arguments.seed);
@@ -152,7 +158,7 @@ impl Sampler<'_> {
             temperature,
             ..
         } = self.arguments;
-        let end = from.saturating_add(*n);
+        let end = from + n;
         let mut first = *from;
         while first < end {
             let count = (self.batch as u64).min(end - first);

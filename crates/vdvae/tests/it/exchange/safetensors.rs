@@ -117,7 +117,7 @@ fn half_precision_is_imported() {
             &[
                 "run.safetensors",
                 "are not those of the configuration",
-                "found none",
+                "found [16, 3, 3, 3]",
             ],
         );
     let whole = lab.read("run.safetensors");
@@ -147,13 +147,19 @@ fn a_run_starts_from_the_weights_of_another() {
             .filter(|line| line.starts_with("shift") || line.starts_with("scale"));
         lines.map(str::to_owned).collect::<Vec<_>>()
     };
+    // A file of PyTorch does not tell how its images became input.
+    let set: Vec<String> = normalisation("run")
+        .iter()
+        .map(|line| format!("--set data.{}", line.replace(' ', "")))
+        .collect();
+    let told = format!("--config tiny.toml {}", set.join(" "));
     // The first step of a warm-up has the rate 0.
     for (init, more) in [
         ("run", ""),
         ("run.safetensors", ""),
         ("run/checkpoints/best.safetensors", ""),
         ("run", "--config tiny.toml"),
-        ("run-model-ema.th", "--config tiny.toml"),
+        ("run-model-ema.th", told.as_str()),
     ] {
         let told = lab.run(&format!(
             "train --init {init} {more} --out fine --steps 1 --seed 3"
@@ -188,6 +194,10 @@ fn a_run_starts_from_the_weights_of_another() {
         (
             "--init run-model-ema.th --out x",
             &["--preset NAME or --config FILE"],
+        ),
+        (
+            "--init run-model-ema.th --config tiny.toml --out x",
+            &["data.shift, data.scale: expected the numbers that the weights were trained with"],
         ),
         ("--init run --resume --out run", &["--resume"]),
         ("--init none --out x", &["none"]),
