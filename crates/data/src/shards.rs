@@ -3,6 +3,8 @@
 //! Files stay where they are: an image is read from its place in its tar file. Labels beside the images (`.cls`,
 //! `.json`, ...) are passed over.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -68,6 +70,21 @@ fn shards(pattern: &Path) -> Result<Vec<PathBuf>, DataError> {
     }
     found.sort_unstable();
     found.dedup();
+    let mut names = BTreeMap::new();
+    for path in &found {
+        if let Some(other) = names.insert(path.file_name(), path) {
+            let place = pattern.display().to_string();
+            let both = format!("{} and {}", other.display(), path.display());
+            let remedy = "Rename one: a run knows its images by the names of their files";
+            return Err(DataError::mismatch(
+                &place,
+                "shards",
+                "files of different names",
+                both,
+                remedy,
+            ));
+        }
+    }
     Ok(found)
 }
 
@@ -146,6 +163,7 @@ fn read_index(
     let file = File::open(shard).map_err(DataError::io("open", shard))?;
     let top = shard.file_name().unwrap_or_default().to_string_lossy();
     let path: Arc<Path> = shard.into();
+    let mut places = BTreeMap::new();
     let mut archive = tar::Archive::new(file);
     let entries = archive.entries_with_seek();
     for entry in entries.map_err(|error| damaged(error.to_string()))? {
@@ -172,7 +190,15 @@ fn read_index(
         let below = below.trim_start_matches("./").trim_start_matches('/');
         let name = shard.join(below).display().to_string();
         let file = ImageFile::inside(name, path.clone(), start, size);
-        listed.push(Listed::new(file, format!("{top}/{below}"), size));
+        // Of a name that is there twice the last counts, as where it is unpacked.
+        let found = Listed::new(file, format!("{top}/{below}"), size);
+        match places.entry(below.to_owned()) {
+            Entry::Occupied(place) => listed[*place.get()] = found,
+            Entry::Vacant(place) => {
+                place.insert(listed.len());
+                listed.push(found);
+            }
+        }
     }
     Ok(())
 }

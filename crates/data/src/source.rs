@@ -204,7 +204,11 @@ fn hint_for_file(given: &str) -> String {
              them without --data. "
         );
     }
-    format!("Did you mean `npy:{given}`? ")
+    let endings = ["npz", "tar", "npy"].into_iter();
+    let kind = endings
+        .rev()
+        .find(|kind| path.extension().is_some_and(|found| found == *kind));
+    format!("Did you mean `{}:{given}`? ", kind.unwrap_or("npy"))
 }
 
 /// Insertions, deletions and replacements that turn `from` into `to` (Levenshtein).

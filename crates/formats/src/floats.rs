@@ -1,7 +1,7 @@
 //! Arrays of floats in files: their types, orders, and rows read when they are asked for.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -161,14 +161,29 @@ impl FloatRows {
             Source::File { file, start, kind } => {
                 let width = kind.bytes();
                 let mut bytes = vec![0; numbers.len() * width];
-                let mut file = &**file;
-                file.seek(SeekFrom::Start(start + (numbers.start * width) as u64))?;
-                file.read_exact(&mut bytes)?;
+                read_at(file, start + (numbers.start * width) as u64, &mut bytes)?;
                 kind.read(&bytes)
             }
         };
         Ok(FloatArray { shape, values })
     }
+}
+
+/// Without moving the place in the file, which others may be reading.
+#[cfg(unix)]
+fn read_at(file: &File, start: u64, bytes: &mut [u8]) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, bytes, start)
+}
+
+/// One reader after the other, as the place in the file is shared.
+#[cfg(not(unix))]
+fn read_at(mut file: &File, start: u64, bytes: &mut [u8]) -> io::Result<()> {
+    use std::io::{Read, Seek, SeekFrom};
+
+    static READING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _turn = READING.lock();
+    file.seek(SeekFrom::Start(start))?;
+    file.read_exact(bytes)
 }
 
 #[cfg(test)]

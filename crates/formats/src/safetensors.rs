@@ -187,8 +187,8 @@ impl SafetensorsFile {
     /// If there is none of this name, or it is of another type.
     pub fn floats(&self, name: &str) -> Result<FloatRows, FormatError> {
         let wrong = |found: String| {
-            let expected = format!("numbers of the type F32 in {name}");
-            let remedy = "Save it as 32-bit floats";
+            let expected = format!("floats (F16, BF16, F32 or F64) in {name}");
+            let remedy = "Save it as one of these types";
             FormatError::mismatch(&self.place, "tensor", expected, found, remedy)
         };
         let info = self.header.info(name);

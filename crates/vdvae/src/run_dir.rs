@@ -111,6 +111,8 @@ impl RunDir {
             self.checkpoints(),
             self.samples(),
             self.curve(),
+            self.images(),
+            self.events(),
         ];
         places
             .into_iter()

@@ -44,11 +44,9 @@ fn listen(mut signalled: impl FnMut(i32) + Send + 'static) -> io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     use signal_hook::iterator::Signals;
 
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    // As by nohup: the work goes on when its terminal is closed.
-    if !is_ignored(SIGHUP) {
-        signals.add_signal(SIGHUP)?;
-    }
+    // As by nohup, or by a shell for work in the background: it goes on whatever happens at the terminal.
+    let listened = [SIGINT, SIGTERM, SIGHUP].into_iter();
+    let mut signals = Signals::new(listened.filter(|&signal| !is_ignored(signal)))?;
     std::thread::Builder::new()
         .name("signals".to_owned())
         .spawn(move || {

@@ -99,3 +99,41 @@ fn tar_files_that_are_missing_damaged_or_compressed_are_named() {
     empty.finish().unwrap();
     assert_says(&error(), &["expected images in tar files, found none"]);
 }
+
+#[test]
+fn every_image_has_a_name_of_its_own() {
+    let folder = tempdir().unwrap();
+    let options = OpenOptions::new(rgb(4));
+    // A member that was added again takes the place of the one before.
+    let path = folder.path().join("again.tar");
+    let mut archive = tar::Builder::new(fs::File::create(&path).unwrap());
+    for (name, tag) in [("a", 1), ("b", 2), ("c", 3), ("b", 9)] {
+        let mut png = std::io::Cursor::new(Vec::new());
+        let rgb = picture(4, 4, tag);
+        rgb.write_to(&mut png, image::ImageFormat::Png).unwrap();
+        let mut header = tar::Header::new_gnu();
+        header.set_size(png.get_ref().len() as u64);
+        archive
+            .append_data(&mut header, format!("{name}.png"), &png.get_ref()[..])
+            .unwrap();
+    }
+    archive.finish().unwrap();
+    let collection = Collection::split(&source(&path), &options).unwrap();
+    let all = collection.open(Split::All, &options).unwrap();
+    assert_eq!(all.len(), 3);
+    assert_eq!(item(&*all, 1), picture(4, 4, 9).into_raw());
+
+    for part in ["a", "b"] {
+        fs::create_dir(folder.path().join(part)).unwrap();
+        write_shard(&folder.path().join(part).join("0.tar"), 3, 0);
+    }
+    let both = source(folder.path().join("{a,b}/0.tar"));
+    let error = Collection::split(&both, &options)
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        error.contains("a/0.tar and ") && error.contains("Rename one"),
+        "{error}"
+    );
+}

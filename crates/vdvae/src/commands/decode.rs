@@ -78,7 +78,7 @@ pub fn run(arguments: &DecodeArgs) -> Result<()> {
     // Before the work: the last image may be the one that is wrong.
     for batch in batches() {
         let options = options(batch.start);
-        check(&model, &file.read(batch)?, &options).with_context(place)?;
+        check(&model, &file.read(batch, layers)?, &options).with_context(place)?;
     }
     warn(arguments, &model, &file);
 
@@ -89,7 +89,8 @@ pub fn run(arguments: &DecodeArgs) -> Result<()> {
     for batch in batches() {
         let options = options(batch.start);
         let first = batch.start as u64;
-        let pixels = decode(&model, &file.read(batch.clone())?, 0..batch.len(), &options);
+        let z = file.read(batch.clone(), layers)?;
+        let pixels = decode(&model, &z, 0..batch.len(), &options);
         let pixels = pixels.with_context(place)?;
         pictures.add(first, &pixels).with_context(unsaved)?;
         bar.set_position((batch.end - items.start) as u64);

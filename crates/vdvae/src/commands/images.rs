@@ -8,7 +8,7 @@ use vdvae_data::{Batch, Dataset, ImageShape, load_images};
 
 use super::data::{open_some, tell_losses};
 use super::image_shape;
-use super::inputs::{image_files, joined, look_at, usable};
+use super::inputs::{Bad, image_files, joined, look_at, usable};
 use crate::cli::latents::{ImageArgs, LayerRange};
 use crate::error::usage;
 use crate::trained::TrainedModel;
@@ -17,9 +17,9 @@ use crate::trained::TrainedModel;
 ///
 /// # Errors
 /// If there is none, or one cannot be read and these are not to be skipped.
-pub fn load_all(given: &[PathBuf], skip_bad_images: bool, model: &TrainedModel) -> Result<Batch> {
+pub fn load_all(given: &[PathBuf], bad: Bad, model: &TrainedModel) -> Result<Batch> {
     let shape = image_shape(&*model.plan);
-    let loaded = usable(image_files(given)?, skip_bad_images, |path| {
+    let loaded = usable(image_files(given)?, bad, |path| {
         Ok(load_images(&[path], shape)?)
     })?;
     let (batches, losses): (_, Vec<_>) = loaded.into_iter().unzip();
@@ -55,7 +55,7 @@ impl ImageStream {
         let shape = image_shape(&*model.plan);
         let paths = image_files(&arguments.images)?;
         let items = arguments.part.of(paths.len())?.collect();
-        let looked = usable(items, skip, |item: usize| {
+        let looked = usable(items, Bad::skipped_if(skip), |item: usize| {
             let (_, losses) = load_images(&paths[item..=item], shape)?;
             Ok((item, losses))
         })?;

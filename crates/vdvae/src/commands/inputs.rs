@@ -29,13 +29,35 @@ pub fn image_files(given: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
+/// What becomes of bad images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bad {
+    /// An error; no option skips them.
+    Refused,
+    /// An error, which says how to skip them.
+    Named,
+    /// Left out, and said.
+    Skipped,
+}
+
+impl Bad {
+    /// As `--skip-bad-images` has it.
+    pub fn skipped_if(skip_bad_images: bool) -> Self {
+        if skip_bad_images {
+            Self::Skipped
+        } else {
+            Self::Named
+        }
+    }
+}
+
 /// What `look` makes of each item, in their order, without those that are bad if these may be skipped.
 ///
 /// # Errors
 /// One that names all bad items, if they may not be skipped; or if there is no other item.
 pub fn usable<I: Send, T: Send>(
     items: Vec<I>,
-    skip_bad_images: bool,
+    what_of_bad: Bad,
     look: impl Fn(I) -> Result<T> + Sync,
 ) -> Result<Vec<T>> {
     let count = items.len();
@@ -60,8 +82,8 @@ pub fn usable<I: Send, T: Send>(
     if bad.is_empty() {
         return Ok(good);
     }
-    if !skip_bad_images || good.is_empty() {
-        return Err(all_bad(&bad, count));
+    if what_of_bad != Bad::Skipped || good.is_empty() {
+        return Err(all_bad(&bad, count, what_of_bad));
     }
     for error in &bad {
         tell(format_args!("skipped {}", reason(error)));
@@ -78,7 +100,7 @@ fn reason(error: &Error) -> String {
 }
 
 /// The error of what was typed wrongly only if every one is.
-fn all_bad(bad: &[Error], count: usize) -> Error {
+fn all_bad(bad: &[Error], count: usize, what_of_bad: Bad) -> Error {
     let mut text = match bad {
         [error] => format!("{}. ", reason(error)),
         _ => {
@@ -87,7 +109,7 @@ fn all_bad(bad: &[Error], count: usize) -> Error {
             format!("{} of {count} images cannot be used:{lines}\n", bad.len())
         }
     };
-    if bad.len() < count {
+    if bad.len() < count && what_of_bad == Bad::Named {
         text += "Repair or remove what is bad, or go on without it: --skip-bad-images";
     }
     let text = text.trim_end();
@@ -104,7 +126,7 @@ fn all_bad(bad: &[Error], count: usize) -> Error {
 /// One that names all that cannot.
 pub fn read_all(dataset: &dyn Dataset, indices: &[usize]) -> Result<Batch> {
     let losses = dataset.losses();
-    let images = usable(indices.to_vec(), false, |index| {
+    let images = usable(indices.to_vec(), Bad::Named, |index| {
         Ok(Batch::read(dataset, &[index])?)
     })?;
     tell_later_losses(losses, dataset.losses());
@@ -117,7 +139,7 @@ pub fn read_all(dataset: &dyn Dataset, indices: &[usize]) -> Result<Batch> {
 /// One that names all that cannot be read.
 pub fn look_at(dataset: &dyn Dataset, indices: &[usize]) -> Result<()> {
     let losses = dataset.losses();
-    usable(indices.to_vec(), false, |index| {
+    usable(indices.to_vec(), Bad::Named, |index| {
         Ok(Batch::read(dataset, &[index]).map(drop)?)
     })?;
     tell_later_losses(losses, dataset.losses());

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::images::{layer_range, load_all};
+use super::inputs::Bad;
 use super::{batch_size, check_output, latents, load, make_parent, print_json};
 use crate::cli::latents::InterpolateArgs;
 use crate::console::results;
@@ -33,7 +34,7 @@ pub fn run(arguments: &InterpolateArgs) -> Result<()> {
     check_output(&out)?;
     let layers = layer_range(arguments.layers.as_ref(), model.hierarchy()?.depth())?;
     let ends = [arguments.first.clone(), arguments.second.clone()];
-    let images = load_all(&ends, false, &model)?;
+    let images = load_all(&ends, Bad::Refused, &model)?;
     if images.len() != 2 {
         return Err(usage("A, B: expected two image files, found a folder"));
     }

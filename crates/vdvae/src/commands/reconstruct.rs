@@ -9,7 +9,7 @@ use vdvae_data::Batch;
 
 use super::data::open_some;
 use super::images::load_all;
-use super::inputs::read_all;
+use super::inputs::{Bad, read_all};
 use super::{
     batch_size, check_extension, check_output, check_temperatures, latents, load, make_parent,
     print_json,
@@ -97,7 +97,8 @@ fn layers(arguments: &ReconstructArgs, model: &TrainedModel) -> Result<Vec<usize
 
 fn images(arguments: &ReconstructArgs, model: &TrainedModel) -> Result<Batch> {
     if !arguments.images.is_empty() {
-        return load_all(&arguments.images, arguments.skip_bad_images, model);
+        let bad = Bad::skipped_if(arguments.skip_bad_images);
+        return load_all(&arguments.images, bad, model);
     }
     let (_, _, dataset) = open_some(
         model,

@@ -72,7 +72,9 @@ impl Codec<'_> {
         let mut left: Vec<Unordered> = (0..streams).map(|_| Unordered::default()).collect();
         for (stream, left) in left.iter_mut().enumerate() {
             for &image in work.plan.chain(stream) {
-                left.insert(&images.read(image as usize)?, image);
+                let pixels = images.read(image as usize)?;
+                work.checksums[image as usize] = Some(pixel_checksum(&pixels));
+                left.insert(&pixels, image);
             }
         }
         let mut orders = vec![Vec::new(); streams];
@@ -135,7 +137,7 @@ impl Codec<'_> {
         let lanes = (0..plan.streams()).map(|_| Lane::new(Coder::seeded()));
         Ok(Work {
             lanes: lanes.collect(),
-            checksums: vec![0; entries.len()],
+            checksums: vec![None; entries.len()],
             entries,
             plan,
         })
@@ -175,7 +177,14 @@ impl Codec<'_> {
                 }
                 let pixels = images.read(image)?;
                 self.check_values(&pixels, &entries[image].name)?;
-                checksums[image] = pixel_checksum(&pixels);
+                let checksum = pixel_checksum(&pixels);
+                if checksums[image].is_some_and(|before| before != checksum) {
+                    bail!(
+                        "{}: the file has changed while it was compressed",
+                        entries[image].name
+                    );
+                }
+                checksums[image] = Some(checksum);
                 let tiles_left = plan.tiling(place.image).len();
                 open.0.insert(place.image, OpenImage { pixels, tiles_left });
             }
@@ -248,10 +257,14 @@ impl Codec<'_> {
     fn finish(&self, work: Work, order: Option<Vec<u32>>) -> Compressed {
         let Work {
             lanes,
-            mut checksums,
+            checksums,
             mut entries,
             plan,
         } = work;
+        let read = checksums.into_iter();
+        let mut checksums: Vec<u32> = read
+            .map(|checksum| checksum.expect("all images were read"))
+            .collect();
         let count = entries.len();
         let order_free = order.is_some();
         if let Some(order) = order {
@@ -303,7 +316,8 @@ struct Work {
     /// One per stream.
     lanes: Vec<Lane>,
     /// One per image, known when that is read.
-    checksums: Vec<u32>,
+    /// Of those that were read.
+    checksums: Vec<Option<u32>>,
     entries: Vec<ImageEntry>,
     plan: Plan,
 }

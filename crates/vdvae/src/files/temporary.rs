@@ -95,15 +95,20 @@ impl Temporary {
         &self.path
     }
 
-    /// Flushes the file to the disk, closes it and gives it its name; what had that name before is replaced.
+    /// Flushes the file to the disk and gives it its name; what had that name before is replaced.
     ///
     /// # Errors
     /// What the file system returned.
     pub fn keep(self, file: File, path: &Path) -> io::Result<()> {
         file.sync_all()?;
-        // Closed first: some systems do not rename open files.
-        drop(file);
-        self.rename(path)?;
+        // Where open files are renamed, its lock lasts until it has its name.
+        if cfg!(unix) {
+            self.rename(path)?;
+            drop(file);
+        } else {
+            drop(file);
+            self.rename(path)?;
+        }
         sync_directory(directory_of(path))
     }
 

@@ -1,21 +1,22 @@
 //! Many files that are flushed to the disk together.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
 use super::{Temporary, directory_of, sync_directory, write_atomically};
 
-/// Files that wait for the disk; more are flushed before the next is written.
-const MOST: usize = 4096;
+/// Files that wait for the disk; more are flushed before the next is written. Each stays open, as its lock tells
+/// other processes that somebody is at work on it.
+const MOST: usize = 256;
 
 /// Files of one directory, each as of [`write_atomically`], whose way to the disk is waited for once and not
 /// once a file: there may be thousands of small ones.
 ///
-/// Files that were not [finished](Self::finish) are not there.
+/// The last of them, of which there may be hundreds, are not there before they are [finished](Self::finish).
 #[derive(Debug, Default)]
 pub struct Together {
-    waiting: Vec<(Temporary, PathBuf)>,
+    waiting: Vec<(Temporary, File, PathBuf)>,
 }
 
 impl Together {
@@ -38,8 +39,8 @@ impl Together {
         let (temporary, file) = Temporary::beside(path)?;
         let mut writer = BufWriter::new(file);
         write(&mut writer)?;
-        writer.flush()?;
-        self.waiting.push((temporary, path.to_owned()));
+        let file = writer.into_inner().map_err(|error| error.into_error())?;
+        self.waiting.push((temporary, file, path.to_owned()));
         Ok(())
     }
 
@@ -48,13 +49,14 @@ impl Together {
     /// # Errors
     /// What the file system returned.
     pub fn finish(&mut self) -> io::Result<()> {
-        let Some((_, path)) = self.waiting.first() else {
+        let Some((_, _, path)) = self.waiting.first() else {
             return Ok(());
         };
         let directory = directory_of(path).to_owned();
         sync_file_system(&directory)?;
-        for (temporary, path) in self.waiting.drain(..) {
+        for (temporary, file, path) in self.waiting.drain(..) {
             temporary.rename(&path)?;
+            drop(file);
         }
         sync_directory(&directory)
     }

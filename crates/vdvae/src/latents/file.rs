@@ -277,17 +277,17 @@ impl LatentsFile {
         layers.map(|(&layer, rows)| (layer, rows.shape())).collect()
     }
 
-    /// The latents of the images `items`, which all layers must have.
+    /// The latents of the images `items` in the first `layers`, all of which must have them.
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub fn read(&self, items: Range<usize>) -> Result<Z> {
-        self.read_each(|_| items.clone())
+    pub fn read(&self, items: Range<usize>, layers: usize) -> Result<Z> {
+        self.read_each(layers, |_| items.clone())
     }
 
-    fn read_each(&self, items: impl Fn(&FloatRows) -> Range<usize>) -> Result<Z> {
-        let layers = self.layers.iter();
-        layers
+    fn read_each(&self, layers: usize, items: impl Fn(&FloatRows) -> Range<usize>) -> Result<Z> {
+        self.layers
+            .range(..layers)
             .map(|(&layer, rows)| Ok((layer, rows.read(items(rows))?)))
             .collect::<Result<Z>>()
             .with_context(|| format!("{}: cannot read this file", self.path.display()))
@@ -307,7 +307,9 @@ impl LatentsFile {
 /// ```
 pub fn load_z(path: &Path) -> Result<(Z, Option<About>)> {
     let file = LatentsFile::open(path)?;
-    let z = file.read_each(|rows| 0..rows.shape().first().copied().unwrap_or(0))?;
+    let z = file.read_each(usize::MAX, |rows| {
+        0..rows.shape().first().copied().unwrap_or(0)
+    })?;
     Ok((z, file.about))
 }
 

@@ -102,6 +102,26 @@ fn parts_are_what_they_are_in_the_whole() {
 }
 
 #[test]
+fn layers_that_are_not_decoded_may_be_anything() {
+    let lab = Lab::trained();
+    lab.run("encode run --split all --out z.npz").succeeds();
+    let mut z = arrays(&lab, "z.npz");
+    z.retain(|name, _| name.ends_with("/z"));
+    let last = z.get_mut("layer_002/z").expect("a third layer");
+    *last = FloatArray {
+        shape: vec![1, 2, 3, 1],
+        values: vec![0.0; 6],
+    };
+    for (name, fortran) in [("rows", false), ("columns", true)] {
+        lab.write(&format!("{name}.npz"), npz(&z, fortran, false));
+        lab.run(&format!("decode run {name}.npz --layers 2 --out {name}"))
+            .succeeds();
+        lab.run(&format!("decode run {name}.npz --layers 3 --out x"))
+            .fails(1, &["layer_002/z"]);
+    }
+}
+
+#[test]
 fn only_the_arrays_that_are_asked_for() {
     let lab = Lab::trained();
     lab.run("encode run --out z.safetensors").succeeds();

@@ -100,7 +100,8 @@ impl Store {
     }
 
     /// What `derive` makes of tensors of which the one at this place is the first: made when it is first asked
-    /// for, and kept until that tensor changes or [`forget`](Self::forget).
+    /// for, and kept until that tensor is set, all are [mapped](Self::map), or [`forget`](Self::forget): set no
+    /// other that it depends on alone.
     pub fn derived<const D: usize>(
         &self,
         Id(place): Id<D>,

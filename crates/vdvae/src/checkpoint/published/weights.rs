@@ -114,12 +114,22 @@ impl Weights {
             let Some(bare) = name.strip_prefix(prefix).map(bare) else {
                 continue;
             };
+            if bare == AVERAGED {
+                continue;
+            }
             let is_float = FloatType::of_safetensors(dtype).is_some();
             let tensor = Found {
                 shape: shape.to_vec(),
                 not_floats: (!is_float).then(|| format!("{dtype:?}")),
             };
-            found.insert(bare.clone(), tensor);
+            if found.insert(bare.clone(), tensor).is_some() {
+                let remedy = "Leave one of them out";
+                let place = path.display().to_string();
+                let found = format!("two called {bare}");
+                let error =
+                    FormatError::mismatch(&place, "tensors", "one of each name", found, remedy);
+                return Err(error.into());
+            }
             names.insert(bare, name);
         }
         model.check(path, &found, None)?;

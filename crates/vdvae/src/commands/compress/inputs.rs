@@ -10,7 +10,7 @@ use vdvae_data::{Batch, DataError, Dataset, LossCounts, PassedOver, PictureFile}
 use super::names::{NamedFile, archive_name, named_files};
 use crate::cli::compress::CompressArgs;
 use crate::commands::data::{open_some, some_of, tell_passed_over};
-use crate::commands::inputs::usable;
+use crate::commands::inputs::{Bad, usable};
 use crate::compress::{Codec, Images};
 use crate::console::tell;
 use crate::error::usage;
@@ -20,8 +20,8 @@ use crate::trained::TrainedModel;
 pub enum Inputs {
     /// Each with its name in the archive.
     Files(Vec<(String, PictureFile)>),
-    /// The first so many of a data set.
-    Data(Arc<dyn Dataset>, usize),
+    /// These of a data set.
+    Data(Arc<dyn Dataset>, Vec<usize>),
 }
 
 impl Inputs {
@@ -49,11 +49,13 @@ impl Inputs {
         let count = dataset
             .len()
             .min(usize::try_from(most).unwrap_or(usize::MAX));
-        usable((0..count).collect(), false, |index| {
+        let bad = Bad::skipped_if(arguments.skip_bad_images);
+        let usable = usable((0..count).collect(), bad, |index: usize| {
             let batch = Batch::read(&*dataset, &[index])?;
-            codec.check_values(&batch.images, &dataset.name(index))
+            codec.check_values(&batch.images, &dataset.name(index))?;
+            Ok(index)
         })?;
-        Ok(Self::Data(dataset, count))
+        Ok(Self::Data(dataset, usable))
     }
 
     fn files(arguments: &CompressArgs, codec: &Codec<'_>) -> Result<Self> {
@@ -63,7 +65,7 @@ impl Inputs {
         }
         let looked = usable(
             files,
-            arguments.skip_bad_images,
+            Bad::skipped_if(arguments.skip_bad_images),
             |NamedFile { path, name }| {
                 let is_jpeg = is_jpeg(&path);
                 let (name, picture) = look(path, &name, arguments.allow_lossy_conversion, codec)?;
@@ -146,14 +148,14 @@ impl Images for Inputs {
     fn len(&self) -> usize {
         match self {
             Self::Files(files) => files.len(),
-            Self::Data(_, count) => *count,
+            Self::Data(_, usable) => usable.len(),
         }
     }
 
     fn name(&self, index: usize) -> String {
         match self {
             Self::Files(files) => files[index].0.clone(),
-            Self::Data(_, count) => number(index, *count),
+            Self::Data(_, usable) => number(index, usable.len()),
         }
     }
 
@@ -170,7 +172,7 @@ impl Images for Inputs {
     fn read(&self, index: usize) -> Result<Vec<u8>> {
         match self {
             Self::Files(files) => Ok(files[index].1.read()?),
-            Self::Data(dataset, _) => Ok(Batch::read(&**dataset, &[index])?.images),
+            Self::Data(dataset, usable) => Ok(Batch::read(&**dataset, &[usable[index]])?.images),
         }
     }
 }

@@ -2,9 +2,6 @@
 
 mod encoder;
 
-use std::fs;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -14,6 +11,7 @@ use serde::Serialize;
 pub use encoder::{Encoder, Format};
 
 use super::Images;
+use crate::files::Temporary;
 
 /// Images in memory at once.
 const CHUNK: usize = 64;
@@ -52,7 +50,10 @@ pub fn compare(
     encoders: &[Encoder],
     mut progress: impl FnMut(u64),
 ) -> Result<Vec<Compared>> {
-    let scratch = Scratch::new()?;
+    let folder = std::env::temp_dir();
+    let scratch = Temporary::folder(&folder);
+    let (scratch, _lock) =
+        scratch.with_context(|| format!("{}: cannot make a folder there", folder.display()))?;
     let result = |encoder: &Encoder| Compared {
         format: encoder.format,
         encoder: encoder.settings.clone(),
@@ -74,7 +75,7 @@ pub fn compare(
                 .par_iter()
                 .map(|(index, pixels, shape)| {
                     let name = index.to_string();
-                    let len = encoder.encoded_len(pixels, *shape, &scratch.0, &name)?;
+                    let len = encoder.encoded_len(pixels, *shape, scratch.path(), &name)?;
                     Ok(len.map(|len| (pixels.len() as u64, len)))
                 })
                 .collect::<Result<Vec<_>>>()?;
@@ -88,28 +89,6 @@ pub fn compare(
         progress(end as u64);
     }
     Ok(results)
-}
-
-/// A folder for the files of encoders, which goes when it is no longer used.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Result<Self> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("vdvae-compare-{}-{count}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        fs::create_dir_all(&folder)
-            .with_context(|| format!("{}: cannot make this folder", folder.display()))?;
-        Ok(Self(folder))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // Of the system's temporary files; there is nobody to tell.
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 #[cfg(test)]

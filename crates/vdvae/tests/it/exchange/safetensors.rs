@@ -121,6 +121,15 @@ fn half_precision_is_imported() {
             ],
         );
     let whole = lab.read("run.safetensors");
+    let file = safetensors::SafeTensors::deserialize(&whole).unwrap();
+    let mut twice = file.tensors();
+    let (name, first) = twice[0].clone();
+    twice.push((format!("_orig_mod.{name}"), first));
+    let (_, header) = safetensors::SafeTensors::read_metadata(&whole).unwrap();
+    let twice = safetensors::serialize(twice, header.metadata().clone()).unwrap();
+    lab.write("twice.safetensors", twice);
+    lab.run("import twice.safetensors --out twice")
+        .fails(1, &["twice.safetensors", &format!("two called {name}")]);
     for length in [9, 100, whole.len() - 1] {
         lab.write("cut.safetensors", &whole[..length]);
         lab.run("import cut.safetensors --out cut")
