@@ -80,6 +80,16 @@ impl Source {
         self.parts().0
     }
 
+    /// The file or folder, where there is one; of `npz:FILE[NAME]` without the name.
+    pub fn path(&self) -> Option<&Path> {
+        let path = self.parts().1?;
+        let name = path.to_str().and_then(|path| path.split_once('['));
+        match (self, name) {
+            (Self::Npz(_), Some((file, _))) if !path.exists() => Some(Path::new(file)),
+            _ => Some(path),
+        }
+    }
+
     /// The path, for messages.
     pub(crate) fn place(&self) -> String {
         let path = self.parts().1;

@@ -1,7 +1,7 @@
 //! Options of the commands that look at latents: encode, decode, interpolate, features.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::Result;
@@ -72,6 +72,14 @@ pub struct Part {
     /// Without the first K images.
     #[arg(long, default_value_t = 0, value_name = "K")]
     pub from: u64,
+}
+
+impl ImageArgs {
+    /// The files and folders that are read, the run's own data set aside.
+    pub fn inputs(&self) -> impl Iterator<Item = &Path> {
+        let data = self.data.as_ref().and_then(Source::path);
+        self.images.iter().map(PathBuf::as_path).chain(data)
+    }
 }
 
 impl Part {

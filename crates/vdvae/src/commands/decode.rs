@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::pictures::{MOST_IN_A_PICTURE, Pictures};
 use super::{
-    batch_size, check_output, check_temperatures, latents, load, make_parent, print_json,
-    progress_bar,
+    batch_size, check_output, check_output_of, check_temperatures, latents, load, make_parent,
+    print_json, progress_bar,
 };
 use crate::cli::latents::DecodeArgs;
 use crate::console::{results, tell};
@@ -39,7 +39,7 @@ pub fn run(arguments: &DecodeArgs) -> Result<()> {
     let out = arguments.out.clone().unwrap_or_else(default);
     let picture = is_picture(&out)?;
     if picture {
-        check_output(&out)?;
+        check_output_of(&out, [&*arguments.latents])?;
     } else {
         check_output(&out.join("decode.png"))?;
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use vdvae_data::Batch;
 
 use super::images::{ImageStream, layer_range};
-use super::{batch_size, check_output, latents, load, make_parent, print_json, progress_bar};
+use super::{batch_size, check_output_of, latents, load, make_parent, print_json, progress_bar};
 use crate::cli::latents::EncodeArgs;
 use crate::console::results;
 use crate::latents::{ARRAYS, About, ArrayFile, ArrayWriter, EncodeOptions, EncodedLayer, encode};
@@ -24,7 +24,7 @@ struct Report {
 
 pub fn run(arguments: &EncodeArgs) -> Result<()> {
     ArrayFile::of(&arguments.out)?;
-    check_output(&arguments.out)?;
+    check_output_of(&arguments.out, arguments.images.inputs())?;
     let (_, model) = load(&arguments.trained, latents)?;
     let shapes = model.plan.latents()?;
     let range = layer_range(arguments.layers.as_ref(), shapes.len())?;

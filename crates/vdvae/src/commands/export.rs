@@ -2,12 +2,12 @@
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde::Serialize;
 
-use super::{make_parent, print_json};
+use super::{check_output, make_parent, print_json};
 use crate::checkpoint::published::{export_published, export_safetensors};
 use crate::cli::{ExportArgs, ExportFormat};
 use crate::console::results;
@@ -29,6 +29,15 @@ pub fn run(arguments: &ExportArgs) -> Result<()> {
         ExportFormat::Safetensors => run.default_checkpoint(),
     });
     let out = out(arguments)?;
+    match arguments.format {
+        ExportFormat::Safetensors => check_output(&out)?,
+        // The beginning of names, perhaps that of the run's folder.
+        ExportFormat::Published => {
+            let mut name = out.clone().into_os_string();
+            name.push("-model");
+            check_output(Path::new(&name))?;
+        }
+    }
     make_parent(&out)?;
     let files = match arguments.format {
         ExportFormat::Published => export_published(&run, &config, &checkpoint, &out)?,

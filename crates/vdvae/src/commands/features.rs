@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::images::ImageStream;
-use super::{batch_size, check_output, latents, load, make_parent, print_json, progress_bar};
+use super::{batch_size, check_output_of, latents, load, make_parent, print_json, progress_bar};
 use crate::cli::latents::FeaturesArgs;
 use crate::console::results;
 use crate::error::usage;
@@ -24,7 +24,7 @@ struct Report {
 
 pub fn run(arguments: &FeaturesArgs) -> Result<()> {
     ArrayFile::of(&arguments.out)?;
-    check_output(&arguments.out)?;
+    check_output_of(&arguments.out, arguments.images.inputs())?;
     let (_, model) = load(&arguments.trained, latents)?;
     let depth = model.hierarchy()?.depth();
     if arguments.layer >= depth {

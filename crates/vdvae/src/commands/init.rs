@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use vdvae_data::{Collection, ImageList, OpenOptions, Source, Split};
 
 use super::request::{asks_for, check_normalised, config_of, with_options};
 use crate::checkpoint::published::{Files, config_in, import};
@@ -17,6 +18,8 @@ use crate::run_dir::RunDir;
 /// Weights to start from.
 pub struct Start {
     file: PathBuf,
+    /// What the images of the run were for, where it is one.
+    images: Option<ImageList>,
     /// What they were trained with, where that is told.
     config: Option<Config>,
 }
@@ -31,10 +34,16 @@ impl Start {
             let run = RunDir::new(given);
             let config = Some(run.load_config()?);
             let file = run.default_checkpoint();
-            return Ok(Self { file, config });
+            let images = run.load_images()?;
+            return Ok(Self {
+                file,
+                images,
+                config,
+            });
         }
         Ok(Self {
             file: given.to_owned(),
+            images: None,
             config: config_in(given)?,
         })
     }
@@ -76,6 +85,35 @@ impl Start {
             (config.data.shift, config.data.scale) = (trained.data.shift, trained.data.scale);
         }
         Ok(config)
+    }
+
+    /// The images of a source: those that the weights were trained on stay training images, so that they are not
+    /// tested on; where none is there, each is for what a new run takes it for.
+    ///
+    /// # Errors
+    /// As [`Collection::split`].
+    pub fn collection(&self, source: &Source, options: &OpenOptions) -> Result<Collection> {
+        let split = Collection::split(source, options)?;
+        let Some(list) = &self.images else {
+            return Ok(split);
+        };
+        let trained = split.trained_on(list);
+        if trained == 0 {
+            return Ok(split);
+        }
+        let (mut collection, changes) = Collection::recorded(source, list, options)?;
+        collection.train_on_new();
+        if !collection.has(Split::Valid) {
+            tell(format_args!(
+                "warning: the weights were trained on {trained} of these images, which may now be validation or test images: no image that they were validated on is there"
+            ));
+            return Ok(split);
+        }
+        tell(format_args!(
+            "the images are for what they were in the run that the weights are from; {} new ones are for training",
+            changes.new.len()
+        ));
+        Ok(collection)
     }
 
     /// The weights, in a new model.

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::images::{layer_range, load_all};
 use super::inputs::Bad;
-use super::{batch_size, check_output, latents, load, make_parent, print_json};
+use super::{batch_size, check_output_of, latents, load, make_parent, print_json};
 use crate::cli::latents::InterpolateArgs;
 use crate::console::results;
 use crate::error::usage;
@@ -31,7 +31,7 @@ pub fn run(arguments: &InterpolateArgs) -> Result<()> {
     let (run, model) = load(&arguments.trained, latents)?;
     let default = || run.samples().join("interpolate.png");
     let out = arguments.out.clone().unwrap_or_else(default);
-    check_output(&out)?;
+    check_output_of(&out, [&*arguments.first, &*arguments.second])?;
     let layers = layer_range(arguments.layers.as_ref(), model.hierarchy()?.depth())?;
     let ends = [arguments.first.clone(), arguments.second.clone()];
     let images = load_all(&ends, Bad::Refused, &model)?;

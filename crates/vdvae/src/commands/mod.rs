@@ -28,7 +28,7 @@ mod train;
 mod verify;
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -188,14 +188,42 @@ fn check_extension(path: &Path, extension: &str) -> Result<()> {
     )))
 }
 
-/// Notices before the work that a file cannot be written.
+/// Notices before the work that a file cannot be written, or would take the place of a run's checkpoint.
 fn check_output(path: &Path) -> Result<()> {
+    let folder = path
+        .parent()
+        .filter(|folder| folder.ends_with("checkpoints"));
+    let is_a_runs = |run: &Path| RunDir::new(run).config().exists();
+    if folder.and_then(Path::parent).is_some_and(is_a_runs) {
+        return Err(usage(format!(
+            "{}: this folder is for the checkpoints of the run; choose another place with --out",
+            path.display()
+        )));
+    }
     check_writable(path).with_context(|| {
         format!(
             "{}: cannot be written; choose another place with --out",
             path.display()
         )
     })
+}
+
+/// [`check_output`], and that it is none of what is read: files, pictures in folders, data sets.
+fn check_output_of<'a>(path: &Path, inputs: impl IntoIterator<Item = &'a Path>) -> Result<()> {
+    check_output(path)?;
+    let Ok(output) = path.canonicalize() else {
+        return Ok(());
+    };
+    let is_picture = image::ImageFormat::from_path(path).is_ok();
+    let is_read = |input: PathBuf| output == input || is_picture && output.starts_with(input);
+    let mut inputs = inputs.into_iter().flat_map(Path::canonicalize);
+    if inputs.any(is_read) {
+        return Err(usage(format!(
+            "--out {}: this file is read; choose another place with --out",
+            path.display()
+        )));
+    }
+    Ok(())
 }
 
 /// Makes the folder that `path` is to be written into.

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use vdvae_data::Batch;
+use vdvae_data::{Batch, Source};
 
 use super::data::open_some;
 use super::images::load_all;
 use super::inputs::{Bad, read_all};
 use super::{
-    batch_size, check_extension, check_output, check_temperatures, latents, load, make_parent,
+    batch_size, check_extension, check_output_of, check_temperatures, latents, load, make_parent,
     print_json,
 };
 use crate::cli::{PosteriorKind, ReconstructArgs};
@@ -42,7 +42,9 @@ pub fn run(arguments: &ReconstructArgs) -> Result<()> {
         .out
         .clone()
         .unwrap_or_else(|| run.samples().join("reconstruct.png"));
-    check_output(&out)?;
+    let data = arguments.data.as_ref().and_then(Source::path);
+    let files = arguments.images.iter().map(PathBuf::as_path);
+    check_output_of(&out, files.chain(data))?;
     let batch = images(arguments, &model)?;
     let options = ReconstructOptions {
         layers: depth,

@@ -79,7 +79,7 @@ pub fn train(
     plan.computes(&compute)?;
     let needed = training_memory(&*plan, config.train.n_batch, checkpointed);
     warn_about_memory(needed, &config.train);
-    let opened = open(arguments, run, &mut config, &*plan);
+    let opened = open(arguments, run, start.as_ref(), &mut config, &*plan);
     let Images { train, valid, list } = match arguments.data {
         Some(_) => opened?,
         None => opened.context("the configuration's images (--data SOURCE gives others)")?,
@@ -306,6 +306,7 @@ struct Images {
 fn open(
     arguments: &TrainArgs,
     run: &RunDir,
+    start: Option<&Start>,
     config: &mut Config,
     plan: &dyn Plan,
 ) -> Result<Images> {
@@ -329,7 +330,10 @@ fn open(
     };
     let collection = match &list {
         Some(list) => continued(arguments, &source, list, &plain)?,
-        None => Collection::split(&source, &plain)?,
+        None => match start {
+            Some(start) => start.collection(&source, &plain)?,
+            None => Collection::split(&source, &plain)?,
+        },
     };
     if arguments.resume && list.is_none() && run.latest().exists() {
         tell_unlisted(run, &collection);

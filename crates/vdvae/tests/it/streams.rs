@@ -227,3 +227,26 @@ fn latents_in_any_order() {
         ],
     );
 }
+
+#[test]
+fn no_output_takes_the_place_of_what_is_read_or_of_a_checkpoint() {
+    let lab = Lab::trained();
+    lab.run("sample run -n 2 --out pics").succeeds();
+    lab.run("encode run pics --out z.npz").succeeds();
+    let checkpoints = "run/checkpoints/best.safetensors";
+    let kept = ["pics/sample-000000.png", "images.npy", "z.npz", checkpoints];
+    let before = kept.map(|name| lab.read(name));
+    for command in [
+        "reconstruct run pics/sample-000000.png --out pics/sample-000000.png",
+        "reconstruct run pics --out pics/sample-000001.png",
+        "interpolate run pics/sample-000000.png pics/sample-000001.png --out pics/sample-000001.png",
+        "encode run --data npy:images.npy --out run/checkpoints/latest.safetensors",
+        "decode run z.npz --out run/checkpoints/x.png",
+        "export run --format safetensors --out run/checkpoints/best.safetensors",
+    ] {
+        lab.run(command).fails(2, &["--out"]);
+    }
+    let again = "features run --data npz:z.npz[layer_000/z] --split all --layer 1 --out z.npz";
+    assert_ne!(lab.run(again).code, Some(0));
+    assert_eq!(kept.map(|name| lab.read(name)), before);
+}

@@ -91,6 +91,16 @@ pub enum ImportError {
         /// What to do.
         remedy: String,
     },
+    /// A weight is no finite number.
+    #[error("{}: {tensor}: expected finite numbers, found {found}; these weights compute nothing, take a file saved before", path.display())]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// The first such number.
+        found: f32,
+    },
     /// The log cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -114,6 +124,12 @@ pub struct Imported {
 /// If a file cannot be read, is damaged, holds more than data (nothing in it is run), or is of another
 /// model: see [`ImportError`].
 pub fn import(files: &Files, config: &Config) -> anyhow::Result<Imported> {
+    let imported = read(files, config)?;
+    imported.check_finite(files)?;
+    Ok(imported)
+}
+
+fn read(files: &Files, config: &Config) -> anyhow::Result<Imported> {
     let shapes = config.plan()?.tensors();
     let family = config.model.family();
     let model = Model {
@@ -282,6 +298,25 @@ impl Imported {
             });
         }
         notes
+    }
+
+    /// Whether all weights are finite numbers.
+    fn check_finite(&self, files: &Files) -> Result<(), ImportError> {
+        let average = self.average.iter().zip(&files.average);
+        let all = std::iter::once((&self.weights, &files.weights)).chain(average);
+        for (weights, path) in all {
+            for spec in &self.shapes {
+                let values = weights.values(spec);
+                if let Some(&found) = values.iter().find(|value| !value.is_finite()) {
+                    return Err(ImportError::NotFinite {
+                        path: path.clone(),
+                        tensor: spec.name.clone(),
+                        found,
+                    });
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The averaged weights, in a model that the configuration describes.

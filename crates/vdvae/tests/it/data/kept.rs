@@ -148,3 +148,23 @@ fn a_run_finds_its_images_from_any_folder() {
     lab.train("--out run --data folder:pictures")
         .fails(2, &["this run exists", "--resume"]);
 }
+
+#[test]
+fn a_run_that_starts_from_anothers_weights_tests_on_none_of_its_training_images() {
+    let lab = Lab::new();
+    lab.fill("pictures", 40);
+    lab.train("--out run --data folder:pictures").succeeds();
+    let tested = |run: &str| {
+        let list = String::from_utf8(lab.read(&format!("{run}/images.tsv"))).unwrap();
+        let lines = list.lines().filter(|line| line.starts_with("test\t"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    lab.write_picture("pictures/0.png", 9, 9);
+    lab.run("train --init run --out fine --seed 5 --steps 1")
+        .succeeds()
+        .tells(&["for what they were in the run that the weights are from; 1 new ones"]);
+    assert_eq!(tested("fine"), tested("run"));
+    lab.fill("others", 45);
+    lab.run("train --init run --out other --data folder:others --steps 1")
+        .succeeds();
+}

@@ -120,6 +120,20 @@ fn half_precision_is_imported() {
                 "found [16, 3, 3, 3]",
             ],
         );
+    let nothing = |_: f32| f16::NAN.to_le_bytes();
+    lab.write(
+        "nan.safetensors",
+        converted(&lab, Dtype::F16, nothing, true),
+    );
+    for command in [
+        "import nan.safetensors --out nan",
+        "train --init nan.safetensors --out nan",
+    ] {
+        lab.run(command).fails(
+            1,
+            &["nan.safetensors", "expected finite numbers, found NaN"],
+        );
+    }
     let whole = lab.read("run.safetensors");
     let file = safetensors::SafeTensors::deserialize(&whole).unwrap();
     let mut twice = file.tensors();
