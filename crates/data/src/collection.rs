@@ -85,6 +85,13 @@ impl Collection {
             Source::Imagenet64Batches(path) => {
                 fixed(imagenet_batches::open_64, path, OTHER_RELEASE)
             }
+            // What the folder holds decides.
+            Source::Imagenet32(path) if imagenet_batches::are_in(path, 32) => {
+                fixed(imagenet_batches::open_32, path, OTHER_RELEASE)
+            }
+            Source::Imagenet64(path) if imagenet_batches::are_in(path, 64) => {
+                fixed(imagenet_batches::open_64, path, OTHER_RELEASE)
+            }
             Source::Imagenet32(path) => fixed(published::open_imagenet32, path, TEST_FILE),
             Source::Imagenet64(path) => fixed(published::open_imagenet64, path, TEST_FILE),
             Source::Ffhq256(path) => fixed(

@@ -26,16 +26,11 @@ const BATCHES: usize = 10;
 const CHANNELS: usize = 3;
 const REMEDY: &str = "This is no batch of the smaller ImageNets: download it again";
 
-/// What is said of a folder that holds these batches and was given as another source.
-pub(crate) fn hint(folder: &Path, side: usize) -> Option<String> {
+/// Whether these batches are what a folder has, and not the arrays of the older release.
+pub(crate) fn are_in(folder: &Path, side: usize) -> bool {
     let has = |name: &str| find(folder, name).is_some();
-    (has("train_data_batch_1") || has("val_data")).then(|| {
-        format!(
-            "These are the batches of image-net.org: give imagenet{side}-batches:{}. Published numbers are of the \
-             older release, which was resized otherwise; do not compare",
-            folder.display()
-        )
-    })
+    let older = folder.join(format!("imagenet{side}-train.npy"));
+    (has("train_data_batch_1") || has("val_data")) && !older.is_file()
 }
 
 /// Opens `imagenet32-batches:DIR`.

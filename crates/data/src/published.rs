@@ -6,7 +6,6 @@ use std::sync::Arc;
 use crate::array::{ArrayImages, open_npy};
 use crate::dataset::{Dataset, ImageShape, Joined, Subset};
 use crate::error::DataError;
-use crate::imagenet_batches;
 use crate::options::OpenOptions;
 use crate::split::{Split, legacy_permutation};
 
@@ -56,13 +55,6 @@ fn open_imagenet(
     };
     let array = |part| -> Result<Arc<dyn Dataset>, DataError> {
         let file = folder.join(format!("imagenet{size}-{part}.npy"));
-        if let Some(remedy) = imagenet_batches::hint(folder, size).filter(|_| !file.is_file()) {
-            return Err(DataError::Empty {
-                place: folder.display().to_string(),
-                expected: format!("imagenet{size}-{part}.npy"),
-                remedy,
-            });
-        }
         Ok(Arc::new(open_rgb(&file, size, options.image)?))
     };
     if split == Split::Test {
