@@ -4,6 +4,7 @@ use std::path::Path;
 
 use vdvae_formats::FormatError;
 
+use crate::counted::counted;
 use crate::loss::Losses;
 use crate::split::Split;
 
@@ -167,8 +168,8 @@ fn others(more: &[String]) -> String {
         return String::new();
     }
     let lines: String = more.iter().map(|image| format!("\n  {image}")).collect();
-    let images = if more.len() == 1 { "image" } else { "images" };
-    format!(" (and {} more {images} cannot be used:{lines})", more.len())
+    let images = counted(more.len(), "more images");
+    format!(" (and {images} cannot be used:{lines})")
 }
 
 impl DataError {

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
+use vdvae_data::counted;
 
 use super::exact::exact_device;
 use super::{check_extension, check_output, make_parent, print_json, progress_bar};
@@ -183,7 +184,10 @@ fn print_report(report: &Report) -> Result<()> {
     } = report;
     writeln!(
         out,
-        "{images} images, {tiles} tiles, {streams} streams, kernel path {}",
+        "{}, {}, {}, kernel path {}",
+        counted(*images, "images"),
+        counted(*tiles, "tiles"),
+        counted(*streams, "streams"),
         report.kernel_path
     )?;
     writeln!(
@@ -265,8 +269,9 @@ fn print_table(report: &Report) -> Result<()> {
             format!("one file per image; {}", row.encoder)
         } else {
             format!(
-                "of {} images, the others not being taken; {}",
-                row.images, row.encoder
+                "of {}, the others not being taken; {}",
+                counted(row.images, "images"),
+                row.encoder
             )
         };
         line(

@@ -9,6 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use rayon::prelude::*;
 use serde::Serialize;
+use vdvae_data::counted;
 
 use encoder::Encoded;
 pub use encoder::{Encoder, Format};
@@ -77,18 +78,15 @@ pub fn compare(
             continue;
         };
         let works = !tally.given_up && tally.compared.images > 0;
-        let count = tally.failed;
+        let images = counted(tally.failed, "images");
         if let Some(why) = tally.why {
-            let images = if count == 1 { "image" } else { "images" };
             let left_out = if works {
                 ", which its row leaves out"
             } else {
                 ", so that it is not compared"
             };
             let settings = &encoder.settings;
-            failures.push(format!(
-                "{settings} failed at {count} {images}{left_out}: {why}"
-            ));
+            failures.push(format!("{settings} failed at {images}{left_out}: {why}"));
         }
         if works {
             rows.push(tally.compared);
