@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::counted::counted;
 use crate::dataset::{Dataset, Joined, Subset};
 use crate::error::DataError;
 use crate::split::{Split, held_out, part_of};
@@ -112,7 +113,7 @@ impl ArraySet {
     /// What the images were taken for.
     pub fn describe(&self, split: Split) -> String {
         match self.named {
-            _ if split == Split::All => format!("all {} images", self.all.len()),
+            _ if split == Split::All => format!("all {}", counted(self.all.len(), "images")),
             None => format!(
                 "{} images, of which 5 % each are held out for validation and test",
                 self.all.len()

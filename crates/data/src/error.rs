@@ -4,6 +4,7 @@ use std::path::Path;
 
 use vdvae_formats::FormatError;
 
+use crate::counted::counted;
 use crate::loss::Losses;
 use crate::split::Split;
 
@@ -102,8 +103,8 @@ pub enum DataError {
 
     /// Folders do not tell for certain which images are for what.
     #[error(
-        "{place}: {problem}:{layout}\nName the folders train, valid and test, move the others elsewhere, give one \
-         of the folders, or take everything together: --split all"
+        "{place}: {problem}:{layout}\nName the folders train, valid and test, move the others elsewhere, or give one \
+         of the folders. Commands that have --split take everything together by --split all"
     )]
     Layout {
         /// The folder.
@@ -116,8 +117,8 @@ pub enum DataError {
 
     /// A split that the data set does not come with, and that is not held out of another.
     #[error(
-        "{place}: the split {split}: expected images, found {layout}. Take another split (--split), or everything: \
-         --split all"
+        "{place}: the split {split}: expected images, found {layout}. Give images for it, or all in one \
+         folder, to be split. Commands that have --split take another, or everything by --split all"
     )]
     NoSplit {
         /// The file or folder.
@@ -144,7 +145,7 @@ pub enum DataError {
     /// Too few items to set some aside for validation and test.
     #[error(
         "{place}: expected at least {needed} {items} to hold some out for validation and test, \
-         found {found}. Add more; to evaluate, take it whole: --split all"
+         found {found}. Add more. Commands that have --split take the few whole by --split all"
     )]
     TooFew {
         /// The file or folder.
@@ -167,7 +168,8 @@ fn others(more: &[String]) -> String {
         return String::new();
     }
     let lines: String = more.iter().map(|image| format!("\n  {image}")).collect();
-    format!(" (and {} more images cannot be used:{lines})", more.len())
+    let images = counted(more.len(), "more images");
+    format!(" (and {images} cannot be used:{lines})")
 }
 
 impl DataError {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::counted::counted;
 use crate::error::DataError;
 use crate::image_file::ImageFile;
 use crate::image_list::{Entry, ImageList};
@@ -276,13 +277,16 @@ impl FileSet {
     /// What the files were taken for, in one line.
     pub fn describe(&self, split: Split) -> String {
         if split == Split::All {
-            return format!("all {} {}", self.files.len(), self.items);
+            return format!("all {}", counted(self.files.len(), self.items));
         }
         let mut parts = Vec::new();
         for ((split, purpose), origin) in SPLITS.into_iter().zip(PURPOSES).zip(&self.origins) {
-            let items = if parts.is_empty() { self.items } else { "" };
-            let text = format!("{} {items} for {purpose}{origin}", self.count(split));
-            parts.push(text.replace("  ", " "));
+            let count = self.count(split);
+            let count = match parts.is_empty() {
+                true => counted(count, self.items),
+                false => count.to_string(),
+            };
+            parts.push(format!("{count} for {purpose}{origin}"));
         }
         let nowhere = self.files.iter().filter(|file| file.entry.split.is_none());
         match nowhere.count() {

@@ -30,6 +30,7 @@ mod celeba;
 mod channels;
 mod cifar;
 mod collection;
+mod counted;
 mod crops;
 mod dataset;
 mod error;
@@ -62,6 +63,7 @@ mod statistics;
 
 pub use batches::{Batch, Batches, load_images};
 pub use collection::Collection;
+pub use counted::counted;
 pub use dataset::{Dataset, ImageShape};
 pub use error::DataError;
 pub use file_set::Changes;

@@ -6,6 +6,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::counted::counted;
 use crate::error::DataError;
 use crate::image_format::{KNOWN, is_image, is_unread_picture};
 use crate::lmdb;
@@ -59,8 +60,7 @@ impl fmt::Display for PassedOver {
         }
         let mut endings: Vec<_> = endings.into_iter().collect();
         endings.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
-        let files = if self.0.len() == 1 { "file" } else { "files" };
-        write!(f, "{} {files}: ", self.0.len())?;
+        write!(f, "{}: ", counted(self.0.len(), "files"))?;
         for (place, (ending, count)) in endings.iter().enumerate() {
             let comma = if place > 0 { ", " } else { "" };
             write!(f, "{comma}{count} {ending}")?;

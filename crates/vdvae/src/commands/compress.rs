@@ -7,11 +7,13 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
+use vdvae_data::counted;
 
 use super::exact::exact_device;
 use super::{check_extension, check_output, make_parent, print_json, progress_bar};
+use crate::checkpoint::CheckpointError;
 use crate::cli::compress::{CompressArgs, KernelPath};
 use crate::compress::compare::{Compared, Encoder, compare};
 use crate::compress::{Codec, Compressed, Images, ModelId, kept};
@@ -69,6 +71,11 @@ pub fn run(arguments: &CompressArgs) -> Result<()> {
     let model = TrainedModel::load(&run, arguments.trained.checkpoint.as_deref(), device)?;
     let codec = Codec::new(&model, arguments.latent_bits)?;
     let inputs = Inputs::open(arguments, &model, &codec)?;
+    let weights = if arguments.with_weights {
+        None
+    } else {
+        Some(keep_weights(&run, &model, codec.id())?)
+    };
 
     let start = Instant::now();
     let tiles = (0..inputs.len()).map(|index| codec.tiles(inputs.shape(index)));
@@ -80,12 +87,9 @@ pub fn run(arguments: &CompressArgs) -> Result<()> {
         codec.compress(&inputs, arguments.batch, progress)?
     };
     bar.finish_and_clear();
-    let weights = if arguments.with_weights {
+    if arguments.with_weights {
         compressed.archive.weights = Some(model.to_checkpoint()?);
-        None
-    } else {
-        Some(keep_weights(arguments, &run, &model, codec.id()))
-    };
+    }
     make_parent(&arguments.out)?;
     let mut file = Vec::new();
     compressed.archive.write(&mut file)?;
@@ -99,7 +103,10 @@ pub fn run(arguments: &CompressArgs) -> Result<()> {
         let encoders = Encoder::all(&path);
         let compared = compare(&inputs, &encoders, |done| bar.set_position(done))?;
         bar.finish_and_clear();
-        compared
+        for failure in &compared.failures {
+            tell(format_args!("warning: {failure}"));
+        }
+        compared.rows
     } else {
         Vec::new()
     };
@@ -119,17 +126,17 @@ pub fn run(arguments: &CompressArgs) -> Result<()> {
 }
 
 /// Sees to it that the archive can still be read when training has gone on; the file that must be kept.
-fn keep_weights(
-    arguments: &CompressArgs,
-    run: &RunDir,
-    model: &TrainedModel,
-    id: &ModelId,
-) -> PathBuf {
-    kept::keep(run, model, id).unwrap_or_else(|error| {
-        // A run that cannot be written cannot go on either.
-        tell(format_args!("warning: {error}"));
-        let checkpoint = arguments.trained.checkpoint.clone();
-        checkpoint.unwrap_or_else(|| run.default_checkpoint())
+///
+/// # Errors
+/// If it cannot be written: then the archive would be lost with the next training.
+fn keep_weights(run: &RunDir, model: &TrainedModel, id: &ModelId) -> Result<PathBuf> {
+    kept::keep(run, model, id).map_err(|error| match error {
+        CheckpointError::Io { path, source, .. } => anyhow!(
+            "{}: cannot keep the weights that the archive needs: {source}. Let the folder be written, make room, or \
+             put the weights into the archive: --with-weights",
+            path.display()
+        ),
+        error => error.into(),
     })
 }
 
@@ -177,7 +184,10 @@ fn print_report(report: &Report) -> Result<()> {
     } = report;
     writeln!(
         out,
-        "{images} images, {tiles} tiles, {streams} streams, kernel path {}",
+        "{}, {}, {}, kernel path {}",
+        counted(*images, "images"),
+        counted(*tiles, "tiles"),
+        counted(*streams, "streams"),
         report.kernel_path
     )?;
     writeln!(
@@ -246,12 +256,22 @@ fn print_table(report: &Report) -> Result<()> {
         note,
     )?;
     for row in &report.compared {
+        if row.images == 0 {
+            let name = row.format.name();
+            writeln!(
+                results(),
+                "{name:<10} none of the images is taken by {}",
+                row.encoder
+            )?;
+            continue;
+        }
         let note = if row.images == report.images {
             format!("one file per image; {}", row.encoder)
         } else {
             format!(
-                "of {} images, the others not being taken; {}",
-                row.images, row.encoder
+                "of {}, the others not being taken; {}",
+                counted(row.images, "images"),
+                row.encoder
             )
         };
         line(

@@ -169,23 +169,32 @@ pub fn tell_unlisted(run: &RunDir, collection: &Collection) {
 
 /// Says what came, went and changed since a run began.
 pub fn tell_changes(changes: &Changes) {
-    for (names, what) in [
-        (&changes.new, "new since the run began, and in no split"),
-        (&changes.missing, "not there any more"),
+    for (names, one, more) in [
+        (
+            &changes.new,
+            "is new since the run began, and in no split",
+            "are new since the run began, and in no split",
+        ),
+        (
+            &changes.missing,
+            "is not there any more",
+            "are not there any more",
+        ),
         (
             &changes.changed,
-            "of another size than when the run began, and stay in their split",
+            "is of another size than when the run began, and stays in its split",
+            "are of another size than when the run began, and stay in their split",
         ),
     ] {
         if !names.is_empty() {
             let count = names.len();
-            let (images, are) = if count == 1 {
-                ("image", "is")
+            let (images, what) = if count == 1 {
+                ("image", one)
             } else {
-                ("images", "are")
+                ("images", more)
             };
             tell(format_args!(
-                "{count} {images} of the run {are} {what}: {}",
+                "{count} {images} of the run {what}: {}",
                 some_of(names)
             ));
         }

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
+use vdvae_data::counted;
 
 use super::exact::exact_device;
 use super::{check_output, print_json, progress_bar};
@@ -102,7 +103,8 @@ fn report(json: bool, out: PathBuf, images: usize, cost: Cost, seconds: f64) -> 
     }
     writeln!(
         results(),
-        "{images} images, {seconds:.2} s, {images_per_s:.2} images/s: {}",
+        "{}, {seconds:.2} s, {images_per_s:.2} images/s: {}",
+        counted(images, "images"),
         out.display()
     )?;
     Ok(())

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
+use vdvae_data::counted;
 
 use super::data::{open_data, tell_later_losses};
 use super::{
@@ -74,10 +75,10 @@ pub fn run(arguments: &EvalArgs) -> Result<()> {
             evaluation: &evaluation,
         });
     }
-    let (images, step) = (evaluation.images, model.step);
+    let (images, step) = (counted(evaluation.images, "images"), model.step);
     writeln!(
         results(),
-        "{source}, {split} split: {images} images, weights of step {step}"
+        "{source}, {split} split: {images}, weights of step {step}"
     )?;
     print_bounds(&evaluation, arguments.samples)?;
     if layers.is_empty() {

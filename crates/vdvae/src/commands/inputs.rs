@@ -102,7 +102,7 @@ fn reason(error: &Error) -> String {
 /// The error of what was typed wrongly only if every one is.
 fn all_bad(bad: &[Error], count: usize, what_of_bad: Bad) -> Error {
     let mut text = match bad {
-        [error] => format!("{}. ", reason(error)),
+        [error] => reason(error),
         _ => {
             let lines = bad.iter().map(|error| format!("\n  {}", reason(error)));
             let lines: String = lines.collect();
@@ -110,6 +110,7 @@ fn all_bad(bad: &[Error], count: usize, what_of_bad: Bad) -> Error {
         }
     };
     if bad.len() < count && what_of_bad == Bad::Named {
+        text += if bad.len() == 1 { ". " } else { "" };
         text += "Repair or remove what is bad, or go on without it: --skip-bad-images";
     }
     let text = text.trim_end();

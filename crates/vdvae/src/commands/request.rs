@@ -20,7 +20,11 @@ pub fn config_of(configuration: &Configuration) -> Result<Config> {
 
 /// The configuration that a new run of these arguments would have.
 pub fn requested(arguments: &TrainArgs) -> Result<Config> {
-    with_options(arguments, config_of(&arguments.configuration)?)
+    let config = match (&arguments.configuration.config, &arguments.data) {
+        (Some(path), Some(source)) => Config::from_file_with_source(path, &source.to_string())?,
+        _ => config_of(&arguments.configuration)?,
+    };
+    with_options(arguments, config)
 }
 
 /// Applies --set and the shorter ways of saying the same.

@@ -15,7 +15,7 @@ use crate::trained::TrainedModel;
 /// need from now on. A run goes on and replaces its checkpoints, but never this file.
 ///
 /// # Errors
-/// If it cannot be written.
+/// If it is not there and cannot be written.
 pub fn keep(run: &RunDir, model: &TrainedModel, id: &ModelId) -> Result<PathBuf, CheckpointError> {
     let path = run.kept(&id.weights());
     if !path.is_file() {

@@ -32,6 +32,27 @@ impl Config {
         Self::from_toml(&text, &path.display().to_string())
     }
 
+    /// The same of a file that may leave `[data]` out: `source` is used then.
+    ///
+    /// # Errors
+    /// As [`Config::from_file`].
+    pub fn from_file_with_source(
+        path: impl AsRef<Path>,
+        source: &str,
+    ) -> Result<Self, ConfigError> {
+        let path = path.as_ref();
+        let mut text = read(path).map_err(|reason| ConfigError::Read {
+            path: path.to_owned(),
+            reason,
+        })?;
+        let lacks_data = |table: toml::Table| !table.contains_key("data");
+        if toml::from_str(&text).is_ok_and(lacks_data) {
+            // At the end, so that errors name the lines of the file.
+            text += &format!("\n[data]\nsource = {}\n", toml::Value::from(source));
+        }
+        Self::from_toml(&text, &path.display().to_string())
+    }
+
     /// Reads a configuration text; errors say `origin:line`.
     ///
     /// # Errors
@@ -94,6 +115,14 @@ fn check_keys(text: &str, place: &impl Fn(usize) -> String) -> Result<(), Config
 /// The reader's own message, with the line, and with the key where the message lacks it.
 fn describe(text: &str, place: &impl Fn(usize) -> String, error: &toml::de::Error) -> ConfigError {
     let (message, span) = (error.message(), error.span().unwrap_or(0..0));
+    if ["missing field `data`", "missing field `source`"].contains(&message) {
+        return ConfigError::Syntax {
+            place: place(span.start),
+            message: "data.source: expected where the images are, found none; write [data] and below it, for \
+                      example, source = \"folder:DIR\""
+                .to_owned(),
+        };
+    }
     let entries = keys::entries(text).unwrap_or_default();
     // A family names its keys, and does not know where they are written.
     let named = |entry: &&Entry| message.starts_with(&format!("{}: ", entry.key));

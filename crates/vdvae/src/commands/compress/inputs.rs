@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow};
 use vdvae_coding::container::number;
 use vdvae_data::{Batch, DataError, Dataset, LossCounts, PassedOver, PictureFile};
 
-use super::names::{NamedFile, archive_name, named_files};
+use super::names::{Given, NamedFile, archive_name, named_files};
 use crate::cli::compress::CompressArgs;
 use crate::commands::data::{open_some, some_of, tell_passed_over};
 use crate::commands::inputs::{Bad, usable};
@@ -59,7 +59,17 @@ impl Inputs {
     }
 
     fn files(arguments: &CompressArgs, codec: &Codec<'_>) -> Result<Self> {
-        let (files, passed_over) = named_files(&arguments.images)?;
+        let Given {
+            files,
+            passed_over,
+            repeated,
+        } = named_files(&arguments.images)?;
+        if !repeated.is_empty() {
+            tell(format_args!(
+                "given more than once, and compressed once: {}",
+                some_of(&repeated)
+            ));
+        }
         for passed_over in &passed_over {
             check_left(passed_over, arguments.leave_others)?;
         }
@@ -74,8 +84,12 @@ impl Inputs {
         )?;
         let photographs = looked.iter().filter(|(_, _, is_jpeg)| *is_jpeg).count();
         if photographs > 0 {
+            let (files, their) = match photographs {
+                1 => ("file", "its"),
+                _ => ("files", "their"),
+            };
             tell(format_args!(
-                "{photographs} JPEG files: their pixels are kept, which usually take more room than the files"
+                "{photographs} JPEG {files}: {their} pixels are kept, which usually take more room than the {files}"
             ));
         }
         let mut losses = LossCounts::default();
@@ -83,7 +97,9 @@ impl Inputs {
             losses.add(picture.losses());
         }
         for sentence in losses.sentences() {
-            tell(format_args!("{sentence}, and does not come back"));
+            tell(format_args!(
+                "{sentence}; what is lost of them does not come back"
+            ));
         }
         let files = looked.into_iter();
         let files = files.map(|(name, picture, _)| (name, picture));

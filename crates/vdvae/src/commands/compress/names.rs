@@ -1,6 +1,6 @@
 //! What files are called in an archive: distinct names, as short as that lets them be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
@@ -13,6 +13,17 @@ pub struct NamedFile {
     pub path: PathBuf,
     /// In the archive, ending as `.png`.
     pub name: PathBuf,
+}
+
+/// What was given.
+#[derive(Default)]
+pub struct Given {
+    /// Each once.
+    pub files: Vec<NamedFile>,
+    /// Of each folder, the files that are no images that are read.
+    pub passed_over: Vec<PassedOver>,
+    /// Files that were given again.
+    pub repeated: Vec<String>,
 }
 
 /// A file on its way to a name.
@@ -30,21 +41,22 @@ struct Named {
 /// that was given the folder's name and what follows, and with `.png` for its ending, as that is what
 /// decompression writes.
 ///
-/// Also, of each folder, the files that are passed over.
+/// A file that is given again, by whatever path, is taken once. A link to a file is another one, as it has
+/// another name.
 ///
 /// Files whose names would be the same get more: their ending (`0000.jpg.png` beside `0000.png`), or more of the
 /// path (`a/0000.png` and `b/0000.png`), or numbers.
 ///
 /// # Errors
 /// If a folder cannot be read.
-pub fn named_files(given: &[PathBuf]) -> Result<(Vec<NamedFile>, Vec<PassedOver>)> {
+pub fn named_files(paths: &[PathBuf]) -> Result<Given> {
     let mut all = Vec::new();
-    let mut passed_over = Vec::new();
-    for path in given {
+    let mut given = Given::default();
+    for path in paths {
         if path.is_dir() {
             let folder = parts(path)?;
             let found = look_through(path)?;
-            passed_over.push(found.passed_over);
+            given.passed_over.push(found.passed_over);
             for file in found.images {
                 let below = file.strip_prefix(path).unwrap_or(&file);
                 let below: Vec<OsString> = below.iter().map(OsString::from).collect();
@@ -64,12 +76,30 @@ pub fn named_files(given: &[PathBuf]) -> Result<(Vec<NamedFile>, Vec<PassedOver>
             });
         }
     }
+    let mut seen = HashSet::new();
+    all.retain(|named: &Named| {
+        let is_new = seen.insert(place_of(&named.file));
+        if !is_new {
+            given.repeated.push(named.file.display().to_string());
+        }
+        is_new
+    });
     make_distinct(&mut all);
     let mut names: Vec<PathBuf> = all.iter().map(Named::name).collect();
     number_the_same(&mut names);
     let files = all.into_iter().zip(names);
     let files = files.map(|(Named { file: path, .. }, name)| NamedFile { path, name });
-    Ok((files.collect(), passed_over))
+    given.files = files.collect();
+    Ok(given)
+}
+
+/// The same for every path of a file; links to it are others.
+fn place_of(file: &Path) -> PathBuf {
+    let (Some(folder), Some(name)) = (file.parent(), file.file_name()) else {
+        return file.to_owned();
+    };
+    let folder = Path::new(".").join(folder);
+    folder.canonicalize().unwrap_or(folder).join(name)
 }
 
 /// A name as archives have it, with `/`.
@@ -182,7 +212,7 @@ fn make_distinct(all: &mut [Named]) {
     }
 }
 
-/// Files that were given twice.
+/// Names of one folder that differ in upper and lower case alone.
 fn number_the_same(names: &mut [PathBuf]) {
     for group in same_names(names) {
         for (&place, number) in group.iter().skip(1).zip(2..) {
@@ -200,7 +230,8 @@ mod tests {
     #[track_caller]
     fn check(files: &[(&str, &str)]) {
         let given: Vec<PathBuf> = files.iter().map(|(file, _)| file.into()).collect();
-        let (names, _) = named_files(&given).unwrap();
+        let names = named_files(&given).unwrap().files;
+        assert_eq!(names.len(), files.len());
         for (named, (file, expected)) in names.iter().zip(files) {
             assert_eq!(named.name, Path::new(expected), "{file}");
         }
@@ -221,6 +252,15 @@ mod tests {
             ("0.png", "0.png"),
         ]);
         check(&[("A.png", "A.png"), ("a.jpg", "a.jpg.png")]);
-        check(&[("a.png", "a.png"), ("a.png", "a (2).png")]);
+        check(&[("A.png", "A.png"), ("a.png", "a (2).png")]);
+    }
+
+    #[test]
+    fn a_file_that_is_given_again_is_taken_once() {
+        let given = ["a.png", "./a.png", "src/../a.png", "b.png"].map(PathBuf::from);
+        let found = named_files(&given).unwrap();
+        let names: Vec<_> = found.files.iter().map(|file| &*file.name).collect();
+        assert_eq!(names, [Path::new("a.png"), Path::new("b.png")]);
+        assert_eq!(found.repeated, ["./a.png", "src/../a.png"]);
     }
 }

@@ -254,3 +254,14 @@ fn cifar10_of_another_size() {
         ],
     );
 }
+
+#[test]
+fn a_configuration_may_leave_the_data_to_the_option() {
+    let lab = Lab::new();
+    let text = crate::support::TINY.replace("[data]\nsource = \"npy:images.npy\"\n", "");
+    lab.write("bare.toml", text);
+    lab.run("train --config bare.toml --data npy:images.npy --out run --steps 1")
+        .succeeds();
+    lab.run("train --config bare.toml --out other --steps 1")
+        .fails(2, &["bare.toml", "data.source", "[data]"]);
+}

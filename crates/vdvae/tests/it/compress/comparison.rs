@@ -68,6 +68,30 @@ fn reference_encoders_on_the_path_are_used_and_named() {
     );
 }
 
+#[cfg(unix)]
+#[test]
+fn programs_that_fail_are_named_and_replaced() {
+    use std::os::unix::fs::PermissionsExt;
+    let lab = lab();
+    // It works with one of its settings.
+    let cjxl = "#!/bin/sh\ncase \"$*\" in *'-e 9'*) exit 3;; *) printf 0123456 > \"$2\";; esac\n";
+    let cwebp = "#!/bin/sh\necho 'no such codec' >&2\necho more >&2\nexit 7\n";
+    for (name, script) in [("bin/cwebp", cwebp), ("bin/cjxl", cjxl)] {
+        lab.write(name, script);
+        let may_run = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(lab.path(name), may_run).unwrap();
+    }
+    let arguments = "compress run in -o x.vdz --compare";
+    let output = lab.command(arguments).env("PATH", lab.path("bin")).output();
+    let finished = Finished::new(arguments, &output.unwrap()).succeeds();
+    let table = &finished.out;
+    assert!(!table.contains("NaN"), "{table}");
+    assert!(table.contains("a fast encoder, as cwebp failed"), "{table}");
+    assert_eq!(table.matches("JPEG XL").count(), 1, "{table}");
+    let finished = finished.tells(&["cwebp", "failed at 4 images", "status: 7: no such codec"]);
+    finished.tells(&["cjxl -d 0 -e 9", "status: 3"]);
+}
+
 #[test]
 fn an_archive_that_is_larger_is_not_called_smaller() {
     let lab = Lab::trained();

@@ -220,3 +220,37 @@ fn files_of_other_kinds_are_not_left_out_without_a_word() {
     let report = lab.compress("more --json").succeeds().json();
     assert_eq!(report["images"], 5);
 }
+
+#[test]
+fn what_is_given_again_is_compressed_once() {
+    let lab = Lab::trained();
+    lab.save("in/a.png", &picture([8, 8, 3], smooth));
+    lab.save("in/b.png", &picture([8, 8, 3], smooth));
+    let report = lab.compress("in ./in in/b.png --json").succeeds();
+    assert_eq!(report.json()["images"], 2);
+    report.tells(&["given more than once", "./in/a.png", "in/b.png"]);
+}
+
+/// Opening a FIFO waits for who writes into it.
+#[cfg(unix)]
+#[test]
+fn only_regular_files_are_read() {
+    let lab = Lab::trained();
+    lab.save("in/a.png", &picture([8, 8, 3], smooth));
+    let made = std::process::Command::new("mkfifo")
+        .arg(lab.path("in/pipe.png"))
+        .status();
+    assert!(made.expect("mkfifo starts").success());
+    let _socket = std::os::unix::net::UnixListener::bind(lab.path("in/socket.png")).unwrap();
+    let failed = lab.compress("in");
+    assert!(!failed.err.contains(".."), "{failed:#?}");
+    failed.fails(1, &["in/pipe.png: is a FIFO", "in/socket.png: is a socket"]);
+    let failed = lab.compress("in/pipe.png");
+    failed.fails(
+        1,
+        &["in/pipe.png: is a FIFO, where a regular file was expected"],
+    );
+    lab.compress("in --skip-bad-images").succeeds();
+    lab.train("--data folder:in --out other --steps 1")
+        .fails(1, &["in/pipe.png"]);
+}

@@ -51,18 +51,20 @@ fn whatever_weights_were_used_are_kept() {
     assert!(lab.read(&first).len() < full / 2, "the average alone");
 }
 
-/// Such as one that others share: it cannot go on either.
+/// Training would replace weights that are not kept.
 #[test]
-fn a_run_that_cannot_be_written_is_no_obstacle() {
+fn weights_that_cannot_be_kept_are_a_failure_unless_the_archive_carries_them() {
     let lab = Lab::trained();
     lab.save("a.png", &picture([8, 11, 3], smooth));
     let path = kept(&lab.compress("a.png --json").succeeds());
     fs::remove_file(lab.path(&path)).unwrap();
+    fs::remove_file(lab.path("x.vdz")).unwrap();
     lab.write(&format!("{path}/in the way"), "");
-    let report = lab.compress("a.png --json").succeeds();
-    assert_eq!(kept(&report), "run/checkpoints/best.safetensors");
-    report.tells(&["warning", &path, "cannot save the checkpoint"]);
-    lab.run("decompress x.vdz --run run").succeeds();
+    let failed = lab.compress("a.png --json");
+    assert!(!failed.err.contains("--resume"), "{failed:#?}");
+    failed.fails(1, &[&path, "cannot keep the weights", "--with-weights"]);
+    assert!(!lab.path("x.vdz").exists());
+    lab.compress("a.png --with-weights").succeeds();
 }
 
 #[test]
