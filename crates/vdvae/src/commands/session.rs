@@ -374,8 +374,11 @@ fn continued(
     match arguments.new_images {
         None if !changes.new.is_empty() => {
             return Err(usage(format!(
-                "--resume: {source} holds {} images that were not there when the run began: {}. Say what becomes of them: --new-images train, or --new-images leave",
-                changes.new.len(),
+                "--resume: of what {source} holds, {} not there when the run began: {}. Say what becomes of them: --new-images train, or --new-images leave",
+                match changes.new.len() {
+                    1 => "1 image was".to_owned(),
+                    more => format!("{more} images were"),
+                },
                 some_of(&changes.new)
             )));
         }

@@ -54,7 +54,7 @@ fn images_that_come_and_go_leave_every_other_in_its_split() {
     lab.run(resume).fails(
         2,
         &[
-            "1 images that were not there when the run began: 0.png",
+            "1 image was not there when the run began: 0.png",
             "--new-images train",
         ],
     );
