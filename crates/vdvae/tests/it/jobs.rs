@@ -37,8 +37,8 @@ fn a_second_job_in_a_folder_is_refused() {
         .fails(2, &parts);
     first.kill().expect("killed");
     let _ = first.wait_with_output();
+    // Whether or not it came to the one step before it was killed.
     lab.run("train --resume --out run --steps 1")
-        .fails(2, &["made"])
         .tells(&[&process, "has ended without a word"]);
 }
 
