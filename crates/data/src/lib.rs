@@ -68,7 +68,7 @@ pub use dataset::{Dataset, ImageShape};
 pub use error::DataError;
 pub use file_set::Changes;
 pub use image_list::ImageList;
-pub use listing::{FolderImages, PassedOver, image_paths, look_through};
+pub use listing::{FolderImages, PassedOver, look_through};
 pub use loss::{Loss, LossCounts, Losses};
 pub use options::{OpenOptions, Progress};
 pub use picture::PictureFile;

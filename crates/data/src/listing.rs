@@ -97,14 +97,6 @@ pub fn look_through(folder: &Path) -> Result<FolderImages, DataError> {
     Ok(found)
 }
 
-/// The images that [`look_through`] finds.
-///
-/// # Errors
-/// As there.
-pub fn image_paths(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    Ok(look_through(folder)?.images)
-}
-
 /// Adds the files under `folder` to `found`.
 fn collect(
     folder: &Path,

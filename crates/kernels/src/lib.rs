@@ -5,8 +5,8 @@
 //! Activations are `[batch, height, width, channels]`, row-major (channels last). Convolution
 //! weights are `[kernel, kernel, c_in, c_out]`, biases `[c_out]`. Every result is the same bits
 //! for any number of threads, and the result for one image does not depend on the batch it is
-//! in. The instruction set is chosen once, in [`detect`]; all of the project's `unsafe` code
-//! lives in this crate.
+//! in. The instruction set is chosen once, in [`detect`]. All of the project's `unsafe` code
+//! lives in this crate, but a map of a file and an option of the allocator.
 
 // Tiles of registers are indexed by row and vector in step with pointers.
 #![allow(clippy::needless_range_loop)]

@@ -21,6 +21,7 @@ mod pictures;
 mod reconstruct;
 mod report;
 mod request;
+mod run_images;
 mod sample;
 mod session;
 mod sweep;

@@ -5,20 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
-use vdvae_data::{
-    Batch, Changes, Collection, Dataset, ImageList, LossCounts, OpenOptions, Source, Split,
-    pixel_statistics,
-};
+use vdvae_data::{Batch, Dataset, ImageList, LossCounts};
 
-use super::data::{
-    FirstPass, options_of, some_of, tell_changes, tell_later_losses, tell_losses, tell_passed_over,
-    tell_skipped, tell_unlisted,
-};
+use super::data::{tell_later_losses, tell_losses};
 use super::init::Start;
 use super::request::{difference, requested, with_options};
+use super::run_images::{self, Images};
 use super::{check_output, make_folder, reading_threads};
 use crate::checkpoint::{self, Progress};
-use crate::cli::{NewImages, TrainArgs};
+use crate::cli::TrainArgs;
 use crate::config::{Config, TrainConfig, learning_rate};
 use crate::console::tell;
 use crate::device;
@@ -79,7 +74,7 @@ pub fn train(
     plan.computes(&compute)?;
     let needed = training_memory(&*plan, config.train.n_batch, checkpointed);
     warn_about_memory(needed, &config.train);
-    let opened = open(arguments, run, start.as_ref(), &mut config, &*plan);
+    let opened = run_images::open(arguments, run, start.as_ref(), &mut config, &*plan);
     let Images { train, valid, list } = match arguments.data {
         Some(_) => opened?,
         None => opened.context("the configuration's images (--data SOURCE gives others)")?,
@@ -293,103 +288,6 @@ fn resumed(arguments: &TrainArgs, run: &RunDir) -> Result<(Config, TrainConfig)>
         )));
     }
     Ok((config, existing.train))
-}
-
-/// The images of a run, and what is kept of them.
-struct Images {
-    train: Arc<dyn Dataset>,
-    valid: Arc<dyn Dataset>,
-    list: ImageList,
-}
-
-/// Opens training and validation images; computes the normalisation where the model wants one and none is given.
-fn open(
-    arguments: &TrainArgs,
-    run: &RunDir,
-    start: Option<&Start>,
-    config: &mut Config,
-    plan: &dyn Plan,
-) -> Result<Images> {
-    let source: Source = config.data.source.parse().context("data.source")?;
-    let first_pass = FirstPass::default();
-    let progress = |done, count| first_pass.show(done, count);
-    let plain = OpenOptions {
-        skip_bad_images: arguments.skip_bad_images,
-        progress: Some(&progress),
-        ..options_of(config, plan)
-    };
-    let augmented = OpenOptions {
-        augment: true,
-        flip: config.data.flip,
-        ..plain
-    };
-    let list = if arguments.resume {
-        run.load_images()?
-    } else {
-        None
-    };
-    let collection = match &list {
-        Some(list) => continued(arguments, &source, list, &plain)?,
-        None => match start {
-            Some(start) => start.collection(&source, &plain)?,
-            None => Collection::split(&source, &plain)?,
-        },
-    };
-    if arguments.resume && list.is_none() && run.latest().exists() {
-        tell_unlisted(run, &collection);
-    }
-    tell(collection.describe(Split::Train));
-    tell_passed_over(collection.passed_over());
-    let train = collection.open(Split::Train, &augmented)?;
-    let valid = collection.open(Split::Valid, &plain)?;
-    tell_skipped(&*train);
-    tell_skipped(&*valid);
-    if plan.is_normalised() && config.data.shift.is_none() {
-        let statistics = pixel_statistics(&*collection.open(Split::Train, &plain)?)?;
-        config.data.shift = Some(statistics.shift());
-        config.data.scale = Some(statistics.scale());
-    }
-    let mut now = collection.list(&plain)?;
-    if let Some(before) = &list {
-        now.keep_missing(before);
-    }
-    // From another working folder, the run finds the same images.
-    config.data.source = source.absolute().context("--data")?.to_string();
-    Ok(Images {
-        train,
-        valid,
-        list: now,
-    })
-}
-
-/// The images of a run that goes on: those that it began with in their splits, new ones as is asked for.
-fn continued(
-    arguments: &TrainArgs,
-    source: &Source,
-    list: &ImageList,
-    options: &OpenOptions,
-) -> Result<Collection> {
-    let (mut collection, changes) = Collection::recorded(source, list, options)?;
-    collection.check(list, options)?;
-    match arguments.new_images {
-        None if !changes.new.is_empty() => {
-            return Err(usage(format!(
-                "--resume: of what {source} holds, {} not there when the run began: {}. Say what becomes of them: --new-images train, or --new-images leave",
-                match changes.new.len() {
-                    1 => "1 image was".to_owned(),
-                    more => format!("{more} images were"),
-                },
-                some_of(&changes.new)
-            )));
-        }
-        Some(NewImages::Train) => collection.train_on_new(),
-        _ => {}
-    }
-    tell_changes(&Changes {
-        new: Vec::new(),
-        ..changes
-    });
-    Ok(collection)
 }
 
 /// The configuration comes first: a folder that holds anything of a run is known for one.

@@ -96,7 +96,10 @@ fn finished_runs_are_not_made_again() {
     assert!(!again.err.contains("run 1 of 2"), "{again:#?}");
     assert_eq!(lab.read("out/table.json"), kept);
     assert_eq!(again.out, first.out);
+    let warning = "each seed holds out others";
+    assert!(!first.err.contains(warning) && !again.err.contains(warning));
     let more = sweep(&lab, "--seeds 1,0,1").succeeds();
+    assert!(more.err.contains(warning), "{}", more.err);
     more.tells(&["run 3 of 4: a, seed 1", "run 4 of 4: b, seed 1"]);
     assert_eq!(names(&table(&lab)), ["a-0", "b-0", "a-1", "b-1"]);
 }
