@@ -11,6 +11,7 @@ use toml::Table;
 use crate::hierarchy::Hierarchy;
 use crate::likelihood::Likelihood;
 use crate::ops::Compute;
+use crate::ordered::Ordered;
 use crate::parameters::{Parameters, Role, TensorSpec};
 use crate::preprocess::{Normalisation, Prepared, Preprocess};
 use crate::published::Published;
@@ -175,6 +176,8 @@ pub enum Exactness {
 pub enum Coding {
     /// Latents give back the bits that choosing them took (Townsend et al., ICLR 2019).
     BitsBack,
+    /// Pixel after pixel, each given those before it.
+    InOrder,
 }
 
 /// One layer of latent variables.
@@ -274,8 +277,14 @@ pub trait Plan: Debug + Send + Sync {
     /// What its bits per dimension are.
     fn exactness(&self) -> Exactness;
 
-    /// Passes of the network that a sample takes.
+    /// Evaluations of the network that a sample takes; where pixels come one after the other, those of the plain
+    /// sampler: with what is kept of earlier pixels, all together are the arithmetic of one.
     fn passes_per_sample(&self) -> u64;
+
+    /// Kinds of images that the model tells apart and can be asked for; 0: none.
+    fn classes(&self) -> usize {
+        0
+    }
 
     /// The layers of latent variables, top to bottom.
     ///
@@ -407,6 +416,9 @@ pub trait Model: Parameters + Debug + Send + Sync {
     /// What the images cost.
     fn cost(&self, batch: Prepared, latents: PosteriorLatents) -> Cost;
 
+    /// Chooses what depends on data before the first step, such as scales of weight normalisation.
+    fn start(&mut self, _batch: Prepared, _noise: &Noise) {}
+
     /// What a training step minimises, where that is more than the cost; may change what is no weight, such
     /// as running statistics.
     fn loss(&mut self, batch: Prepared, step: &Step) -> Loss {
@@ -447,4 +459,16 @@ pub trait Model: Parameters + Debug + Send + Sync {
     /// # Errors
     /// If it has none.
     fn hierarchy(&self) -> Result<&dyn Hierarchy, Cannot>;
+
+    /// The model as a sequence of pixels.
+    ///
+    /// # Errors
+    /// If it is none.
+    fn ordered(&self) -> Result<&dyn Ordered, Cannot> {
+        Err(Cannot {
+            what: "pixel after pixel",
+            why: "the model makes all pixels of an image at once".to_owned(),
+            instead: "Leave out what is about single pixels".to_owned(),
+        })
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! A [`Family`] has presets and reads configurations; a checked configuration is a [`Plan`], which tells
 //! everything that follows without weights; a plan builds a [`Model`]. Programs talk to these three
-//! traits, and to [`Hierarchy`] where a model has latents; what a model cannot do is an error that says
+//! traits, to [`Hierarchy`] where a model has latents, to [`Ordered`] where it makes pixel after pixel; what a model cannot do is an error that says
 //! why ([`Cannot`]).
 //!
 //! Tensors are channels-last, [B, H, W, C]; losses are in nats until [`likelihood::units`] turns them
@@ -17,6 +17,7 @@ pub mod family;
 pub mod hierarchy;
 pub mod likelihood;
 pub mod ops;
+pub mod ordered;
 pub mod parameters;
 pub mod preprocess;
 pub mod published;
@@ -24,6 +25,7 @@ pub mod random;
 pub mod registry;
 pub mod state;
 pub mod step;
+pub mod store;
 pub mod verify;
 
 pub use family::{
@@ -31,4 +33,5 @@ pub use family::{
     ModelError, Operations, Plan, PosteriorLatents, Preset, Step,
 };
 pub use hierarchy::Hierarchy;
+pub use ordered::Ordered;
 pub use parameters::Parameters;

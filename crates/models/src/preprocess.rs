@@ -40,8 +40,22 @@ impl fmt::Debug for Preprocess {
 pub struct Prepared {
     /// What the encoder reads, [B, S, S, C].
     pub input: Tensor<4>,
-    /// What the likelihood measures, [B, S, S, C]: in [-1, 1], or 0 and 1 for binary images.
+    /// What the likelihood measures, [B, S, S, C]: in [-1, 1], 0 and 1 for binary images, or
+    /// levels.
     pub target: Tensor<4>,
+    /// What kind of image each is, for models that tell kinds apart; else empty.
+    pub classes: Vec<usize>,
+}
+
+impl Prepared {
+    /// Of images of no particular kinds.
+    pub fn new(input: Tensor<4>, target: Tensor<4>) -> Self {
+        Self {
+            input,
+            target,
+            classes: Vec::new(),
+        }
+    }
 }
 
 impl Preprocess {
@@ -80,10 +94,7 @@ impl Preprocess {
             let values: Vec<f32> = values.collect();
             Tensor::from_data(TensorData::new(values, shape), device)
         };
-        Prepared {
-            input: tensor(&self.input),
-            target: tensor(&self.target),
-        }
+        Prepared::new(tensor(&self.input), tensor(&self.target))
     }
 }
 

@@ -1,12 +1,19 @@
 //! The distribution of an image given the decoder's output, the same for every family of models.
 
 mod bernoulli;
+mod categorical;
+mod draw;
 pub mod units;
+
+use std::ops::Range;
 
 use burn::tensor::Tensor;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
+
+pub use categorical::Categorical;
+pub use draw::draw_logistics;
 
 use crate::ops::{self, Dmol};
 
@@ -28,6 +35,8 @@ pub enum Likelihood {
     Dmol(Dmol),
     /// Independent binary values.
     Bernoulli,
+    /// A softmax for each colour.
+    Categorical(Categorical),
 }
 
 impl Likelihood {
@@ -36,15 +45,62 @@ impl Likelihood {
         match self {
             Self::Dmol(shape) => shape.bits,
             Self::Bernoulli => 8,
+            Self::Categorical(shape) => shape.levels.ilog2(),
+        }
+    }
+
+    /// Decisions that a pixel takes where it is drawn given those before it.
+    pub fn turns(&self) -> usize {
+        match self {
+            Self::Dmol(_) | Self::Bernoulli => 1,
+            Self::Categorical(shape) => shape.channels,
+        }
+    }
+
+    /// Which of a pixel's `count` parameters a decision looks at.
+    pub fn parameters_of(&self, turn: usize, count: usize) -> Range<usize> {
+        let each = count / self.turns();
+        turn * each..(turn + 1) * each
+    }
+
+    /// Which of a pixel's `channels` values a decision is about.
+    pub fn channels_of(&self, turn: usize, channels: usize) -> Range<usize> {
+        let each = channels / self.turns();
+        turn * each..(turn + 1) * each
+    }
+
+    /// Draws the values of one decision given its parameters, with numbers that are `uniform` in [0, 1).
+    pub fn draw(&self, parameters: &[f32], uniform: &mut dyn FnMut() -> f64, values: &mut [u8]) {
+        match self {
+            Self::Dmol(shape) => {
+                let drawn = draw::draw_logistics(shape, parameters, uniform, true);
+                for (value, drawn) in values.iter_mut().zip(drawn) {
+                    *value = draw::nearest(drawn);
+                }
+            }
+            Self::Bernoulli => {
+                for (value, &logit) in values.iter_mut().zip(parameters) {
+                    let white = 1.0 / (1.0 + f64::from(-logit).exp());
+                    *value = if uniform() < white { 255 } else { 0 };
+                }
+            }
+            Self::Categorical(shape) => {
+                for value in values {
+                    *value = shape.draw(parameters, uniform());
+                }
+            }
         }
     }
 
     /// In nats per image, `[B]`. `parameters`: [B, S, S, P]; `target`: [B, S, S, C], in [-1, 1] for
-    /// mixtures of logistics, 0 or 1 for binary images.
+    /// mixtures of logistics, 0 or 1 for binary images, levels for a softmax.
     pub fn negative_log_likelihood(&self, parameters: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
         match self {
             Self::Dmol(shape) => ops::dmol_nll(shape, parameters, target),
             Self::Bernoulli => bernoulli::negative_log_likelihood(parameters, target),
+            Self::Categorical(shape) => {
+                categorical::negative_log_likelihood(shape, parameters, target)
+            }
         }
     }
 
@@ -80,6 +136,16 @@ impl Likelihood {
                     .map(|&x| to_byte(x))
                     .collect()
             }
+            Self::Categorical(shape) => {
+                let images = parameters.chunks_exact(parameters.len() / batch);
+                let draw = |(image, generator): (&[f32], &mut ChaCha8Rng)| -> Vec<u8> {
+                    let values = image.chunks_exact(shape.levels);
+                    values
+                        .map(|logits| shape.draw(logits, generator.random()))
+                        .collect()
+                };
+                images.zip(&mut generators).flat_map(draw).collect()
+            }
         }
     }
 
@@ -104,6 +170,10 @@ impl Likelihood {
                     .map(|&x| to_byte(x))
                     .collect()
             }
+            Self::Categorical(shape) => parameters
+                .chunks_exact(shape.levels)
+                .map(|logits| shape.most_likely(logits))
+                .collect(),
         }
     }
 }

@@ -78,7 +78,7 @@ impl<'a> Codec<'a> {
     /// # Errors
     /// If the model cannot compress, or `latent_bits` is not within 4 to 24.
     pub fn new(model: &'a TrainedModel, latent_bits: u32) -> Result<Self> {
-        let Coding::BitsBack = model.plan.coding()?;
+        model.plan.coding()?;
         let layers = model.plan.latents()?;
         let latents = layers.iter().map(LatentLayer::len);
         Ok(Self {

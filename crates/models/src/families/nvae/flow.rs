@@ -3,8 +3,8 @@
 use burn::tensor::Tensor;
 
 use super::layers::{Acting, Builder, Conv, ConvShape};
-use super::store::Store;
 use crate::ops::{Mask, depthwise_conv_of_elu, elu};
+use crate::store::Store;
 
 /// Hidden channels for each latent channel.
 const HIDDEN: usize = 6;

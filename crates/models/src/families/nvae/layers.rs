@@ -2,11 +2,11 @@
 
 use burn::tensor::Tensor;
 
-use super::store::{Id, Store, uniform};
 use crate::ops::{
     self, BatchNorm, BatchStatistics, InvertedCell, Mask, ResidualCell, SqueezeExcite, weight_norm,
 };
 use crate::parameters::TensorSpec;
+use crate::store::{Id, Store, uniform};
 
 /// Share of a batch in the running statistics after it.
 const MOMENTUM: f64 = 0.05;

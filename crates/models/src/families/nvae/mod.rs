@@ -9,7 +9,6 @@ mod network;
 mod plan;
 mod published;
 mod spectral;
-mod store;
 mod verify;
 
 use toml::Table;

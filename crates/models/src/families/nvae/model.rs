@@ -6,7 +6,6 @@ use super::config::NvaeConfig;
 use super::layers::{Mode, Seen};
 use super::loss::{Schedule, balance};
 use super::network::{Built, Group, Network};
-use super::store::Store;
 use crate::family::{Cannot, Cost, ImageShape, Loss, Model, PosteriorLatents, Step};
 use crate::hierarchy::{Activations, Hierarchy, LatentSource, Latents, StochasticLayer, TopDown};
 use crate::likelihood::{Likelihood, values};
@@ -14,6 +13,7 @@ use crate::ops::{self, Compute, SoftClamp, gaussian_log_density, soft_clamp, sum
 use crate::parameters::{self, Parameters, Ranked, Specs, TensorSpec};
 use crate::preprocess::Prepared;
 use crate::random::{Keys, Noise, Purpose, generator};
+use crate::store::Store;
 
 /// What means and log sigmas are held to.
 const CLAMP: SoftClamp = SoftClamp {

@@ -6,11 +6,11 @@ use super::config::NvaeConfig;
 use super::flow::Flow;
 use super::layers::{Builder, Cell, Conv, ConvShape, Kernel, Mode, Seen, Way};
 use super::spectral::Spectral;
-use super::store::{Id, Store};
 use crate::family::LatentLayer;
 use crate::likelihood::LikelihoodKind;
 use crate::ops::elu;
 use crate::parameters::TensorSpec;
+use crate::store::{Id, Store};
 
 /// Channels inside a decoder's cell, over those outside.
 const DECODER_EXPANSION: usize = 6;
@@ -92,7 +92,7 @@ impl Network {
         let side = side_at(1 << halvings);
         let spec = TensorSpec::grid("prior_ftr0", &[cd << halvings, side, side]);
         let start = b.store.add(spec, |generator, count| {
-            let both = super::store::uniform(generator, count, 0.5);
+            let both = crate::store::uniform(generator, count, 0.5);
             both.into_iter().map(|number| number + 0.5).collect()
         });
 

@@ -5,7 +5,6 @@ use burn::tensor::Device;
 use super::Nvae;
 use super::config::NvaeConfig;
 use super::network::{Built, Network};
-use super::store::Store;
 use crate::family::{
     Cannot, Coding, Exactness, ImageShape, LatentLayer, Model, ModelError, Operations, Plan,
 };
@@ -13,6 +12,7 @@ use crate::likelihood::{Likelihood, LikelihoodKind};
 use crate::ops::{Compute, Dmol, Dtype};
 use crate::parameters::TensorSpec;
 use crate::preprocess::{Normalisation, Preprocess};
+use crate::store::Store;
 use crate::verify::{Compared, Recording, Setting, VerifyError};
 
 /// Values of which 254 counts as white, as the published code has it.

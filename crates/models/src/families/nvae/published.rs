@@ -16,12 +16,12 @@ use vdvae_formats::torch::{Object, entries, entry};
 
 use super::config::NvaeConfig;
 use super::spectral;
-use super::store::uniform;
 use crate::family::{self, ModelError};
 use crate::likelihood::LikelihoodKind;
 use crate::ops::Optimizer;
 use crate::parameters::{Role, TensorSpec};
 use crate::published::{Argument, Entries, Expected, Parts, Published, Saved, count, integer};
+use crate::store::uniform;
 
 const WEIGHT: &str = ".weight";
 const LOG_NORM: &str = ".log_weight_norm";

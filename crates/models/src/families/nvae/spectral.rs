@@ -4,10 +4,10 @@
 use burn::tensor::Tensor;
 
 use super::layers::{Kernel, Weight};
-use super::store::{Id, Store};
 use crate::likelihood::values;
 use crate::ops::{self, Iterated};
 use crate::parameters::TensorSpec;
+use crate::store::{Id, Store};
 
 /// Iterations in a step.
 const ITERATIONS: usize = 4;
@@ -52,7 +52,7 @@ impl Spectral {
             let [u, v] = names(&kernel);
             let u = store.add(
                 TensorSpec::plain(u, &[rows]).buffer(),
-                |generator, count| super::store::uniform(generator, count, 1.0),
+                |generator, count| crate::store::uniform(generator, count, 1.0),
             );
             let v = store.constant(TensorSpec::plain(v, &[columns]).buffer(), 0.0);
             Kept { kernel, u, v }

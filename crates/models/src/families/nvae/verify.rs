@@ -118,13 +118,11 @@ impl Verification<'_> {
     fn batch(&self, device: &Device) -> Result<Prepared, VerifyError> {
         let x = self.recording.image("x", device)?;
         let input = x.clone() * 2.0 - 1.0;
-        Ok(Prepared {
-            target: match self.plan.likelihood() {
-                Likelihood::Bernoulli => x,
-                Likelihood::Dmol(_) => input.clone(),
-            },
-            input,
-        })
+        let target = match self.plan.likelihood() {
+            Likelihood::Bernoulli => x,
+            _ => input.clone(),
+        };
+        Ok(Prepared::new(input, target))
     }
 
     /// Each recorded step, as the state before it finds it; then the step itself.

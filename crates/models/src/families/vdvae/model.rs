@@ -30,7 +30,7 @@ impl Model for Vdvae {
     }
 
     fn cost(&self, batch: Prepared, latents: PosteriorLatents) -> Cost {
-        let Prepared { input, target } = batch;
+        let Prepared { input, target, .. } = batch;
         match latents {
             PosteriorLatents::Drawn(noise) => self.elbo(input, target, &Latents::posterior(noise)),
             PosteriorLatents::Mean => self.elbo(input, target, &Latents::posterior_mean()),

@@ -82,10 +82,11 @@ impl Verification<'_> {
 
     /// As the recording holds it, channels last like everything that is not an output.
     fn batch(&self, device: &Device) -> Result<Prepared, VerifyError> {
-        Ok(Prepared {
-            input: self.recording.four_axes("input", device)?,
-            target: self.recording.four_axes("target", device)?,
-        })
+        let input = self.recording.four_axes("input", device)?;
+        Ok(Prepared::new(
+            input,
+            self.recording.four_axes("target", device)?,
+        ))
     }
 
     fn preprocessing(&mut self) -> Result<(), VerifyError> {
@@ -105,7 +106,7 @@ impl Verification<'_> {
     fn outputs(&mut self) -> Result<(), VerifyError> {
         let device = self.setting.device.clone();
         let model = self.model(&device)?;
-        let Prepared { input, target } = self.batch(&device)?;
+        let Prepared { input, target, .. } = self.batch(&device)?;
         let batch = input.dims()[0];
         let activations = model.encoder().forward(input.clone());
         for (resolution, activation) in &activations {
@@ -176,7 +177,7 @@ impl Verification<'_> {
         }
         let device = self.setting.device.clone().autodiff();
         let model = self.model(&device)?;
-        let Prepared { input, target } = self.batch(&device)?;
+        let Prepared { input, target, .. } = self.batch(&device)?;
         let noise = self.recording.noise("eps", &device)?;
         let latents = Latents::posterior(Noise::Given(noise));
         let loss = model.elbo(input, target, &latents).total().mean();

@@ -78,10 +78,7 @@ fn an_imported_checkpoint_computes_what_was_recorded() {
     let input: Tensor<4> = recording.image("x", &device).unwrap() * 2.0 - 1.0;
     let [images, ..] = input.dims();
     let noise = Noise::Given(recording.noise("eval/eps", &device).unwrap());
-    let batch = Prepared {
-        target: input.clone(),
-        input,
-    };
+    let batch = Prepared::new(input.clone(), input);
     let cost = model.cost(batch, PosteriorLatents::Drawn(noise));
     let per_image = config().plan().unwrap().dimensions() as f32;
     let expected = recording.numbers("eval/kl").unwrap();

@@ -117,7 +117,7 @@ fn take_recorded_steps(recorded: &Recorded, mut state: TrainState) -> TrainState
     for step in 0..3 {
         let noise = recording.noise(&format!("train/{step}/eps"), &Device::flex());
         let [input, target] = ["input", "target"].map(|what| recorded.batch(what));
-        let batch = (Prepared { input, target }, Noise::Given(noise.unwrap()));
+        let batch = (Prepared::new(input, target), Noise::Given(noise.unwrap()));
         let recipe = recorded.config.train.recipe(step);
         let report;
         (state, report) = train_step(state, &recipe, [batch].into_iter());

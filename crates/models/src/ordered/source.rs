@@ -1,0 +1,56 @@
+//! Who decides the values of pixels.
+
+use rand::RngExt;
+
+use super::{Canvas, Turn};
+use crate::likelihood::Likelihood;
+use crate::random::Keys;
+
+/// Decides the values of pixels, turn by turn.
+pub trait PixelSource {
+    /// Decides those of a turn, given its `parameters` `[B, P]`, and puts them on the canvas.
+    fn decide(&mut self, turn: Turn, parameters: &[f32], canvas: &mut Canvas);
+}
+
+/// Drawn: a value is a function of its image's key, its place, and what was decided before it.
+pub struct Drawn<'a> {
+    likelihood: &'a Likelihood,
+    keys: Keys,
+}
+
+impl<'a> Drawn<'a> {
+    /// With one key per image.
+    pub fn new(likelihood: &'a Likelihood, keys: Keys) -> Self {
+        Self { likelihood, keys }
+    }
+}
+
+impl PixelSource for Drawn<'_> {
+    fn decide(&mut self, turn: Turn, parameters: &[f32], canvas: &mut Canvas) {
+        let channels = self
+            .likelihood
+            .channels_of(turn.part, canvas.shape().channels);
+        let side = canvas.shape().size;
+        // A stream for each turn, so that what is given instead of drawn moves no other number.
+        let stream = (turn.row * side + turn.column) * self.likelihood.turns() + turn.part;
+        let each = parameters.len() / canvas.batch();
+        let images = parameters
+            .chunks_exact(each)
+            .zip(self.keys.generators(stream));
+        for (image, (parameters, mut generator)) in images.enumerate() {
+            let mut values = vec![0; channels.len()];
+            self.likelihood
+                .draw(parameters, &mut || generator.random(), &mut values);
+            canvas.set(image, [turn.row, turn.column], channels.start, &values);
+        }
+    }
+}
+
+/// Known: the canvas holds them already; `see` is told what they were distributed as.
+pub struct Known<S>(pub S);
+
+impl<S: FnMut(Turn, &[f32])> PixelSource for Known<S> {
+    fn decide(&mut self, turn: Turn, parameters: &[f32], _: &mut Canvas) {
+        (self.0)(turn, parameters);
+    }
+}
