@@ -1,0 +1,149 @@
+//! What follows from a configuration, without weights.
+
+use burn::tensor::Device;
+
+use super::config::PixelSnailConfig;
+use super::model::PixelSnail;
+use super::network::{Built, Network};
+use crate::family::{
+    Cannot, Coding, Exactness, ImageShape, LatentLayer, Model, ModelError, Operations, Plan,
+};
+use crate::likelihood::Likelihood;
+use crate::ops::{Compute, Dmol, UPPER_EDGE};
+use crate::ordered;
+use crate::parameters::TensorSpec;
+use crate::preprocess::{Normalisation, Preprocess};
+use crate::store::Store;
+use crate::verify::{Compared, Recording, Setting, VerifyError};
+
+/// A configuration that was found to describe a network, and what was counted of it.
+#[derive(Debug)]
+pub struct PixelSnailPlan {
+    config: PixelSnailConfig,
+    tensors: Vec<TensorSpec>,
+    operations: f64,
+    kept: u64,
+}
+
+impl PixelSnailPlan {
+    /// Checks a configuration.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it: a value, what was expected and found.
+    pub fn new(config: PixelSnailConfig) -> Result<Self, ModelError> {
+        config.check()?;
+        let Built {
+            store,
+            operations,
+            kept,
+            ..
+        } = Network::build(&config, mixture(&config), Store::telling());
+        Ok(Self {
+            config,
+            tensors: store.into_specs(),
+            operations,
+            kept,
+        })
+    }
+
+    /// The model itself, with fresh weights.
+    pub fn model(&self, seed: u64, device: &Device) -> PixelSnail {
+        PixelSnail::new(&self.config, mixture(&self.config), seed, device)
+    }
+}
+
+fn mixture(config: &PixelSnailConfig) -> Dmol {
+    Dmol {
+        mixtures: config.nr_logistic_mix,
+        channels: config.image_channels,
+        bits: 8,
+        upper_edge: UPPER_EDGE,
+    }
+}
+
+impl Plan for PixelSnailPlan {
+    fn image(&self) -> ImageShape {
+        ImageShape {
+            size: self.config.image_size,
+            channels: self.config.image_channels,
+        }
+    }
+
+    fn tensors(&self) -> Vec<TensorSpec> {
+        self.tensors.clone()
+    }
+
+    fn operations(&self) -> Operations {
+        Operations {
+            sample: self.operations,
+            evaluation: self.operations,
+            training: 3.0 * self.operations,
+        }
+    }
+
+    fn activations(&self, _: bool) -> u64 {
+        self.kept
+    }
+
+    fn exactness(&self) -> Exactness {
+        Exactness::Exact
+    }
+
+    fn passes_per_sample(&self) -> u64 {
+        (self.config.image_size * self.config.image_size) as u64
+    }
+
+    fn latents(&self) -> Result<Vec<LatentLayer>, Cannot> {
+        Err(ordered::no_latents())
+    }
+
+    fn coding(&self) -> Result<Coding, Cannot> {
+        Ok(Coding::InOrder)
+    }
+
+    fn computes(&self, compute: &Compute) -> Result<(), Cannot> {
+        ordered::computes(compute)
+    }
+
+    fn likelihood(&self) -> Likelihood {
+        Likelihood::Dmol(mixture(&self.config))
+    }
+
+    fn is_normalised(&self) -> bool {
+        false
+    }
+
+    fn preprocess(&self, _: Option<Normalisation>) -> Preprocess {
+        Preprocess::new(self.image(), ordered::to_unit, ordered::to_unit)
+    }
+
+    fn details(&self) -> Vec<(&'static str, String)> {
+        let config = &self.config;
+        let blocks = format!(
+            "{} of {} gated residual blocks and a look at all earlier pixels",
+            config.nr_blocks, config.nr_resnet
+        );
+        let mut details = vec![("blocks", blocks)];
+        if config.att_downsample > 1 {
+            let pooled = format!("over {0}x{0} pixels", config.att_downsample);
+            details.push(("keys and values pooled", pooled));
+        }
+        details
+    }
+
+    fn identity(&self) -> Vec<u8> {
+        format!("\npixelsnail {:?}\n", self.config).into_bytes()
+    }
+
+    fn verify(
+        &self,
+        recording: &Recording,
+        setting: &Setting,
+    ) -> Result<Vec<Compared>, VerifyError> {
+        super::verify::verify(self, recording, setting)
+    }
+
+    fn build(&self, seed: u64, device: &Device) -> Box<dyn Model> {
+        Box::new(self.model(seed, device))
+    }
+}
