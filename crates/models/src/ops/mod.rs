@@ -48,7 +48,7 @@ pub use latents::{
 
 pub use precision::Dtype;
 
-pub use norm::{BatchNorm, BatchStatistics, Mask, batch_norm, weight_norm};
+pub use norm::{BatchNorm, BatchStatistics, Gain, Mask, batch_norm, weight_norm};
 pub use quarters::quarters;
 pub use spectral::{Iterated, spectral_norms};
 

@@ -5,6 +5,8 @@
 //! of a softmax one after the other.
 
 mod canvas;
+pub mod layers;
+pub mod pass;
 mod source;
 
 pub use canvas::Canvas;
