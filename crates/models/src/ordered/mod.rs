@@ -7,6 +7,7 @@
 mod canvas;
 pub mod layers;
 pub mod pass;
+pub mod recorded;
 mod source;
 
 pub use canvas::Canvas;

@@ -30,7 +30,7 @@ pub struct Step<'a> {
     image: Border,
     /// Inputs of convolutions and outputs of transposed ones, by the layers' numbers.
     rows: Vec<Option<Rows>>,
-    classes: &'a [usize],
+    classes: Vec<usize>,
 }
 
 /// Features of some columns of a row of every image, [B, n, C].
@@ -119,7 +119,7 @@ impl<'a> Step<'a> {
         layers: &'a KeptLayers,
         count: usize,
         (batch, image): (usize, ImageShape),
-        classes: &'a [usize],
+        classes: &[usize],
     ) -> Self {
         Self {
             store,
@@ -130,7 +130,7 @@ impl<'a> Step<'a> {
             column: None,
             image: Border::new(batch, image),
             rows: (0..count).map(|_| None).collect(),
-            classes,
+            classes: classes.to_vec(),
         }
     }
 
@@ -330,7 +330,7 @@ impl Pass for Step<'_> {
     fn add_kind(&mut self, kinds: &Kinds, mut y: Line) -> Line {
         let layer = self.layers.kinds(kinds, self.store);
         let count = layer.weights.inputs();
-        let chosen = one_hot(self.classes, count);
+        let chosen = one_hot(&self.classes, count);
         let segments: Vec<&[f32]> = chosen.chunks_exact(count).collect();
         let terms = multiplied(layer, &segments, 1);
         let each = y.values.len() / self.batch;
