@@ -1,8 +1,8 @@
 //! Weight normalisation of many weights at once, and the power iteration for their spectral norms.
 //!
 //! Weights are `[rows, outputs]`, rows being taps times input channels: every layout of this crate.
-//! `w = exp(g) v / (|v| + 1e-5)` with the norm over the rows, for each output. A mask of zeros and ones is
-//! multiplied to `v` first.
+//! `w = g v / |v|`, or `exp(g) v / (|v| + 1e-5)`, with the norm over the rows, for each output. A mask of zeros and
+//! ones is multiplied to `v` first.
 
 use crate::blank::Blank;
 use crate::bottleneck::check_length;
@@ -12,20 +12,64 @@ use crate::rows::{load, store};
 use crate::simd::Simd;
 use std::ops::Range;
 
-/// Added to norms.
+/// Added to norms whose logarithms are learned.
 const EPSILON: f32 = 1e-5;
+/// Other norms count as at least this.
+const LEAST_NORM: f32 = 1e-6;
 /// Outputs that are a task.
 const BLOCK: usize = 64;
 /// Rows that are summed in single precision.
 const PART: usize = 64;
+
+/// What is learned of a norm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gain {
+    /// Itself: `w = g v / |v|` (Salimans and Kingma, NeurIPS 2016, equation 2).
+    Norm,
+    /// Its logarithm: `w = exp(g) v / (|v| + 1e-5)`.
+    LogNorm,
+}
+
+impl Gain {
+    /// What `v` is multiplied by.
+    fn factor(self, g: f32, norm: f32) -> f32 {
+        match self {
+            Self::Norm => g / norm.max(LEAST_NORM),
+            Self::LogNorm => g.exp() / (norm + EPSILON),
+        }
+    }
+
+    /// From the product of `v` and the gradient of `w`: the gradient of `g`, and the part of that of `v` along `v`.
+    fn slopes(self, g: f32, norm: f32, product: f32) -> [f32; 2] {
+        match self {
+            Self::Norm if norm < LEAST_NORM => [product / LEAST_NORM, 0.0],
+            Self::Norm => {
+                let own = product / norm;
+                [own, -g * own / (norm * norm)]
+            }
+            Self::LogNorm => {
+                let own = self.factor(g, norm) * product;
+                // A norm of 0 has no direction in which it grows.
+                let along = if norm > 0.0 {
+                    -own / ((norm + EPSILON) * norm)
+                } else {
+                    0.0
+                };
+                [own, along]
+            }
+        }
+    }
+}
 
 /// Weights before they are normalised.
 #[derive(Clone, Copy, Debug)]
 pub struct Direction<'a> {
     /// `[rows, outputs]`.
     pub v: &'a [f32],
-    /// Logarithms of the norms, `[outputs]`.
+    /// `[outputs]`.
     pub g: &'a [f32],
+    /// What `g` is.
+    pub gain: Gain,
     /// Zeros and ones, `[rows, outputs]`.
     pub mask: Option<&'a [f32]>,
 }
@@ -138,7 +182,7 @@ impl Kernel for Normalise<'_> {
             let (mut scale, mut norm) = ([0.0_f32; 16], [0.0_f32; 16]);
             for i in 0..n {
                 norm[i] = squares[i].sqrt() as f32;
-                scale[i] = of.g[c + i].exp() / (norm[i] + EPSILON);
+                scale[i] = of.gain.factor(of.g[c + i], norm[i]);
             }
             // SAFETY: `n` outputs of all rows, which no other task has.
             unsafe {
@@ -291,20 +335,16 @@ impl Kernel for Back<'_> {
                 }
                 add_lanes(s, &mut products, sum);
             }
-            let [mut scale, mut along, mut log] = [[0.0_f32; 16]; 3];
+            let [mut scale, mut along, mut own] = [[0.0_f32; 16]; 3];
             for i in 0..n {
-                let norm = self.norms[c + i];
-                scale[i] = of.g[c + i].exp() / (norm + EPSILON);
-                log[i] = scale[i] * products[i] as f32;
-                // A norm of 0 has no direction in which it grows.
-                if norm > 0.0 {
-                    along[i] = -log[i] / ((norm + EPSILON) * norm);
-                }
+                let (g, norm) = (of.g[c + i], self.norms[c + i]);
+                scale[i] = of.gain.factor(g, norm);
+                [own[i], along[i]] = of.gain.slopes(g, norm, products[i] as f32);
             }
             let (scale, along) = (s.load(&scale), s.load(&along));
             // SAFETY: `n` outputs of all rows, which no other task has.
             unsafe {
-                store(s, dg.after(c), s.load(&log), n);
+                store(s, dg.after(c), s.load(&own), n);
                 for row in 0..rows {
                     let at = row * outputs + c;
                     let slope = self.slope(s, row, c, n);

@@ -4,8 +4,8 @@ mod common;
 
 use common::{assert_close, assert_within, bits, numbers, on_every_path, with_threads};
 use vdvae_kernels::weight_norm::{
-    Direction, Normed, NormedGradient, Spectral, add_spectral_gradient, backward_new, forward_new,
-    power_iteration,
+    Direction, Gain, Normed, NormedGradient, Spectral, add_spectral_gradient, backward_new,
+    forward_new, power_iteration,
 };
 
 fn wide(numbers: &[f32]) -> Vec<f64> {
@@ -15,6 +15,7 @@ fn wide(numbers: &[f32]) -> Vec<f64> {
 struct Weight {
     v: Vec<f32>,
     g: Vec<f32>,
+    gain: Gain,
     mask: Option<Vec<f32>>,
     dw: Vec<f32>,
     spectral: Spectral,
@@ -27,6 +28,7 @@ impl Weight {
         Self {
             v: numbers(rows * outputs, seed, 1.0),
             g: numbers(outputs, seed + 2, 1.0),
+            gain: Gain::LogNorm,
             mask: masked.then(|| mask.collect()),
             dw: numbers(rows * outputs, seed + 3, 1.0),
             spectral: Spectral {
@@ -37,10 +39,15 @@ impl Weight {
         }
     }
 
+    fn with_gain(self, gain: Gain) -> Self {
+        Self { gain, ..self }
+    }
+
     fn direction(&self) -> Direction<'_> {
         Direction {
             v: &self.v,
             g: &self.g,
+            gain: self.gain,
             mask: self.mask.as_deref(),
         }
     }
@@ -62,7 +69,11 @@ impl Weight {
     fn normed(&self, v: &[f64], g: &[f64]) -> Vec<f64> {
         let n = g.len();
         let norms = self.norms(v);
-        let one = |(i, v): (usize, &f64)| g[i % n].exp() * v / (norms[i % n] + 1e-5);
+        let factor = |i: usize| match self.gain {
+            Gain::Norm => g[i] / norms[i],
+            Gain::LogNorm => g[i].exp() / (norms[i] + 1e-5),
+        };
+        let one = |(i, v): (usize, &f64)| factor(i % n) * v;
         self.masked(v).iter().enumerate().map(one).collect()
     }
 
@@ -83,6 +94,8 @@ fn weights() -> Vec<Weight> {
         Weight::new(25, 33, true, 21),
         Weight::new(130, 64, false, 31),
         Weight::new(70, 17, false, 41),
+        Weight::new(6 * 20, 37, false, 51).with_gain(Gain::Norm),
+        Weight::new(40, 5, true, 61).with_gain(Gain::Norm),
     ]
 }
 

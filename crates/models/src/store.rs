@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use vdvae_kernels::elementwise::normal::{GROUP, normal};
 
 use crate::parameters::{Ranked, Role, TensorSpec};
 
@@ -92,6 +93,18 @@ impl Store {
     /// Adds a tensor that is uniform in +-`bound`.
     pub fn uniform<const D: usize>(&mut self, spec: TensorSpec, bound: f32) -> Id<D> {
         self.add(spec, |generator, count| uniform(generator, count, bound))
+    }
+
+    /// Adds a tensor of normal numbers with this standard deviation.
+    pub fn normal<const D: usize>(&mut self, spec: TensorSpec, deviation: f32) -> Id<D> {
+        self.add(spec, |generator, count| {
+            let mut words = vec![0_u32; count.next_multiple_of(GROUP)];
+            generator.fill(&mut words);
+            let mut numbers = vec![0.0; count];
+            normal(&words, &mut numbers);
+            numbers.iter_mut().for_each(|number| *number *= deviation);
+            numbers
+        })
     }
 
     /// The tensor at a place.

@@ -223,6 +223,21 @@ impl<'a> Comparison<'a> {
             return Ok(());
         }
         let expected = self.recording.numbers(tensor)?;
+        self.check_with(quantity, (measure, tolerance), tensor, found, &expected)
+    }
+
+    /// Compares numbers with those that were `expected` of the tensor.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn check_with(
+        &mut self,
+        quantity: &str,
+        (measure, tolerance): (Measure, f64),
+        tensor: &str,
+        found: &[f32],
+        expected: &[f32],
+    ) -> Result<(), VerifyError> {
         if found.len() != expected.len() {
             return Err(VerifyError(format!(
                 "{tensor}: expected {} numbers, as computed, found {} recorded",
@@ -230,7 +245,7 @@ impl<'a> Comparison<'a> {
                 expected.len()
             )));
         }
-        let error = error(measure, found, &expected);
+        let error = error(measure, found, expected);
         let error = if error.is_nan() { f64::INFINITY } else { error };
         let mut known = self.compared.iter_mut();
         match known.find(|known| known.quantity == quantity) {

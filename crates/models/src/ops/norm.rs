@@ -1,9 +1,10 @@
-//! Normalisation: batch norm with what usually follows it, and weights of norm exp(g).
+//! Normalisation: batch norm with what usually follows it, and weights whose norm is learned.
 
 use std::sync::Arc;
 
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
+pub use vdvae_kernels::weight_norm::Gain;
 use vdvae_kernels::weight_norm::{self, Direction, DirectionGradient, Normed, NormedGradient};
 
 use super::activation::swish;
@@ -11,8 +12,10 @@ use super::fused::{CpuOperation, apply, is_cpu};
 
 /// Added to variances.
 pub const BATCH_NORM_EPSILON: f64 = 1e-5;
-/// Added to the norms of weights.
+/// Added to the norms of weights where their logarithms are learned.
 const WEIGHT_NORM_EPSILON: f64 = 1e-5;
+/// Other norms count as at least this.
+const LEAST_NORM: f64 = 1e-6;
 
 /// What a batch normalisation learned and keeps, `[C]` each.
 #[derive(Clone, Debug)]
@@ -76,34 +79,42 @@ pub fn batch_norm(
 /// 1 where a weight acts and 0 where not, in the order of memory.
 pub type Mask = Arc<[f32]>;
 
-/// `v` times exp(log_norm) / (|v| + 1e-5), the norm taken for each output channel, the last axis
-/// (Salimans and Kingma, NeurIPS 2016); of what `mask` leaves of `v`. `log_norm`: `[C_out]`.
+/// `v` with learned norms `g` `[C_out]`, taken for each output channel, the last axis (Salimans and Kingma, NeurIPS
+/// 2016): g v / |v|, or exp(g) v / (|v| + 1e-5), as `gain` says; of what `mask` leaves of `v`.
 pub fn weight_norm<const D: usize>(
     v: Tensor<D>,
-    log_norm: Tensor<1>,
+    g: Tensor<1>,
+    gain: Gain,
     mask: Option<&Mask>,
 ) -> Tensor<D> {
     if !is_cpu(&v.device()) {
-        return composed::weight_norm(v, log_norm, mask);
+        return composed::weight_norm(v, g, gain, mask);
     }
     let operation = WeightNorm {
         shape: v.dims().to_vec(),
+        gain,
         mask: mask.cloned(),
     };
-    apply(operation, [v.into_dispatch(), log_norm.into_dispatch()])
+    apply(operation, [v.into_dispatch(), g.into_dispatch()])
 }
 
 /// Of weights of this shape.
 #[derive(Clone, Debug)]
 struct WeightNorm {
     shape: Vec<usize>,
+    gain: Gain,
     mask: Option<Mask>,
 }
 
 impl WeightNorm {
     fn direction<'a>(&'a self, [v, g]: [&'a [f32]; 2]) -> Direction<'a> {
         let mask = self.mask.as_deref();
-        Direction { v, g, mask }
+        Direction {
+            v,
+            g,
+            gain: self.gain,
+            mask,
+        }
     }
 }
 
@@ -155,19 +166,23 @@ pub(super) mod composed {
     /// [`super::weight_norm()`] of Burn's operations.
     pub fn weight_norm<const D: usize>(
         v: Tensor<D>,
-        log_norm: Tensor<1>,
+        g: Tensor<1>,
+        gain: Gain,
         mask: Option<&Mask>,
     ) -> Tensor<D> {
         let dims = v.dims();
         let c_out = dims[D - 1];
         let rows = v.shape().num_elements() / c_out;
         let v = match mask {
-            Some(mask) => v * Tensor::<1>::from_floats(&mask[..], &log_norm.device()).reshape(dims),
+            Some(mask) => v * Tensor::<1>::from_floats(&mask[..], &g.device()).reshape(dims),
             None => v,
         };
         let v = v.reshape([rows, c_out]);
         let norm = (v.clone() * v.clone()).sum_dim(0).sqrt();
-        let factor = log_norm.exp().unsqueeze::<2>() / (norm + WEIGHT_NORM_EPSILON);
+        let factor = match gain {
+            Gain::Norm => g.unsqueeze::<2>() / norm.clamp_min(LEAST_NORM),
+            Gain::LogNorm => g.exp().unsqueeze::<2>() / (norm + WEIGHT_NORM_EPSILON),
+        };
         (v * factor).reshape(dims)
     }
 }

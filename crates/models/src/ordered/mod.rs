@@ -5,6 +5,9 @@
 //! of a softmax one after the other.
 
 mod canvas;
+pub mod layers;
+pub mod pass;
+pub mod recorded;
 mod source;
 
 pub use canvas::Canvas;

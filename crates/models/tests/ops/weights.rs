@@ -1,38 +1,41 @@
 //! Normalised weights and their spectral norms.
 
 use burn::tensor::Tensor;
-use vdvae_models::ops::{self, Iterated, Mask, composed};
+use vdvae_models::ops::{self, Gain, Iterated, Mask, composed};
 
 use super::{Inputs, assert_close, host};
 
 #[test]
 fn normalised_weights() {
     let mut inputs = Inputs::new();
-    for (shape, masked) in [
-        ([1, 1, 3, 5], false),
-        ([3, 3, 7, 19], true),
-        ([1, 1, 70, 66], false),
-        ([5, 5, 2, 130], true),
+    for (shape, masked, gain) in [
+        ([1, 1, 3, 5], false, Gain::LogNorm),
+        ([3, 3, 7, 19], true, Gain::LogNorm),
+        ([1, 1, 70, 66], false, Gain::LogNorm),
+        ([5, 5, 2, 130], true, Gain::LogNorm),
+        ([2, 3, 20, 37], false, Gain::Norm),
+        ([1, 1, 9, 4], true, Gain::Norm),
     ] {
         let mask: Vec<f32> = (0..shape.iter().product())
             .map(|i: usize| if i % 3 == 1 { 0.0 } else { 1.0 })
             .collect();
         let mask: Option<Mask> = masked.then(|| mask.into());
         let v = inputs.tensor(shape);
-        let log_norm = inputs.tensor([shape[3]]);
-        let norm = |weight_norm: fn(Tensor<4>, Tensor<1>, Option<&Mask>) -> Tensor<4>| {
-            let output = weight_norm(v.clone(), log_norm.clone(), mask.as_ref());
+        let g = inputs.tensor([shape[3]]);
+        type Norm = fn(Tensor<4>, Tensor<1>, Gain, Option<&Mask>) -> Tensor<4>;
+        let norm = |weight_norm: Norm| {
+            let output = weight_norm(v.clone(), g.clone(), gain, mask.as_ref());
             // Gradients that differ from number to number.
             let loss = (output.clone() * output.clone().sin()).sum();
             let gradients = loss.backward();
             [
                 host(output),
                 host(v.grad(&gradients).expect("of v")),
-                host(log_norm.grad(&gradients).expect("of the norm")),
+                host(g.grad(&gradients).expect("of the norm")),
             ]
         };
         let fused = norm(ops::weight_norm);
-        for (what, (a, b)) in ["output", "v", "log norm"]
+        for (what, (a, b)) in ["output", "v", "g"]
             .into_iter()
             .zip(fused.iter().zip(&norm(composed::weight_norm)))
         {

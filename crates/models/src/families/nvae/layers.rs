@@ -3,7 +3,8 @@
 use burn::tensor::Tensor;
 
 use crate::ops::{
-    self, BatchNorm, BatchStatistics, InvertedCell, Mask, ResidualCell, SqueezeExcite, weight_norm,
+    self, BatchNorm, BatchStatistics, Gain, InvertedCell, Mask, ResidualCell, SqueezeExcite,
+    weight_norm,
 };
 use crate::parameters::TensorSpec;
 use crate::store::{Id, Store, uniform};
@@ -50,7 +51,8 @@ impl<const D: usize> Acting<D> {
         let weight = || store.get(self.weight);
         match self.log_norm {
             Some(log_norm) => store.derived(self.weight, || {
-                weight_norm(weight(), store.get(log_norm), self.mask.as_ref())
+                let g = store.get(log_norm);
+                weight_norm(weight(), g, Gain::LogNorm, self.mask.as_ref())
             }),
             None => weight(),
         }
