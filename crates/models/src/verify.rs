@@ -93,8 +93,7 @@ impl<'a> Recording<'a> {
     /// As [`tensor`](Self::tensor), or if it has other axes.
     pub fn four_axes(&self, name: &str, device: &Device) -> Result<Tensor<4>, VerifyError> {
         let (shape, numbers) = self.tensor(name)?;
-        let shape = <[usize; 4]>::try_from(shape)
-            .map_err(|shape| VerifyError(format!("{name}: expected four axes, found {shape:?}")))?;
+        let shape = four(name, shape)?;
         Ok(Tensor::from_data(TensorData::new(numbers, shape), device))
     }
 
@@ -104,6 +103,18 @@ impl<'a> Recording<'a> {
     /// As [`four_axes`](Self::four_axes).
     pub fn image(&self, name: &str, device: &Device) -> Result<Tensor<4>, VerifyError> {
         Ok(self.four_axes(name, device)?.permute([0, 2, 3, 1]))
+    }
+
+    /// Bytes [B, C, H, W] as numbers [B, H, W, C] on the device.
+    ///
+    /// # Errors
+    /// As [`bytes`](Self::bytes), or if it has other axes.
+    pub fn mask(&self, name: &str, device: &Device) -> Result<Tensor<4>, VerifyError> {
+        let (shape, bytes) = self.bytes(name)?;
+        let shape = four(name, shape)?;
+        let numbers: Vec<f32> = bytes.into_iter().map(f32::from).collect();
+        let tensor = Tensor::<4>::from_data(TensorData::new(numbers, shape), device);
+        Ok(tensor.permute([0, 2, 3, 1]))
     }
 
     /// The noise `prefix/0`, `prefix/1`, ... of all layers, [B, R, R, Z] each.
@@ -145,6 +156,12 @@ impl<'a> Recording<'a> {
             "{name}: expected {expected:?}, as the configuration's model has, found {shape:?}"
         )))
     }
+}
+
+/// A shape of four axes.
+fn four(name: &str, shape: Vec<usize>) -> Result<[usize; 4], VerifyError> {
+    let wrong = |shape| VerifyError(format!("{name}: expected four axes, found {shape:?}"));
+    <[usize; 4]>::try_from(shape).map_err(wrong)
 }
 
 /// How and where to compute.

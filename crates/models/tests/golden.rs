@@ -39,9 +39,16 @@ struct Train {
     #[serde(default = "adam_eps")]
     adam_eps: f64,
     ema_rate: f64,
+    /// The learning rate's factor from step to step.
+    #[serde(default = "constant")]
+    lr_rate: f64,
     warmup_iters: u64,
     grad_clip: f64,
     skip_threshold: f64,
+}
+
+fn constant() -> f64 {
+    1.0
 }
 
 fn adam_eps() -> f64 {
@@ -72,7 +79,7 @@ impl Train {
             learning_rate: if self.warmup_iters > 0 {
                 self.lr * warm
             } else {
-                self.lr
+                self.lr * self.lr_rate.powi(step as i32 + 1)
             },
             weight_decay: self.wd,
             beta1: self.adam_beta1,

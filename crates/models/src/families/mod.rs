@@ -2,4 +2,5 @@
 
 pub mod nvae;
 pub mod pixelcnnpp;
+pub mod pixelsnail;
 pub mod vdvae;

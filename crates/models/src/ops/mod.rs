@@ -7,6 +7,7 @@
 use burn::tensor::Device;
 
 mod activation;
+mod attention;
 mod bottleneck;
 mod categorical;
 mod cells;
@@ -31,6 +32,7 @@ mod total;
 mod window;
 
 pub use activation::{Activation, activate, elu, swish};
+pub use attention::causal_attention;
 pub use bottleneck::{
     BottleneckWeights, Compute, KeptWeights, add_drawn, bottleneck, draws_in_one,
 };

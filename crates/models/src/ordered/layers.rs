@@ -1,6 +1,8 @@
 //! The layers that models of pixels in order share: convolutions with weight normalisation, and gated blocks of them
 //! (Salimans et al. 2017, "PixelCNN++"). A layer is a place in the [`Store`]; a [`Pass`] computes with it.
 
+use std::sync::Arc;
+
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -185,6 +187,31 @@ impl GatedBlock {
     }
 }
 
+/// A look of every pixel at cells of earlier ones (PixelSNAIL, section 2.2): with weights exp(q k / sqrt(d)), over
+/// their sum.
+#[derive(Clone, Debug)]
+pub struct Attention {
+    /// Among those of the network, from 0.
+    pub number: usize,
+    /// Channels d of queries and keys.
+    pub key: usize,
+    /// Channels of values.
+    pub value: usize,
+    /// Side of a cell in pixels; its key and value are the largest of its pixels'.
+    pub cell: usize,
+    /// Cells, in raster order, that each pixel sees the first of.
+    pub seen: Arc<[usize]>,
+    /// Added to the sum of the weights.
+    pub epsilon: f32,
+}
+
+impl Attention {
+    /// What products of queries and keys are multiplied by.
+    pub fn scale(&self) -> f32 {
+        (self.key as f32).sqrt().recip()
+    }
+}
+
 /// What a convolution is made with.
 #[derive(Clone, Copy, Debug)]
 pub struct ConvShape {
@@ -257,7 +284,9 @@ pub struct Builder {
     pub kept: u64,
     /// Layers so far.
     pub layers: usize,
-    blocks: usize,
+    /// Names of the gated blocks so far.
+    pub blocks: Vec<String>,
+    looks: usize,
 }
 
 impl Builder {
@@ -268,7 +297,8 @@ impl Builder {
             operations: 0.0,
             kept: 0,
             layers: 0,
-            blocks: 0,
+            blocks: Vec::new(),
+            looks: 0,
         }
     }
 
@@ -334,8 +364,8 @@ impl Builder {
             dropout,
             kinds,
         } = shape;
-        let number = self.blocks;
-        self.blocks += 1;
+        let number = self.blocks.len();
+        self.blocks.push(name.to_owned());
         let first = ConvShape::new([activation.channels(c), c], window);
         let conv_input = self.conv(&format!("{name}.conv_input.conv"), first, side);
         let beside = ConvShape::matrix([activation.channels(skip), c]);
@@ -369,6 +399,28 @@ impl Builder {
             activation,
             dropout,
             number,
+        }
+    }
+
+    /// Attention between `side` x `side` pixels; the arguments are the fields of the result.
+    pub fn attention(
+        &mut self,
+        [key, value]: [usize; 2],
+        cell: usize,
+        seen: Vec<usize>,
+        epsilon: f32,
+    ) -> Attention {
+        let pairs: usize = seen.iter().sum();
+        self.operations += 2.0 * (key + value) as f64 * pairs as f64;
+        self.kept += (seen.len() * value) as u64;
+        self.looks += 1;
+        Attention {
+            number: self.looks - 1,
+            key,
+            value,
+            cell,
+            seen: seen.into(),
+            epsilon,
         }
     }
 

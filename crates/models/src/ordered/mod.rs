@@ -6,6 +6,7 @@
 
 mod canvas;
 pub mod layers;
+pub mod model;
 pub mod pass;
 pub mod recorded;
 mod source;

@@ -8,20 +8,25 @@
 //! | `params` | B P S S | parameters of all pixels |
 //! | `nll_nats` | 1 or B | nats, summed over the batch or image by image |
 //! | `grad/NAME` | | gradients of the sum over the batch |
-//! | `dropout/mask/i`, `dropout/nll_nats` | B C S S; B | what stays in block i; nats with it |
+//! | `dropout/mask/BLOCK`, `dropout/params` | B C S S; B P S S | what stays in a gated block, bytes; parameters with it |
+//! | `train/s/nll_nats`, `train/final/NAME`, `train/ema/NAME` | B | steps on the same images without dropout: nats before each; weights and their average after the last |
 //! | `init/NAME` | | weights that were scaled by what they see of the images; of these `weight_v` were drawn |
 //! | `sample/{u_mixture,u_logistic,image}` | B SS K; B SS C; B C S S | uniform numbers, and the image that the published sampler, which never rounds, makes of them |
 //! | `sample8/{u_mixture,u_logistic,image_u8}` | B SS K; B SS C; B S S C | the same, rounded to bytes before anything sees it |
 
+use std::sync::Arc;
+
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::{Canvas, Next, Ordered, PixelSource, Turn, fill};
-use crate::family::{Model, Plan, Step};
+use crate::family::{Model, Plan, PosteriorLatents, Step};
 use crate::likelihood::{Likelihood, draw_logistics, values};
 use crate::ops::Dmol;
 use crate::parameters::Specs;
 use crate::preprocess::Prepared;
 use crate::random::{Keys, Noise, Purpose};
+use crate::state::TrainState;
+use crate::step::train_step;
 use crate::verify::{
     Compared, Comparison, Measure, Recording, Setting, VerifyError, channels_first, gradients,
 };
@@ -32,11 +37,23 @@ const OUTPUT: (Measure, f64) = (Measure::Scaled, 1e-5);
 const NATS: (Measure, f64) = (Measure::Relative, 1e-5);
 /// Of gradients.
 const GRADIENT: (Measure, f64) = (Measure::Relative, 1e-4);
+/// Of weights after steps, whose size is the learning rate's whatever the gradient is: one near 0 may have any sign.
+const STEP: (Measure, f64) = (Measure::Relative, 1e-5);
 /// Of samples: what is not rounded feeds back.
 const SAMPLE: (Measure, f64) = (Measure::Absolute, 1e-4);
 
+/// A step of training with this dropout.
+fn step(kept: Vec<Tensor<4>>) -> Step {
+    Step {
+        noise: Noise::Given(kept),
+        number: 0,
+        of: 1,
+    }
+}
+
 struct Verification<'a> {
     plan: &'a dyn Plan,
+    blocks: &'a [String],
     recording: &'a Recording<'a>,
     comparison: Comparison<'a>,
 }
@@ -47,16 +64,20 @@ struct Verification<'a> {
 /// If the recording is not one of such a model.
 pub fn verify(
     plan: &dyn Plan,
+    blocks: &[String],
     recording: &Recording,
     setting: &Setting,
 ) -> Result<Vec<Compared>, VerifyError> {
     let mut verification = Verification {
         plan,
+        blocks,
         recording,
         comparison: Comparison::new(recording),
     };
     verification.outputs(&setting.device)?;
     verification.nats(&setting.device.clone().autodiff())?;
+    verification.dropout(&setting.device)?;
+    verification.steps(setting)?;
     verification.start(&setting.device)?;
     verification.samples(&setting.device)?;
     verification.comparison.finish()
@@ -100,40 +121,84 @@ impl Verification<'_> {
     }
 
     fn nats(&mut self, device: &Device) -> Result<(), VerifyError> {
-        for (name, masks) in [("nll_nats", None), ("dropout/nll_nats", Some("dropout/mask"))] {
-            if !self.recording.has(name) {
-                continue;
-            }
-            let mut model = self.model("param/", device)?;
-            let kept = match masks {
-                Some(masks) => self.recording.noise(masks, device)?,
-                None => Vec::new(),
-            };
-            let step = Step {
-                noise: Noise::Given(kept),
-                number: 0,
-                of: 1,
-            };
-            let batch = self.batch(device)?;
-            let images = batch.input.dims()[0];
-            let loss = model.loss(batch, &step);
-            let dimensions = self.plan.dimensions() as f32;
-            let mut found = values(loss.cost.distortion * dimensions);
-            if self.recording.numbers(name)?.len() == 1 {
-                found = vec![found.iter().sum()];
-            }
-            self.comparison.check("nats", NATS, name, &found)?;
-            if masks.is_none() {
-                // The loss is the mean over the batch.
-                let sum = loss.total * images as f32;
-                for (weight, gradient) in gradients(&*model, self.plan, sum) {
-                    let name = format!("grad/{weight}");
-                    self.comparison
-                        .check("gradient of a weight", GRADIENT, &name, &gradient)?;
-                }
-            }
+        if !self.recording.has("nll_nats") {
+            return Ok(());
+        }
+        let mut model = self.model("param/", device)?;
+        let batch = self.batch(device)?;
+        let images = batch.input.dims()[0];
+        let loss = model.loss(batch, &step(Vec::new()));
+        let dimensions = self.plan.dimensions() as f32;
+        let mut found = values(loss.cost.distortion * dimensions);
+        if self.recording.numbers("nll_nats")?.len() == 1 {
+            found = vec![found.iter().sum()];
+        }
+        self.comparison.check("nats", NATS, "nll_nats", &found)?;
+        // The loss is the mean over the batch.
+        let sum = loss.total * images as f32;
+        for (weight, gradient) in gradients(&*model, self.plan, sum) {
+            let name = format!("grad/{weight}");
+            self.comparison
+                .check("gradient of a weight", GRADIENT, &name, &gradient)?;
         }
         Ok(())
+    }
+
+    /// Nats with what stays of the blocks; of the recorded parameters those that the likelihood makes of them.
+    fn dropout(&mut self, device: &Device) -> Result<(), VerifyError> {
+        if !self.recording.has("dropout/params") {
+            return Ok(());
+        }
+        let kept = |block: &String| {
+            self.recording
+                .mask(&format!("dropout/mask/{block}"), device)
+        };
+        let kept = self.blocks.iter().map(kept).collect::<Result<_, _>>()?;
+        let mut model = self.model("param/", device)?;
+        let batch = self.batch(device)?;
+        let recorded = self.recording.image("dropout/params", device)?;
+        let likelihood = self.plan.likelihood();
+        let expected = likelihood.negative_log_likelihood(recorded, batch.target.clone());
+        let loss = model.loss(batch, &step(kept));
+        let found = values(loss.cost.distortion * self.plan.dimensions() as f32);
+        let name = "dropout/params";
+        self.comparison
+            .check_with("nats with dropout", NATS, name, &found, &values(expected))
+    }
+
+    /// The recorded steps on the same images: nats before each, weights and their average after the last.
+    fn steps(&mut self, setting: &Setting) -> Result<(), VerifyError> {
+        let steps = self.recording.names("train/final/").len();
+        if steps == 0 {
+            return Ok(());
+        }
+        let device = setting.device.clone().autodiff();
+        let specs = Arc::new(Specs::new(self.plan.tensors()));
+        let mut state = TrainState::new(self.model("param/", &device)?, specs);
+        for number in 0.. {
+            let name = format!("train/{number}/nll_nats");
+            if !self.recording.has(&name) {
+                break;
+            }
+            let batch = self.batch(&device)?;
+            let cost = state.model.cost(batch.clone(), PosteriorLatents::Mean);
+            let found = values(cost.distortion * self.plan.dimensions() as f32);
+            self.comparison
+                .check("nats in training", NATS, &name, &found)?;
+            let recipe = (setting.recipe)(number);
+            let batch = [(batch, Noise::Given(Vec::new()))].into_iter();
+            state = train_step(state, &recipe, batch).0;
+        }
+        let (average, plan) = (state.average(), self.plan);
+        let after = |prefix| (STEP, prefix);
+        let (how, prefix) = after("train/final/");
+        let weights = (&*state.model, plan);
+        self.comparison
+            .check_tensors("weights after the steps", how, prefix, weights)?;
+        let (how, prefix) = after("train/ema/");
+        let weights = (&*average, plan);
+        self.comparison
+            .check_tensors("average after the steps", how, prefix, weights)
     }
 
     fn start(&mut self, device: &Device) -> Result<(), VerifyError> {

@@ -2,13 +2,11 @@
 //! Karpathy, Chen and Kingma, ICLR 2017).
 
 pub mod config;
-mod model;
 mod network;
 mod plan;
 
 use toml::Table;
 
-pub use model::PixelCnn;
 pub use plan::PixelCnnPlan;
 
 use crate::family::{self, Family, ModelError, Plan, Preset, preset};

@@ -7,6 +7,7 @@
 use super::config::{HALVINGS, PixelCnnConfig};
 use crate::ops::{Activation, Window};
 use crate::ordered::layers::{Builder, Conv, ConvShape, Deconv, GatedBlock, GatedShape, Shift};
+use crate::ordered::model;
 use crate::ordered::pass::Pass;
 use crate::store::Store;
 
@@ -37,7 +38,7 @@ struct Stream {
 
 /// What one stream found.
 #[derive(Clone, Debug)]
-pub struct Found<F> {
+struct Found<F> {
     /// At each level what its blocks on the way up begin with, then the output of each.
     up: [Vec<F>; LEVELS],
     /// The output of each block on the way down.
@@ -53,14 +54,6 @@ impl<F> Default for Found<F> {
     }
 }
 
-/// What is known of a row before any of its pixels.
-#[derive(Clone, Debug)]
-pub struct Above<F> {
-    u: Found<F>,
-    /// What the other stream begins with, but for the pixel to the left.
-    start: F,
-}
-
 /// A network, its tensors, and what was counted while it was built.
 #[derive(Debug)]
 pub struct Built {
@@ -72,6 +65,8 @@ pub struct Built {
     pub kept: u64,
     /// Layers of the network.
     pub layers: usize,
+    /// Names of the gated blocks.
+    pub blocks: Vec<String>,
 }
 
 impl Network {
@@ -151,38 +146,48 @@ impl Network {
             operations: builder.operations,
             kept: builder.kept,
             layers: builder.layers,
+            blocks: builder.blocks,
             store: builder.store,
         }
     }
+}
 
-    /// The parameters of all pixels of the pass, from nothing.
-    pub fn whole<P: Pass>(&self, pass: &mut P) -> P::Features {
-        let mut above = None;
-        self.above(pass, &mut above);
-        let above = above.expect("was found");
-        self.left(pass, &above, &mut Found::default())
+/// What both streams found.
+#[derive(Clone, Debug)]
+pub struct Both<F> {
+    u: Found<F>,
+    /// What the other stream begins with, but for the pixel to the left: of the row above.
+    start: Option<F>,
+    ul: Found<F>,
+}
+
+impl<F> Default for Both<F> {
+    fn default() -> Self {
+        Self {
+            u: Found::default(),
+            start: None,
+            ul: Found::default(),
+        }
     }
+}
 
-    /// What is known of a row before any of its pixels; `above`: what the row before found.
-    pub fn above<P: Pass>(&self, pass: &mut P, above: &mut Option<Above<P::Features>>) {
-        let mut u = above.take().map_or_else(Found::default, |above| above.u);
+impl model::Network for Network {
+    type Found<F: Clone + Send> = Both<F>;
+
+    fn row<P: Pass>(&self, pass: &mut P, found: &mut Both<P::Features>) {
         let start = pass.start(&self.u_init);
-        self.u.run(pass, start, None, &mut u);
-        let start = pass.start(&self.ul_init[0]);
-        *above = Some(Above { u, start });
+        self.u.run(pass, start, None, &mut found.u);
+        found.start = Some(pass.start(&self.ul_init[0]));
     }
 
-    /// The parameters of the pixels; `found`: what the pixel before found.
-    pub fn left<P: Pass>(
-        &self,
-        pass: &mut P,
-        above: &Above<P::Features>,
-        found: &mut Found<P::Features>,
-    ) -> P::Features {
-        let left = pass.start(&self.ul_init[1]);
-        let from_above = pass.at(&above.start, 0);
-        let start = pass.add(from_above, left);
-        let end = self.ul.run(pass, start, Some(&above.u), found);
+    fn pixel<P: Pass>(&self, pass: &mut P, found: &mut Both<P::Features>) -> P::Features {
+        let above = found
+            .start
+            .as_ref()
+            .expect("a row begins before its pixels");
+        let (above, left) = (pass.at(above, 0), pass.start(&self.ul_init[1]));
+        let start = pass.add(above, left);
+        let end = self.ul.run(pass, start, Some(&found.u), &mut found.ul);
         pass.convolve(&self.nin_out, Activation::Elu, &end, 0)
     }
 }
@@ -208,7 +213,10 @@ impl Stream {
                 x = block.forward(pass, &x, beside.as_ref(), level);
                 outputs.push(x.clone());
             }
-            next = self.halve.get(level).and_then(|conv| pass.halve(conv, &x, level));
+            next = self
+                .halve
+                .get(level)
+                .and_then(|conv| pass.halve(conv, &x, level));
         }
         let mut last = None;
         for level in (0..LEVELS).rev() {

@@ -3,16 +3,17 @@
 use burn::tensor::Device;
 
 use super::config::PixelCnnConfig;
-use super::model::PixelCnn;
 use super::network::{Built, Network};
 use crate::family::{
     Cannot, Coding, Exactness, ImageShape, LatentLayer, Model, ModelError, Operations, Plan,
 };
 use crate::likelihood::Likelihood;
-use crate::ops::{Compute, Dmol, Dtype, UPPER_EDGE};
+use crate::ops::{Compute, Dmol, UPPER_EDGE};
+use crate::ordered::model::{self, PixelModel, no_latents, signed};
 use crate::ordered::recorded;
 use crate::parameters::TensorSpec;
 use crate::preprocess::{Normalisation, Preprocess};
+use crate::random::{Purpose, generator};
 use crate::store::Store;
 use crate::verify::{Compared, Recording, Setting, VerifyError};
 
@@ -23,6 +24,8 @@ pub struct PixelCnnPlan {
     tensors: Vec<TensorSpec>,
     operations: f64,
     kept: u64,
+    /// Names of the gated blocks.
+    blocks: Vec<String>,
 }
 
 impl PixelCnnPlan {
@@ -36,6 +39,7 @@ impl PixelCnnPlan {
             store,
             operations,
             kept,
+            blocks,
             ..
         } = Network::build(&config, Store::telling());
         Ok(Self {
@@ -43,27 +47,21 @@ impl PixelCnnPlan {
             tensors: store.into_specs(),
             operations,
             kept,
+            blocks,
         })
     }
 
     /// The model itself, with fresh weights.
-    pub fn model(&self, seed: u64, device: &Device) -> PixelCnn {
-        let input = std::array::from_fn(|value| signed(value as u8));
-        PixelCnn::new(&self.config, self.likelihood(), input, seed, device)
-    }
-}
-
-/// A byte's value in [-1, 1].
-fn signed(value: u8) -> f32 {
-    f32::from(value) / 127.5 - 1.0
-}
-
-/// What is said to those who want latents.
-pub(super) fn no_latents(what: &'static str) -> Cannot {
-    Cannot {
-        what,
-        why: "the model makes pixel after pixel and has no latents".to_owned(),
-        instead: "Samples, evaluation and compression need none".to_owned(),
+    pub fn model(&self, seed: u64, device: &Device) -> PixelModel<Network> {
+        let store = Store::new(generator(seed, Purpose::Weights, 0, 0), device);
+        let Built {
+            network,
+            store,
+            layers,
+            ..
+        } = Network::build(&self.config, store);
+        let built = (network, store, layers);
+        PixelModel::new(built, self.likelihood(), self.image(), self.config.classes)
     }
 }
 
@@ -112,21 +110,7 @@ impl Plan for PixelCnnPlan {
     }
 
     fn computes(&self, compute: &Compute) -> Result<(), Cannot> {
-        if compute.checkpoint_activations {
-            return Err(Cannot {
-                what: "--checkpoint-activations",
-                why: "every output on the way up is taken in on the way down".to_owned(),
-                instead: "Fewer images at once take less memory: --batch".to_owned(),
-            });
-        }
-        if compute.dtype != Dtype::Fp32 {
-            return Err(Cannot {
-                what: "--dtype bf16",
-                why: "normalised weights of this family are computed in fp32".to_owned(),
-                instead: "Leave --dtype out, or set train.dtype = \"fp32\"".to_owned(),
-            });
-        }
-        Ok(())
+        model::computes(compute)
     }
 
     fn likelihood(&self) -> Likelihood {
@@ -172,7 +156,7 @@ impl Plan for PixelCnnPlan {
         recording: &Recording,
         setting: &Setting,
     ) -> Result<Vec<Compared>, VerifyError> {
-        recorded::verify(self, recording, setting)
+        recorded::verify(self, &self.blocks, recording, setting)
     }
 
     fn build(&self, seed: u64, device: &Device) -> Box<dyn Model> {

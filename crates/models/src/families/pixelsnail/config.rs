@@ -54,10 +54,20 @@ impl PixelSnailConfig {
     /// The first that does not: the key, what was expected and what was found.
     pub fn check(&self) -> Result<(), ModelError> {
         let side = self.image_size;
-        require("image_size", (1..=512).contains(&side), "a whole number from 1 to 512", side)?;
+        require(
+            "image_size",
+            (1..=512).contains(&side),
+            "a whole number from 1 to 512",
+            side,
+        )?;
         let channels = self.image_channels;
         let expected = "3 (RGB) or 1 (grayscale)";
-        require("image_channels", matches!(channels, 1 | 3), expected, channels)?;
+        require(
+            "image_channels",
+            matches!(channels, 1 | 3),
+            expected,
+            channels,
+        )?;
         let counts = [
             ("nr_blocks", self.nr_blocks),
             ("nr_resnet", self.nr_resnet),
@@ -77,7 +87,12 @@ impl PixelSnailConfig {
         let expected = format!("a divisor of image_size ({side})");
         require("att_downsample", side.is_multiple_of(cell), &expected, cell)?;
         let dropout = self.dropout;
-        require("dropout", (0.0..1.0).contains(&dropout), "a number from 0 up to 1, without 1", dropout)
+        require(
+            "dropout",
+            (0.0..1.0).contains(&dropout),
+            "a number from 0 up to 1, without 1",
+            dropout,
+        )
     }
 
     /// Channels of a value.
@@ -93,14 +108,23 @@ impl PixelSnailConfig {
             let (row, column) = (i / side, i % side);
             let cells = side / cell;
             // In the last row of a row of cells, those that end left of the pixel are complete.
-            let in_row = if row % cell == cell - 1 { column / cell } else { 0 };
+            let in_row = if row % cell == cell - 1 {
+                column / cell
+            } else {
+                0
+            };
             (row / cell) * cells + in_row
         };
         (0..side * side).map(pixel).collect()
     }
 }
 
-fn require(field: &str, is_met: bool, expected: &str, found: impl Display) -> Result<(), ModelError> {
+fn require(
+    field: &str,
+    is_met: bool,
+    expected: &str,
+    found: impl Display,
+) -> Result<(), ModelError> {
     if is_met {
         return Ok(());
     }

@@ -1,14 +1,11 @@
 //! "PixelSNAIL: An Improved Autoregressive Generative Model" (Chen, Mishra, Rohaninejad and Abbeel, ICML 2018).
 
 pub mod config;
-mod model;
 mod network;
 mod plan;
-mod verify;
 
 use toml::Table;
 
-pub use model::PixelSnail;
 pub use plan::PixelSnailPlan;
 
 use crate::family::{self, Family, ModelError, Plan, Preset, preset};

@@ -4,6 +4,7 @@ use super::config::{Nonlinearity, PixelSnailConfig};
 
 use crate::ops::{Activation, Dmol, Window};
 use crate::ordered::layers::{Attention, Builder, Conv, ConvShape, GatedBlock, GatedShape, Shift};
+use crate::ordered::model;
 use crate::ordered::pass::Pass;
 use crate::store::Store;
 
@@ -47,6 +48,8 @@ pub struct Built {
     pub kept: u64,
     /// Layers whose weights steps lay out.
     pub layers: usize,
+    /// Names of the gated blocks.
+    pub blocks: Vec<String>,
 }
 
 impl Network {
@@ -85,7 +88,8 @@ impl Network {
         let mut block = |block: usize| {
             let name = |part: &str| format!("blocks.{block}.{part}");
             let shape = gated(filters, 0, Window::right([2, 2]));
-            let res = (0..config.nr_resnet).map(|r| builder.gated(&name(&format!("res.{r}")), &shape, side));
+            let res = (0..config.nr_resnet)
+                .map(|r| builder.gated(&name(&format!("res.{r}")), &shape, side));
             let res = res.collect();
             // [image, features, background] and [features, background]; a background has 2 C channels.
             let [about_keys, about_queries] = [3 * colours + filters, 2 * colours + filters];
@@ -96,7 +100,7 @@ impl Network {
             let q = ConvShape::new([about_queries, key], point);
             let q = builder.conv(&name("q.conv"), q, side);
             let seen = config.seen();
-            let attention = builder.attention(key, value, config.att_downsample, seen, EPSILON, side);
+            let attention = builder.attention([key, value], config.att_downsample, seen, EPSILON);
             let out = builder.gated(&name("out"), &gated(filters, value, point), side);
             Block {
                 res,
@@ -121,20 +125,25 @@ impl Network {
             operations: builder.operations,
             kept: builder.kept,
             layers: builder.layers,
+            blocks: builder.blocks,
             store: builder.store,
         }
     }
+}
 
-    /// The likelihood's parameters; `see` is shown the features after the stem and after each block.
-    pub fn forward<P: Pass>(&self, pass: &mut P, see: &mut dyn FnMut(&P::Features)) -> P::Features {
+impl model::Network for Network {
+    type Found<F: Clone + Send> = ();
+
+    fn row<P: Pass>(&self, _: &mut P, (): &mut ()) {
+        // Even the row above is looked at pixel by pixel: keys and values need whole pixels.
+    }
+
+    fn pixel<P: Pass>(&self, pass: &mut P, (): &mut ()) -> P::Features {
         let [above, left] = &self.stem;
         let (above, left) = (pass.start(above), pass.start(left));
-        let above = pass.at(&above, 0);
         let mut ul = pass.add(above, left);
-        see(&ul);
         for block in &self.blocks {
             ul = block.forward(pass, ul);
-            see(&ul);
         }
         pass.convolve(&self.output, Activation::Elu, &ul, 0)
     }
@@ -149,12 +158,17 @@ impl Block {
         let about = pass.concat(&ul, &background);
         let query = self.q_res.forward(pass, &about, None, 0);
         let query = pass.convolve(&self.q, Activation::None, &query, 0);
-        let seen = pass.attend(&self.attention, &ul, query, |pass, image, ul, background| {
-            let about = pass.concat(image, ul);
-            let about = pass.concat(&about, background);
-            let keys = self.kv_res.forward(pass, &about, None, 0);
-            pass.convolve(&self.kv, Activation::None, &keys, 0)
-        });
+        let seen = pass.attend(
+            &self.attention,
+            &ul,
+            query,
+            |pass, image, ul, background| {
+                let about = pass.concat(image, ul);
+                let about = pass.concat(&about, background);
+                let keys = self.kv_res.forward(pass, &about, None, 0);
+                pass.convolve(&self.kv, Activation::None, &keys, 0)
+            },
+        );
         self.out.forward(pass, &ul, Some(&seen), 0)
     }
 }

@@ -3,16 +3,17 @@
 use burn::tensor::Device;
 
 use super::config::PixelSnailConfig;
-use super::model::PixelSnail;
 use super::network::{Built, Network};
 use crate::family::{
     Cannot, Coding, Exactness, ImageShape, LatentLayer, Model, ModelError, Operations, Plan,
 };
 use crate::likelihood::Likelihood;
 use crate::ops::{Compute, Dmol, UPPER_EDGE};
-use crate::ordered;
+use crate::ordered::model::{self, PixelModel, no_latents, signed};
+use crate::ordered::recorded;
 use crate::parameters::TensorSpec;
 use crate::preprocess::{Normalisation, Preprocess};
+use crate::random::{Purpose, generator};
 use crate::store::Store;
 use crate::verify::{Compared, Recording, Setting, VerifyError};
 
@@ -23,6 +24,8 @@ pub struct PixelSnailPlan {
     tensors: Vec<TensorSpec>,
     operations: f64,
     kept: u64,
+    /// Names of the gated blocks.
+    blocks: Vec<String>,
 }
 
 impl PixelSnailPlan {
@@ -36,6 +39,7 @@ impl PixelSnailPlan {
             store,
             operations,
             kept,
+            blocks,
             ..
         } = Network::build(&config, mixture(&config), Store::telling());
         Ok(Self {
@@ -43,12 +47,21 @@ impl PixelSnailPlan {
             tensors: store.into_specs(),
             operations,
             kept,
+            blocks,
         })
     }
 
     /// The model itself, with fresh weights.
-    pub fn model(&self, seed: u64, device: &Device) -> PixelSnail {
-        PixelSnail::new(&self.config, mixture(&self.config), seed, device)
+    pub fn model(&self, seed: u64, device: &Device) -> PixelModel<Network> {
+        let store = Store::new(generator(seed, Purpose::Weights, 0, 0), device);
+        let Built {
+            network,
+            store,
+            layers,
+            ..
+        } = Network::build(&self.config, mixture(&self.config), store);
+        let built = (network, store, layers);
+        PixelModel::new(built, self.likelihood(), self.image(), 0)
     }
 }
 
@@ -94,7 +107,7 @@ impl Plan for PixelSnailPlan {
     }
 
     fn latents(&self) -> Result<Vec<LatentLayer>, Cannot> {
-        Err(ordered::no_latents())
+        Err(no_latents("latents"))
     }
 
     fn coding(&self) -> Result<Coding, Cannot> {
@@ -102,7 +115,7 @@ impl Plan for PixelSnailPlan {
     }
 
     fn computes(&self, compute: &Compute) -> Result<(), Cannot> {
-        ordered::computes(compute)
+        model::computes(compute)
     }
 
     fn likelihood(&self) -> Likelihood {
@@ -114,7 +127,7 @@ impl Plan for PixelSnailPlan {
     }
 
     fn preprocess(&self, _: Option<Normalisation>) -> Preprocess {
-        Preprocess::new(self.image(), ordered::to_unit, ordered::to_unit)
+        Preprocess::new(self.image(), signed, signed)
     }
 
     fn details(&self) -> Vec<(&'static str, String)> {
@@ -140,7 +153,7 @@ impl Plan for PixelSnailPlan {
         recording: &Recording,
         setting: &Setting,
     ) -> Result<Vec<Compared>, VerifyError> {
-        super::verify::verify(self, recording, setting)
+        recorded::verify(self, &self.blocks, recording, setting)
     }
 
     fn build(&self, seed: u64, device: &Device) -> Box<dyn Model> {

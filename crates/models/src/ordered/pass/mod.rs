@@ -6,6 +6,7 @@
 //!   earlier ones.
 
 mod kept;
+mod looks;
 mod step;
 mod whole;
 
@@ -13,13 +14,13 @@ pub use kept::KeptLayers;
 pub use step::{Line, Step};
 pub use whole::{Start, Weights, Whole};
 
-use super::layers::{Conv, Deconv, GatedBlock, Kinds};
+use super::layers::{Attention, Conv, Deconv, GatedBlock, Kinds};
 use crate::ops::Activation;
 
 /// Computes layers. `level`: how often the sides of the image were halved where the layer is.
 pub trait Pass {
     /// Features of the pixels that the pass is about.
-    type Features: Clone;
+    type Features: Clone + Send;
 
     /// Whether there is anything new at a level: a step comes to every second pixel of every second row there.
     fn active(&self, level: usize) -> bool;
@@ -64,4 +65,22 @@ pub trait Pass {
 
     /// What a pass over whole rows found, for the pixels that this pass is about.
     fn at(&self, x: &Self::Features, level: usize) -> Self::Features;
+
+    /// Where each pixel is, 2 C channels: (row - S/2) / S C times, then the same of the column.
+    fn background(&self) -> Self::Features;
+
+    /// What each pixel sees of earlier ones: its `query` against `keys_and_values` of (image, features, background),
+    /// keys first. They need whole pixels, so that a step asks for those of the pixel before.
+    fn attend(
+        &mut self,
+        attention: &Attention,
+        features: &Self::Features,
+        query: Self::Features,
+        keys_and_values: impl FnOnce(
+            &mut Self,
+            &Self::Features,
+            &Self::Features,
+            &Self::Features,
+        ) -> Self::Features,
+    ) -> Self::Features;
 }

@@ -10,11 +10,12 @@ use vdvae_kernels::kept::product_of_segments;
 
 use super::Pass;
 use super::kept::{KeptLayer, KeptLayers};
-use super::whole::one_hot;
+use super::looks::Looks;
+use super::whole::{background, one_hot};
 use crate::family::ImageShape;
 use crate::ops::Activation;
 use crate::ordered::Canvas;
-use crate::ordered::layers::{Conv, Deconv, GatedBlock, Kinds, Shift};
+use crate::ordered::layers::{Attention, Conv, Deconv, GatedBlock, Kinds, Shift};
 use crate::store::Store;
 
 /// A pass over the next pixel of a batch of images, or over the next row before any of its pixels is known. Of layers
@@ -30,6 +31,8 @@ pub struct Step<'a> {
     image: Border,
     /// Inputs of convolutions and outputs of transposed ones, by the layers' numbers.
     rows: Vec<Option<Rows>>,
+    /// Of attention, by its numbers.
+    looks: Vec<Option<Looks>>,
     classes: Vec<usize>,
 }
 
@@ -130,6 +133,7 @@ impl<'a> Step<'a> {
             column: None,
             image: Border::new(batch, image),
             rows: (0..count).map(|_| None).collect(),
+            looks: Vec::new(),
             classes: classes.to_vec(),
         }
     }
@@ -150,6 +154,22 @@ impl<'a> Step<'a> {
         } else if row > 0 {
             self.image.take(canvas, [row - 1, self.side - 1]);
         }
+    }
+
+    /// A known pixel of every image, without the channel of ones.
+    fn image_at(&self, [row, column]: [usize; 2]) -> Line {
+        let (row, column) = (row + Border::WIDTH, column + Border::WIDTH);
+        let channels = self.image.0.channels - 1;
+        let pixel = |image| &self.image.0.pixels(image, row, column, 1)[..channels];
+        let values = (0..self.batch).flat_map(pixel).copied().collect();
+        Line::new(values, channels)
+    }
+
+    /// Where a pixel is, for every image.
+    fn background_of(&self, place: [usize; 2]) -> Line {
+        let channels = self.image.0.channels - 1;
+        let of = |_| background(place, self.side, channels);
+        Line::new((0..self.batch).flat_map(of).collect(), 2 * channels)
     }
 
     /// First column at a level, and how many.
@@ -214,6 +234,7 @@ fn activate(before: Activation, x: &[f32], to: &mut [f32]) {
             }
         }
         Activation::Elu => to.iter_mut().zip(x).for_each(|(to, &x)| *to = elu(x)),
+        Activation::Relu => to.iter_mut().zip(x).for_each(|(to, &x)| *to = x.max(0.0)),
         other => unreachable!("{other:?} stands before no convolution of these families"),
     }
 }
@@ -343,6 +364,36 @@ impl Pass for Step<'_> {
             }
         }
         y
+    }
+
+    fn background(&self) -> Line {
+        self.background_of([self.row, self.column.unwrap_or(0)])
+    }
+
+    fn attend(
+        &mut self,
+        attention: &Attention,
+        features: &Line,
+        query: Line,
+        keys_and_values: impl FnOnce(&mut Self, &Line, &Line, &Line) -> Line,
+    ) -> Line {
+        let column = self.column.expect("pixels alone attend to others");
+        let pixel = self.row * self.side + column;
+        if self.looks.len() <= attention.number {
+            self.looks.resize_with(attention.number + 1, || None);
+        }
+        let looks = self.looks[attention.number].take();
+        let mut looks = looks.unwrap_or_else(|| Looks::new(attention, self.batch, self.side));
+        if let Some((before, earlier)) = pixel.checked_sub(1).zip(looks.features.take()) {
+            let place = [before / self.side, before % self.side];
+            let (image, background) = (self.image_at(place), self.background_of(place));
+            let both = keys_and_values(self, &image, &earlier, &background);
+            looks.append(place, both.values());
+        }
+        looks.features = Some(features.clone());
+        let seen = looks.see(attention, attention.seen[pixel], query.values());
+        self.looks[attention.number] = Some(looks);
+        Line::new(seen, attention.value)
     }
 
     fn at(&self, x: &Line, level: usize) -> Line {

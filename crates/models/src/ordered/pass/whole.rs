@@ -5,7 +5,7 @@ use burn::tensor::{Tensor, TensorData};
 use super::Pass;
 use crate::likelihood::values;
 use crate::ops::{self, Activation, convolve, convolve_transposed, shift};
-use crate::ordered::layers::{Conv, Deconv, GatedBlock, Kinds, Norm, Shift};
+use crate::ordered::layers::{Attention, Conv, Deconv, GatedBlock, Kinds, Norm, Shift};
 use crate::random::Noise;
 use crate::store::Store;
 
@@ -65,7 +65,7 @@ impl<'a> Whole<'a> {
 impl<'a> Start<'a> {
     /// Of images [B, S, S, C] as the network reads them, of these kinds (none where there are no kinds); with the
     /// dropout of training or without.
-    pub fn new(
+    pub fn starting(
         store: &'a mut Store,
         images: Tensor<4>,
         classes: &'a [usize],
@@ -141,6 +141,71 @@ impl<W: Weights> Pass for Whole<'_, W> {
     fn at(&self, x: &Tensor<4>, _: usize) -> Tensor<4> {
         x.clone()
     }
+
+    fn background(&self) -> Tensor<4> {
+        let [batch, side, _, channels] = self.image.dims();
+        let channels = channels - 1;
+        let place = |place| background(place, side, channels);
+        let numbers = (0..side * side).flat_map(|pixel| place([pixel / side, pixel % side]));
+        let data = TensorData::new(numbers.collect(), [1, side, side, 2 * channels]);
+        Tensor::from_data(data, &self.image.device()).repeat_dim(0, batch)
+    }
+
+    fn attend(
+        &mut self,
+        attention: &Attention,
+        features: &Tensor<4>,
+        query: Tensor<4>,
+        keys_and_values: impl FnOnce(&mut Self, &Tensor<4>, &Tensor<4>, &Tensor<4>) -> Tensor<4>,
+    ) -> Tensor<4> {
+        let [batch, side, _, channels] = self.image.dims();
+        let image = self.image.clone().narrow(3, 0, channels - 1);
+        let background = self.background();
+        let both = keys_and_values(self, &image, features, &background);
+        let &Attention {
+            key,
+            value,
+            cell,
+            epsilon,
+            ..
+        } = attention;
+        let both = largest_of_cells(both, cell);
+        let flat = |x: Tensor<4>| {
+            let [batch, height, width, channels] = x.dims();
+            x.reshape([batch, height * width, channels])
+        };
+        let keys = flat(both.clone().narrow(3, 0, key));
+        let values = flat(both.narrow(3, key, value));
+        let seen = &attention.seen;
+        let scale = attention.scale();
+        ops::causal_attention(flat(query), keys, values, 1, seen, scale, epsilon)
+            .reshape([batch, side, side, value])
+    }
+}
+
+/// Of each cell of `cell` x `cell` pixels the largest number of every channel, [B, S/cell, S/cell, C].
+fn largest_of_cells(x: Tensor<4>, cell: usize) -> Tensor<4> {
+    if cell == 1 {
+        return x;
+    }
+    let [batch, height, width, channels] = x.dims();
+    let rows = x.reshape([batch * height / cell, cell, width / cell, cell * channels]);
+    let rows = rows.max_dim(1);
+    let cells = rows.reshape([batch * height / cell, width / cell, cell, channels]);
+    let cells = cells.max_dim(2);
+    cells.reshape([batch, height / cell, width / cell, channels])
+}
+
+/// Where a pixel is, see [`Pass::background`].
+pub(super) fn background(
+    [row, column]: [usize; 2],
+    side: usize,
+    channels: usize,
+) -> impl Iterator<Item = f32> {
+    let side = side as f32;
+    let at = move |place: usize| (place as f32 - side / 2.0) / side;
+    let rows = std::iter::repeat_n(at(row), channels);
+    rows.chain(std::iter::repeat_n(at(column), channels))
 }
 
 /// 1 for the kind that each image is of, else 0: [B, count].

@@ -1,91 +1,69 @@
-//! The model: the network with its tensors, and what is measured and drawn with it.
+//! The model of a network of [`layers`](super::layers): what is measured and drawn with it, whatever the network.
 
+use std::fmt::Debug;
 use std::sync::{Arc, OnceLock};
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use vdvae_kernels::Precision;
 use vdvae_kernels::parallel::awake;
 
-use super::config::PixelCnnConfig;
-use super::network::{Above, Built, Found, Network};
+use super::pass::{KeptLayers, Line, Pass, Start, Step as StepPass, Whole};
+use super::{Canvas, Next, Ordered, Turn};
 use crate::family::{Cannot, Cost, ImageShape, Loss, Model, PosteriorLatents, Step};
 use crate::hierarchy::Hierarchy;
 use crate::likelihood::Likelihood;
-use crate::ops::{self, Compute};
-use crate::ordered::pass::{self, KeptLayers, Line, Start, Whole};
-use crate::ordered::{Canvas, Next, Ordered, Turn};
-use crate::parameters::{self, Parameters, Ranked, Specs, TensorSpec};
+use crate::ops::{self, Compute, Dtype};
+use crate::parameters::{Parameters, Ranked};
 use crate::preprocess::Prepared;
-use crate::random::{Noise, Purpose, generator};
+use crate::random::Noise;
 use crate::store::Store;
+
+/// A network that is described once and computed by any [`Pass`].
+pub trait Network: Clone + Debug + Send + Sync + 'static {
+    /// What rows and pixels leave for later ones, beside what the pass itself keeps.
+    type Found<F: Clone + Send>: Default + Send;
+
+    /// What is known of a row before any of its pixels.
+    fn row<P: Pass>(&self, pass: &mut P, found: &mut Self::Found<P::Features>);
+
+    /// The likelihood's parameters of the pixels of the pass.
+    fn pixel<P: Pass>(&self, pass: &mut P, found: &mut Self::Found<P::Features>) -> P::Features;
+}
 
 /// A network with weights.
 #[derive(Clone, Debug)]
-pub struct PixelCnn {
+pub struct PixelModel<N> {
     store: Store,
-    network: Network,
+    network: N,
+    /// Layers of the network.
+    layers: usize,
     likelihood: Likelihood,
     image: ImageShape,
     classes: usize,
     /// How the network reads bytes.
     input: [f32; 256],
-    /// Layers of the network.
-    layers: usize,
     /// These weights as steps use them.
     kept: OnceLock<Arc<KeptLayers>>,
 }
 
-impl PixelCnn {
-    /// A model with fresh weights, a function of `seed`. `config` was checked.
+impl<N: Network> PixelModel<N> {
+    /// Of a network of so many layers in `store`, for images of this shape and of so many kinds (0: they are not told
+    /// apart), which it reads as values from -1 to 1.
     pub fn new(
-        config: &PixelCnnConfig,
+        (network, store, layers): (N, Store, usize),
         likelihood: Likelihood,
-        input: [f32; 256],
-        seed: u64,
-        device: &Device,
+        image: ImageShape,
+        classes: usize,
     ) -> Self {
-        let store = Store::new(generator(seed, Purpose::Weights, 0, 0), device);
-        let Built {
-            network,
-            store,
-            layers,
-            ..
-        } = Network::build(config, store);
         Self {
             store,
             network,
+            layers,
             likelihood,
-            image: ImageShape {
-                size: config.image_size,
-                channels: config.image_channels,
-            },
-            classes: config.classes,
-            input,
-            layers,
+            image,
+            classes,
+            input: std::array::from_fn(|value| signed(value as u8)),
             kept: OnceLock::new(),
-        }
-    }
-
-    /// The same model with other numbers, as [`parameters::import`] has it.
-    ///
-    /// # Errors
-    /// The first that `get` returns.
-    pub fn importing<E>(
-        self,
-        specs: &Specs,
-        get: impl FnMut(&TensorSpec) -> Result<Vec<f32>, E>,
-    ) -> Result<Self, E> {
-        let store = parameters::importing(specs, get, |each| self.store.clone().map(each))?;
-        Ok(self.with(store))
-    }
-
-    /// The same network with the weights of this store.
-    fn with(self, store: Store) -> Self {
-        let kept = OnceLock::new();
-        Self {
-            store,
-            kept,
-            ..self
         }
     }
 
@@ -94,7 +72,7 @@ impl PixelCnn {
         let device = images.device();
         ops::awake(&device, || {
             let mut pass = Whole::new(&self.store, images, classes, dropout);
-            self.network.whole(&mut pass)
+            whole(&self.network, &mut pass)
         })
     }
 
@@ -114,20 +92,71 @@ impl PixelCnn {
     }
 }
 
+/// A byte's value in [-1, 1].
+pub fn signed(value: u8) -> f32 {
+    f32::from(value) / 127.5 - 1.0
+}
+
+/// What is said to those who want `what` of a model without latents.
+pub fn no_latents(what: &'static str) -> Cannot {
+    Cannot {
+        what,
+        why: "the model makes pixel after pixel and has no latents".to_owned(),
+        instead: "Samples, evaluation and compression need none".to_owned(),
+    }
+}
+
+/// Whether such a model can be computed in this way.
+///
+/// # Errors
+/// If not.
+pub fn computes(compute: &Compute) -> Result<(), Cannot> {
+    if compute.checkpoint_activations {
+        return Err(Cannot {
+            what: "--checkpoint-activations",
+            why: "layers of models of pixels in order keep what they find".to_owned(),
+            instead: "Fewer images at once take less memory: --batch".to_owned(),
+        });
+    }
+    if compute.dtype != Dtype::Fp32 {
+        return Err(Cannot {
+            what: "--dtype bf16",
+            why: "normalised weights of this family are computed in fp32".to_owned(),
+            instead: "Leave --dtype out, or set train.dtype = \"fp32\"".to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// The parameters of all pixels of a pass, from nothing.
+fn whole<N: Network, P: Pass>(network: &N, pass: &mut P) -> P::Features {
+    let mut found = N::Found::default();
+    network.row(pass, &mut found);
+    network.pixel(pass, &mut found)
+}
+
 /// What is dropped: nothing where the noise is given and is none.
 fn dropout(noise: &Noise) -> Option<&Noise> {
     let none = matches!(noise, Noise::Given(noise) if noise.is_empty());
     (!none).then_some(noise)
 }
 
-impl Parameters for PixelCnn {
+impl<N: Network> Parameters for PixelModel<N> {
     fn visit(&self, each: &mut dyn FnMut(&str, Ranked)) {
         self.store.visit(each);
     }
 
-    fn map(mut self: Box<Self>, each: &mut dyn FnMut(&str, Ranked) -> Ranked) -> Box<dyn Model> {
-        let store = std::mem::replace(&mut self.store, Store::telling());
-        Box::new(self.with(store.map(each)))
+    fn map(self: Box<Self>, each: &mut dyn FnMut(&str, Ranked) -> Ranked) -> Box<dyn Model> {
+        Box::new(Self {
+            store: self.store.map(each),
+            kept: OnceLock::new(),
+            network: self.network,
+            layers: self.layers,
+            likelihood: self.likelihood,
+            image: self.image,
+            classes: self.classes,
+            input: self.input,
+        })
     }
 
     fn boxed_clone(&self) -> Box<dyn Model> {
@@ -135,7 +164,7 @@ impl Parameters for PixelCnn {
     }
 }
 
-impl Model for PixelCnn {
+impl<N: Network> Model for PixelModel<N> {
     fn set_compute(&mut self, _: Compute) {
         // There is one way: the plan refuses others.
     }
@@ -148,8 +177,8 @@ impl Model for PixelCnn {
         let device = batch.input.device();
         ops::awake(&device, || {
             let images = batch.input;
-            let mut pass = Start::new(&mut self.store, images, &batch.classes, dropout(noise));
-            self.network.whole(&mut pass);
+            let mut pass = Start::starting(&mut self.store, images, &batch.classes, dropout(noise));
+            whole(&self.network, &mut pass);
         });
         self.kept = OnceLock::new();
     }
@@ -171,7 +200,7 @@ impl Model for PixelCnn {
     }
 
     fn hierarchy(&self) -> Result<&dyn Hierarchy, Cannot> {
-        Err(super::plan::no_latents("layers of latents"))
+        Err(no_latents("layers of latents"))
     }
 
     fn ordered(&self) -> Result<&dyn Ordered, Cannot> {
@@ -179,7 +208,7 @@ impl Model for PixelCnn {
     }
 }
 
-impl Ordered for PixelCnn {
+impl<N: Network> Ordered for PixelModel<N> {
     fn image(&self) -> ImageShape {
         self.image
     }
@@ -206,40 +235,36 @@ impl Ordered for PixelCnn {
         let of = (batch, self.image);
         Box::new(Begun {
             network: &self.network,
-            step: pass::Step::new(&self.store, kept, self.layers, of, classes),
-            above: None,
-            found: Found::default(),
+            step: StepPass::new(&self.store, kept, self.layers, of, classes),
+            found: N::Found::default(),
             parameters: None,
         })
     }
 }
 
 /// Images that have begun.
-struct Begun<'a> {
-    network: &'a Network,
-    step: pass::Step<'a>,
-    above: Option<Above<Line>>,
-    found: Found<Line>,
+struct Begun<'a, N: Network> {
+    network: &'a N,
+    step: StepPass<'a>,
+    found: N::Found<Line>,
     parameters: Option<Line>,
 }
 
-impl Next for Begun<'_> {
+impl<N: Network> Next for Begun<'_, N> {
     fn parameters(&mut self, turn: Turn, canvas: &Canvas) -> &[f32] {
         let Self {
             network,
             step,
-            above,
             found,
             parameters,
         } = self;
         let line = awake(|| {
             if turn.column == 0 {
                 step.enter_row(turn.row, canvas);
-                network.above(step, above);
+                network.row(step, found);
             }
             step.enter_pixel([turn.row, turn.column], canvas);
-            let above = above.as_ref().expect("a row begins with its first pixel");
-            network.left(step, above, found)
+            network.pixel(step, found)
         });
         parameters.insert(line).values()
     }
