@@ -100,7 +100,10 @@ impl Verification<'_> {
     }
 
     fn nats(&mut self, device: &Device) -> Result<(), VerifyError> {
-        for (name, masks) in [("nll_nats", None), ("dropout/nll_nats", Some("dropout/mask"))] {
+        for (name, masks) in [
+            ("nll_nats", None),
+            ("dropout/nll_nats", Some("dropout/mask")),
+        ] {
             if !self.recording.has(name) {
                 continue;
             }

@@ -52,7 +52,12 @@ impl PixelCnnConfig {
         )?;
         let channels = self.image_channels;
         let expected = "3 (RGB) or 1 (grayscale)";
-        require("image_channels", matches!(channels, 1 | 3), expected, channels)?;
+        require(
+            "image_channels",
+            matches!(channels, 1 | 3),
+            expected,
+            channels,
+        )?;
         for (field, found) in [
             ("nr_resnet", self.nr_resnet),
             ("nr_filters", self.nr_filters),
@@ -66,7 +71,12 @@ impl PixelCnnConfig {
         require("dropout", (0.0..1.0).contains(&dropout), expected, dropout)?;
         let classes = self.classes;
         let expected = format!("a whole number from 0 to {MOST}, other than 1");
-        require("classes", classes <= MOST && classes != 1, &expected, classes)
+        require(
+            "classes",
+            classes <= MOST && classes != 1,
+            &expected,
+            classes,
+        )
     }
 }
 

@@ -5,6 +5,8 @@ pub mod config;
 mod model;
 mod network;
 mod plan;
+#[cfg(test)]
+mod tests;
 
 use toml::Table;
 

@@ -208,7 +208,10 @@ impl Stream {
                 x = block.forward(pass, &x, beside.as_ref(), level);
                 outputs.push(x.clone());
             }
-            next = self.halve.get(level).and_then(|conv| pass.halve(conv, &x, level));
+            next = self
+                .halve
+                .get(level)
+                .and_then(|conv| pass.halve(conv, &x, level));
         }
         let mut last = None;
         for level in (0..LEVELS).rev() {
