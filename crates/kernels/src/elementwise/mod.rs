@@ -10,6 +10,7 @@ pub mod clamp;
 pub mod dmol;
 pub mod elu;
 pub mod features;
+pub mod gates;
 pub mod latents;
 pub mod naive;
 pub mod normal;
