@@ -92,21 +92,13 @@ impl<W: Weights> Pass for Whole<'_, W> {
         }
     }
 
-    fn convolve(
-        &mut self,
-        conv: &Conv,
-        before: Activation,
-        x: &Tensor<4>,
-        _: usize,
-    ) -> Tensor<4> {
+    fn convolve(&mut self, conv: &Conv, before: Activation, x: &Tensor<4>, _: usize) -> Tensor<4> {
         self.weights.convolve(conv, before.into(), x.clone())
     }
 
     fn convolve_dropped(&mut self, block: &GatedBlock, x: Tensor<4>, _: usize) -> Tensor<4> {
         let before = match self.dropout {
-            Some(noise) => {
-                Before::dropped(block.activation, block.dropout, noise, block.number)
-            }
+            Some(noise) => Before::dropped(block.activation, block.dropout, noise, block.number),
             None => block.activation.into(),
         };
         self.weights.convolve(&block.conv_out, before, x)
