@@ -48,12 +48,7 @@ impl Conv {
     }
 
     fn plain(&self) -> Grid {
-        Grid {
-            batch: self.batch,
-            height: self.height,
-            width: self.width,
-            border: 0,
-        }
+        Grid::plain(self.batch, self.height, self.width)
     }
 
     /// The state and the prior's features, see [`forward_onto`].
@@ -77,11 +72,10 @@ impl Conv {
     /// A buffer as the convolution reads it: itself, or a copy in `room` with a clear border.
     fn bordered(&self, buffer: &[f32], channels: usize, room: &mut Option<Scratch>) -> Map {
         let plain = self.plain();
-        let border = Grid::border_for(self.kernel, self.height, self.width);
-        if border == 0 {
+        let grid = Grid::bordered(self.kernel, self.batch, self.height, self.width);
+        if grid.is_plain() {
             return Map::of(buffer, plain, channels, Precision::Fp32);
         }
-        let grid = Grid { border, ..plain };
         let room = room.insert(Scratch::take(grid.places() * channels));
         let map = Map::new(room, grid, channels, Precision::Fp32);
         let line = self.width * channels;
@@ -294,7 +288,7 @@ impl Conv {
             segments: from.grid.segments(self.kernel, self.c_in),
             slope: Map::of(dy, self.plain(), self.c_out, Precision::Fp32),
             weights,
-            bias,
+            bias: Some(bias),
         };
         // SAFETY: promised by the caller, the border is clear.
         unsafe { for_jobs(&[gradient.job()]) };

@@ -384,9 +384,9 @@ impl Builder {
                 table: self.store.normal(spec, DEVIATION),
             }
         });
-        // The sum, and with dropout what is activated and what is left of it.
+        // The sum, and of what is dropped a bit each.
         let dropped = if dropout > 0.0 {
-            2 * activation.channels(c)
+            activation.channels(c) / 32
         } else {
             0
         };

@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use vdvae_kernels::activation::activate_new;
+use vdvae_kernels::elementwise::gate::{Gate, add_gate};
 use vdvae_kernels::kept::product_of_segments;
 
 use super::Pass;
@@ -189,9 +191,10 @@ impl<'a> Step<'a> {
         let shape = [window.kernel[0], width, channels];
         let rows = self.rows[conv.number].get_or_insert_with(|| Rows::new(self.batch, shape));
         let slot = row % rows.rows;
-        for (i, pixel) in x.pixels().enumerate() {
+        let activated = activate_new(x.channels, &x.values, before.into());
+        for (i, pixel) in activated.chunks_exact(channels).enumerate() {
             let (image, column) = (i / count, first + i % count + window.padding.left);
-            activate(before, pixel, rows.pixel_mut(image, slot, column));
+            rows.pixel_mut(image, slot, column).copy_from_slice(pixel);
         }
     }
 
@@ -220,23 +223,6 @@ fn multiplied(layer: &KeptLayer, segments: &[&[f32]], per_row: usize) -> Line {
     let bias = (layer.bias.len() == outputs).then_some(&*layer.bias);
     product_of_segments(&layer.weights, segments, per_row, bias, &mut y);
     Line::new(y, outputs)
-}
-
-/// Of a pixel.
-fn activate(before: Activation, x: &[f32], to: &mut [f32]) {
-    let elu = |x: f32| if x > 0.0 { x } else { x.exp_m1() };
-    match before {
-        Activation::None => to.copy_from_slice(x),
-        Activation::ConcatElu => {
-            let (same, negated) = to.split_at_mut(x.len());
-            for ((same, negated), &x) in same.iter_mut().zip(negated).zip(x) {
-                (*same, *negated) = (elu(x), elu(-x));
-            }
-        }
-        Activation::Elu => to.iter_mut().zip(x).for_each(|(to, &x)| *to = elu(x)),
-        Activation::Relu => to.iter_mut().zip(x).for_each(|(to, &x)| *to = x.max(0.0)),
-        other => unreachable!("{other:?} stands before no convolution of these families"),
-    }
 }
 
 impl Pass for Step<'_> {
@@ -279,10 +265,7 @@ impl Pass for Step<'_> {
             return self.output(conv, level);
         }
         let channels = before.channels(x.channels);
-        let mut activated = vec![0.0; x.values.len() / x.channels * channels];
-        for (pixel, to) in x.pixels().zip(activated.chunks_exact_mut(channels)) {
-            activate(before, pixel, to);
-        }
+        let activated = activate_new(x.channels, &x.values, before.into());
         let segments: Vec<&[f32]> = activated.chunks_exact(channels).collect();
         multiplied(self.layers.conv(conv, self.store), &segments, 1)
     }
@@ -339,12 +322,7 @@ impl Pass for Step<'_> {
 
     fn add_gated(&mut self, x: &Line, y: Line) -> Line {
         let mut values = x.values.to_vec();
-        for (x, y) in values.chunks_exact_mut(x.channels).zip(y.pixels()) {
-            let (a, b) = y.split_at(x.len());
-            for ((x, a), b) in x.iter_mut().zip(a).zip(b) {
-                *x += a / (1.0 + (-b).exp());
-            }
-        }
+        add_gate(Gate::Linear, x.channels, &y.values, &mut values);
         Line::new(values, x.channels)
     }
 

@@ -4,7 +4,7 @@ use burn::tensor::{Tensor, TensorData};
 
 use super::Pass;
 use crate::likelihood::values;
-use crate::ops::{self, Activation, convolve, convolve_transposed, shift};
+use crate::ops::{self, Activation, Before, convolve, convolve_transposed, shift};
 use crate::ordered::layers::{Attention, Conv, Deconv, GatedBlock, Kinds, Norm, Shift};
 use crate::random::Noise;
 use crate::store::Store;
@@ -28,7 +28,7 @@ pub trait Weights {
     fn store(&self) -> &Store;
 
     /// The convolution, not shifted.
-    fn convolve(&mut self, conv: &Conv, before: Activation, x: Tensor<4>) -> Tensor<4>;
+    fn convolve(&mut self, conv: &Conv, before: Before, x: Tensor<4>) -> Tensor<4>;
 
     /// The transposed convolution.
     fn double(&mut self, deconv: &Deconv, x: Tensor<4>) -> Tensor<4>;
@@ -83,9 +83,8 @@ impl<W: Weights> Pass for Whole<'_, W> {
     }
 
     fn start(&mut self, conv: &Conv) -> Tensor<4> {
-        let y = self
-            .weights
-            .convolve(conv, Activation::None, self.image.clone());
+        let image = self.image.clone();
+        let y = self.weights.convolve(conv, Activation::None.into(), image);
         match conv.shift {
             Some(Shift::Down) => shift(y, 1, 0),
             Some(Shift::Right) => shift(y, 0, 1),
@@ -94,23 +93,19 @@ impl<W: Weights> Pass for Whole<'_, W> {
     }
 
     fn convolve(&mut self, conv: &Conv, before: Activation, x: &Tensor<4>, _: usize) -> Tensor<4> {
-        self.weights.convolve(conv, before, x.clone())
+        self.weights.convolve(conv, before.into(), x.clone())
     }
 
     fn convolve_dropped(&mut self, block: &GatedBlock, x: Tensor<4>, _: usize) -> Tensor<4> {
-        let (conv, before) = (&block.conv_out, block.activation);
-        match self.dropout {
-            Some(noise) if block.dropout > 0.0 => {
-                let x = ops::activate(x, before);
-                let x = ops::dropout(x, block.dropout, noise, block.number);
-                self.weights.convolve(conv, Activation::None, x)
-            }
-            _ => self.weights.convolve(conv, before, x),
-        }
+        let before = match self.dropout {
+            Some(noise) => Before::dropped(block.activation, block.dropout, noise, block.number),
+            None => block.activation.into(),
+        };
+        self.weights.convolve(&block.conv_out, before, x)
     }
 
-    fn halve(&mut self, conv: &Conv, x: &Tensor<4>, _: usize) -> Option<Tensor<4>> {
-        Some(self.weights.convolve(conv, Activation::None, x.clone()))
+    fn halve(&mut self, conv: &Conv, x: &Tensor<4>, level: usize) -> Option<Tensor<4>> {
+        Some(self.convolve(conv, Activation::None, x, level))
     }
 
     fn double(&mut self, deconv: &Deconv, x: &Tensor<4>, _: usize) -> Tensor<4> {
@@ -222,7 +217,7 @@ impl Weights for &Store {
         self
     }
 
-    fn convolve(&mut self, conv: &Conv, before: Activation, x: Tensor<4>) -> Tensor<4> {
+    fn convolve(&mut self, conv: &Conv, before: Before, x: Tensor<4>) -> Tensor<4> {
         let (weight, bias) = (conv.weight.acting(self), conv.weight.bias(self));
         convolve(x, before, &conv.window, weight, Some(bias))
     }
@@ -244,7 +239,7 @@ impl Weights for Starting<'_> {
         self.0
     }
 
-    fn convolve(&mut self, conv: &Conv, before: Activation, x: Tensor<4>) -> Tensor<4> {
+    fn convolve(&mut self, conv: &Conv, before: Before, x: Tensor<4>) -> Tensor<4> {
         let directions = conv.weight.directions(self.0);
         let y = convolve(x, before, &conv.window, directions, None);
         let [batch, height, width, _] = y.dims();

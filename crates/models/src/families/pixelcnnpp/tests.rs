@@ -1,0 +1,82 @@
+//! Numbers of the presets, and what is refused.
+
+use super::config::PixelCnnConfig;
+use super::plan::PixelCnnPlan;
+use crate::family::{Coding, Plan};
+use crate::ops::{Compute, Dtype};
+use crate::ordered::layers::Norm;
+
+fn tiny() -> PixelCnnConfig {
+    PixelCnnConfig {
+        image_size: 8,
+        image_channels: 3,
+        nr_resnet: 1,
+        nr_filters: 4,
+        nr_logistic_mix: 2,
+        dropout: 0.5,
+        deconv_norm: Norm::Output,
+        classes: 0,
+    }
+}
+
+/// The published numbers, to the digit; with classes a term of 320 numbers for each of 10 in 64 blocks more.
+#[test]
+fn parameters_of_the_presets() {
+    for (name, parameters) in [
+        ("cifar10", 53_659_080),
+        ("cifar10_classes", 53_659_080 + 64 * 10 * 320),
+    ] {
+        let preset = crate::registry::presets()
+            .find(|preset| preset.path() == format!("pixelcnnpp/{name}"))
+            .expect("a preset");
+        let table: toml::Table = preset.text.parse().expect("TOML");
+        let mut model = table["model"].as_table().expect("a table").clone();
+        model.remove(crate::registry::KEY);
+        let plan = PixelCnnPlan::new(crate::family::read(&model).unwrap()).unwrap();
+        assert_eq!(plan.parameters(), parameters, "{name}");
+        // Two for each multiply-add of an evaluation, as counted by running the published graph.
+        let giga = plan.operations().evaluation / 1e9;
+        assert!((giga - 48.74).abs() < 0.05, "{giga} GFLOP");
+    }
+}
+
+/// One per kind of wrong value: the message names the key.
+#[test]
+fn impossible_models_are_refused() {
+    type Change = fn(&mut PixelCnnConfig);
+    let faults: [(&str, Change); 9] = [
+        ("model.image_size", |c| c.image_size = 18),
+        ("model.image_size", |c| c.image_size = 0),
+        ("model.image_channels", |c| c.image_channels = 2),
+        ("model.nr_resnet", |c| c.nr_resnet = 0),
+        ("model.nr_filters", |c| c.nr_filters = 5000),
+        ("model.nr_logistic_mix", |c| c.nr_logistic_mix = 0),
+        ("model.dropout", |c| c.dropout = 1.0),
+        ("model.dropout", |c| c.dropout = f64::NAN),
+        ("model.classes", |c| c.classes = 1),
+    ];
+    for (key, change) in faults {
+        let mut config = tiny();
+        change(&mut config);
+        let error = PixelCnnPlan::new(config).expect_err(key).to_string();
+        assert!(error.starts_with(key) && error.contains("found"), "{error}");
+    }
+}
+
+#[test]
+fn there_are_no_latents_and_one_way_to_compute() {
+    let plan = PixelCnnPlan::new(tiny()).unwrap();
+    assert_eq!(plan.coding(), Ok(Coding::InOrder));
+    assert!(plan.latents().is_err());
+    assert_eq!(plan.passes_per_sample(), 64);
+    assert!(plan.computes(&Compute::default()).is_ok());
+    let checkpointed = Compute {
+        checkpoint_activations: true,
+        ..Compute::default()
+    };
+    let bf16 = Compute {
+        dtype: Dtype::Bf16,
+        ..Compute::default()
+    };
+    assert!(plan.computes(&checkpointed).is_err() && plan.computes(&bf16).is_err());
+}
