@@ -12,6 +12,7 @@
 #![allow(clippy::needless_range_loop)]
 
 pub mod arch;
+pub mod attention;
 pub mod batch_norm;
 mod bf16;
 mod blank;
@@ -30,6 +31,7 @@ mod layer;
 pub mod math;
 mod multiply;
 pub mod naive;
+pub mod naive_attention;
 pub mod naive_cells;
 pub mod naive_residual;
 mod pack;

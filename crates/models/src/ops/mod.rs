@@ -7,6 +7,7 @@
 use burn::tensor::Device;
 
 mod activation;
+mod attention;
 mod bottleneck;
 mod cells;
 mod conv;
@@ -27,6 +28,7 @@ mod sum;
 mod total;
 
 pub use activation::{elu, swish};
+pub use attention::causal_attention;
 pub use bottleneck::{
     BottleneckWeights, Compute, KeptWeights, add_drawn, bottleneck, draws_in_one,
 };
@@ -61,6 +63,7 @@ pub fn awake<T: Send>(device: &Device, body: impl FnOnce() -> T + Send) -> T {
 /// The same operations composed of Burn's own, on any device.
 pub mod composed {
     pub use super::activation::composed::*;
+    pub use super::attention::composed::*;
     pub use super::bottleneck::composed::*;
     pub use super::cells::composed::*;
     pub use super::conv::composed::*;
