@@ -71,6 +71,7 @@ pub fn awake<T: Send>(device: &Device, body: impl FnOnce() -> T + Send) -> T {
 /// The same operations composed of Burn's own, on any device.
 pub mod composed {
     pub use super::activation::composed::*;
+    pub use super::attention::composed::*;
     pub use super::before::composed::{activate, dropout};
     pub use super::bottleneck::composed::*;
     pub use super::categorical::composed::*;
