@@ -26,6 +26,7 @@ pub mod gelu;
 mod grid;
 mod groups;
 pub mod inverted;
+pub mod kept;
 mod layer;
 pub mod math;
 mod multiply;
