@@ -133,6 +133,7 @@ pub fn known(family: &dyn Family) -> BTreeMap<String, Kind> {
     config.train.optimizer = Optimizer::Adamax;
     config.train.adam_eps = 0.5;
     config.train.lr_every = 2;
+    config.train.lr_rate = 0.5;
     let entries = entries(&config.to_toml()).expect("a configuration is written as valid TOML");
     let mut known: BTreeMap<_, _> = entries
         .into_iter()
