@@ -58,7 +58,7 @@ pub use plan::{Place, Plan};
 pub use vdvae_coding::container::{Archive, Chain, ContainerError, ImageEntry, ModelId};
 
 use crate::likelihood::Likelihood;
-use crate::models::{Coding, Hierarchy, LatentLayer};
+use crate::models::{Hierarchy, LatentLayer};
 use crate::random::{Keys, Purpose};
 use crate::trained::TrainedModel;
 use cells::Cells;
