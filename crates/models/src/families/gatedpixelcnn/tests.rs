@@ -157,7 +157,7 @@ fn cached_and_plain_samples_are_the_same() {
         let model = model(config, &Device::flex());
         let model: &dyn Ordered = &model;
         let mut alone = Vec::new();
-        for batch in [1, 5] {
+        for batch in [1_usize, 5] {
             let kinds: Vec<usize> = (0..batch)
                 .filter_map(|i| (i + 1).checked_rem(classes))
                 .collect();
