@@ -11,6 +11,7 @@
 // Tiles of registers are indexed by row and vector in step with pointers.
 #![allow(clippy::needless_range_loop)]
 
+pub mod activation;
 pub mod arch;
 pub mod batch_norm;
 mod bf16;
@@ -25,6 +26,7 @@ pub mod gelu;
 mod grid;
 mod groups;
 pub mod inverted;
+pub mod kept;
 mod layer;
 pub mod math;
 mod multiply;

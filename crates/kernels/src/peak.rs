@@ -56,6 +56,50 @@ pub fn copy_gigabytes_per_second() -> f64 {
     bytes as f64 / seconds * 1e-9
 }
 
+/// Bytes read per second, in units of 1e9, when all threads together read more than the caches hold.
+pub fn read_gigabytes_per_second() -> f64 {
+    let threads = rayon::current_num_threads();
+    let from = vec![1.0_f32; (COPIED * threads).min(MOST_COPIED)];
+    let once = || {
+        let start = Instant::now();
+        rayon::scope(|scope| {
+            for from in from.chunks(from.len().div_ceil(threads)) {
+                scope.spawn(move |_| {
+                    black_box(dispatch(Read(from)));
+                });
+            }
+        });
+        start.elapsed().as_secs_f64()
+    };
+    let seconds = (0..REPETITIONS)
+        .map(|_| once())
+        .fold(f64::INFINITY, f64::min);
+    size_of_val(&*from) as f64 / seconds * 1e-9
+}
+
+/// Adds up numbers as fast as they arrive.
+struct Read<'a>(&'a [f32]);
+
+impl Kernel for Read<'_> {
+    type Output = f32;
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f32 {
+        /// Sums that do not wait for one another.
+        const SIDE_BY_SIDE: usize = 4;
+        let mut sums = [s.splat(0.0); SIDE_BY_SIDE];
+        for from in self.0.chunks_exact(SIDE_BY_SIDE * S::LANES) {
+            for i in 0..SIDE_BY_SIDE {
+                sums[i] = s.add(sums[i], s.load(&from[i * S::LANES..]));
+            }
+        }
+        let mut total = s.splat(0.0);
+        for sum in sums {
+            total = s.add(total, sum);
+        }
+        s.sum(total)
+    }
+}
+
 /// The highest rate at which all threads together run `work`, which is told a number of rounds and
 /// returns the operations that it made; in units of 1e9 a second.
 fn fastest(work: impl Fn(u64) -> f64 + Sync) -> f64 {
@@ -139,6 +183,7 @@ mod tests {
             multiply_add_gflops(Precision::Fp32),
             multiply_add_gflops(Precision::Bf16),
             copy_gigabytes_per_second(),
+            read_gigabytes_per_second(),
         ] {
             assert!(rate.is_finite() && rate > 0.0, "{rate}");
         }

@@ -56,6 +56,12 @@ pub trait Simd: sealed::Sealed + Copy + Send + Sync + 'static {
     /// `to` must be writable for `count` f32, `count <= LANES`.
     unsafe fn store_ptr_partial(self, to: *mut f32, a: Self::F, count: usize);
 
+    /// Loads `LANES` bfloat16.
+    ///
+    /// # Safety
+    /// `from` must be readable for `LANES` u16; it need not be aligned.
+    unsafe fn load_bf16_ptr(self, from: *const u16) -> Self::F;
+
     /// Asks for the cache line of numbers that will be used soon; the pointer may be any.
     #[inline(always)]
     fn prefetch(self, _: *const f32) {}

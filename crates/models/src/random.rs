@@ -28,8 +28,10 @@ pub enum Purpose {
     Pixels = 6,
     /// Dynamic binarization of the input.
     Binarization = 7,
+    /// What a training step drops.
+    Dropout = 8,
     /// What a new model sees of its first images.
-    Start = 8,
+    Start = 9,
 }
 
 /// The generator of one item (an image) in one step, for one purpose.
@@ -104,6 +106,43 @@ impl Keys {
     }
 }
 
+/// Which numbers of a tensor stay: a bit each, 32 to a word, each image with words of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Of the tensor.
+    shape: [usize; 4],
+    words: Vec<u32>,
+}
+
+impl Kept {
+    /// Bits for a tensor [B, H, W, C] from a function that makes an image's words.
+    fn new(shape: [usize; 4], image: impl Fn(usize, &mut [u32]) + Sync) -> Self {
+        let per_image: usize = shape[1..].iter().product();
+        let mut words = vec![0; shape[0] * per_image.div_ceil(32)];
+        let images = words.par_chunks_mut(per_image.div_ceil(32).max(1));
+        images.enumerate().for_each(|(i, words)| image(i, words));
+        Self { shape, words }
+    }
+
+    /// The words of the images, one after the other.
+    pub fn words(&self) -> &[u32] {
+        &self.words
+    }
+
+    /// 1 for what stays and 0 for the rest.
+    pub fn tensor(&self, device: &Device) -> Tensor<4> {
+        let per_image: usize = self.shape[1..].iter().product();
+        let images = self.words.chunks(per_image.div_ceil(32).max(1));
+        let bits = |image: &[u32]| -> Vec<f32> {
+            let bit = |i: usize| (image[i / 32] >> (i % 32) & 1) as f32;
+            (0..per_image).map(bit).collect()
+        };
+        let numbers = images.flat_map(bits).collect();
+        let device = device.clone().without_autodiff();
+        Tensor::from_data(TensorData::new(numbers, self.shape), &device)
+    }
+}
+
 /// The standard normal noise of a pass, for each layer.
 #[derive(Clone, Debug)]
 pub enum Noise {
@@ -131,6 +170,56 @@ impl Noise {
             Self::Given(noise) => noise[layer].clone(),
         }
     }
+
+    /// Which numbers of a tensor [B, H, W, C] stay that loses a share `rate` of them (in steps of 2^-16), for layer
+    /// `layer`: a function of the images' keys, whatever their purpose, and the layer; those that are not 0 where
+    /// noise is given.
+    ///
+    /// # Panics
+    /// If it is given, and not for so many layers.
+    pub fn kept(&self, layer: usize, rate: f32, shape: [usize; 4]) -> Kept {
+        match self {
+            Self::Keyed(keys) => {
+                let keys = Keys {
+                    purpose: Purpose::Dropout,
+                    ..keys.clone()
+                };
+                let generators = keys.generators(layer);
+                let dropped = (f64::from(rate) * 65536.0).round() as u32;
+                Kept::new(shape, |image, words| {
+                    keep(&mut generators[image].clone(), dropped, words);
+                })
+            }
+            Self::Given(noise) => {
+                let numbers: Vec<f32> = host(noise[layer].clone());
+                let per_image: usize = shape[1..].iter().product();
+                Kept::new(shape, |image, words| {
+                    let numbers = &numbers[image * per_image..][..per_image];
+                    for (i, &number) in numbers.iter().enumerate() {
+                        words[i / 32] |= u32::from(number != 0.0) << (i % 32);
+                    }
+                })
+            }
+        }
+    }
+}
+
+/// Sets each bit unless the next 16 of the generator are a number below `dropped`.
+fn keep(generator: &mut ChaCha8Rng, dropped: u32, words: &mut [u32]) {
+    let mut pairs = [0_u32; 16];
+    for word in words {
+        generator.fill(&mut pairs);
+        for (i, pair) in pairs.iter().enumerate() {
+            *word |= u32::from(pair & 0xffff >= dropped) << (2 * i);
+            *word |= u32::from(pair >> 16 >= dropped) << (2 * i + 1);
+        }
+    }
+}
+
+/// The numbers of a tensor.
+fn host(tensor: Tensor<4>) -> Vec<f32> {
+    let data = tensor.into_data();
+    data.try_into_vec().expect("the model computes in f32")
 }
 
 #[cfg(test)]

@@ -215,7 +215,7 @@ impl<'a> Comparison<'a> {
     pub fn check(
         &mut self,
         quantity: &str,
-        (measure, tolerance): (Measure, f64),
+        how: (Measure, f64),
         tensor: &str,
         found: &[f32],
     ) -> Result<(), VerifyError> {
@@ -223,6 +223,42 @@ impl<'a> Comparison<'a> {
             return Ok(());
         }
         let expected = self.recording.numbers(tensor)?;
+        self.compare(quantity, how, tensor, found, &expected)
+    }
+
+    /// Compares bytes with the recorded ones of the same name, if there are any: all must be the same.
+    ///
+    /// # Errors
+    /// If there are more of the one than of the other.
+    pub fn check_bytes(
+        &mut self,
+        quantity: &str,
+        tensor: &str,
+        found: &[u8],
+    ) -> Result<(), VerifyError> {
+        if !self.recording.has(tensor) {
+            return Ok(());
+        }
+        let numbers = |bytes: &[u8]| bytes.iter().map(|&byte| byte.into()).collect::<Vec<f32>>();
+        let (_, expected) = self.recording.bytes(tensor)?;
+        let (found, expected) = (numbers(found), numbers(&expected));
+        self.compare(
+            quantity,
+            (Measure::Absolute, 0.5),
+            tensor,
+            &found,
+            &expected,
+        )
+    }
+
+    fn compare(
+        &mut self,
+        quantity: &str,
+        (measure, tolerance): (Measure, f64),
+        tensor: &str,
+        found: &[f32],
+        expected: &[f32],
+    ) -> Result<(), VerifyError> {
         if found.len() != expected.len() {
             return Err(VerifyError(format!(
                 "{tensor}: expected {} numbers, as computed, found {} recorded",
@@ -230,7 +266,7 @@ impl<'a> Comparison<'a> {
                 expected.len()
             )));
         }
-        let error = error(measure, found, &expected);
+        let error = error(measure, found, expected);
         let error = if error.is_nan() { f64::INFINITY } else { error };
         let mut known = self.compared.iter_mut();
         match known.find(|known| known.quantity == quantity) {

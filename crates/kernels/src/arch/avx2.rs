@@ -58,6 +58,13 @@ impl Simd for Avx2 {
         unsafe { _mm256_storeu_ps(to, a) }
     }
     #[inline(always)]
+    unsafe fn load_bf16_ptr(self, from: *const u16) -> Self::F {
+        unsafe {
+            let high = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast()));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(high))
+        }
+    }
+    #[inline(always)]
     unsafe fn load_ptr_partial(self, from: *const f32, count: usize) -> Self::F {
         unsafe { _mm256_maskload_ps(from, first(count)) }
     }

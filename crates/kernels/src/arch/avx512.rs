@@ -136,6 +136,13 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
         unsafe { _mm512_storeu_ps(to, a) }
     }
     #[inline(always)]
+    unsafe fn load_bf16_ptr(self, from: *const u16) -> Self::F {
+        unsafe {
+            let high = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(high))
+        }
+    }
+    #[inline(always)]
     unsafe fn load_ptr_partial(self, from: *const f32, count: usize) -> Self::F {
         unsafe { _mm512_maskz_loadu_ps(first(count), from) }
     }

@@ -41,6 +41,10 @@ impl Simd for Neon {
         unsafe { vst1q_f32(to, a) }
     }
     #[inline(always)]
+    unsafe fn load_bf16_ptr(self, from: *const u16) -> Self::F {
+        unsafe { vreinterpretq_f32_u32(vshll_n_u16::<16>(vld1_u16(from))) }
+    }
+    #[inline(always)]
     unsafe fn load_ptr_partial(self, from: *const f32, count: usize) -> Self::F {
         let mut lanes = [0.0; Self::LANES];
         unsafe {

@@ -57,6 +57,12 @@ impl Simd for Portable {
         unsafe { to.cast::<Self::F>().write(a) }
     }
     #[inline(always)]
+    unsafe fn load_bf16_ptr(self, from: *const u16) -> Self::F {
+        // SAFETY: promised by the caller; arrays of u16 have the alignment of u16.
+        let high = unsafe { from.cast::<[u16; LANES]>().read() };
+        lanewise!(i => f32::from_bits(u32::from(high[i]) << 16))
+    }
+    #[inline(always)]
     unsafe fn load_ptr_partial(self, from: *const f32, count: usize) -> Self::F {
         let mut a = [0.0; LANES];
         // SAFETY: promised by the caller.

@@ -1,4 +1,5 @@
 //! One folder per family: its configuration, its plan, its model, its published files.
 
+pub mod gatedpixelcnn;
 pub mod nvae;
 pub mod vdvae;

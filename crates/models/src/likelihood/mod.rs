@@ -98,9 +98,7 @@ impl Likelihood {
         match self {
             Self::Dmol(shape) => ops::dmol_nll(shape, parameters, target),
             Self::Bernoulli => bernoulli::negative_log_likelihood(parameters, target),
-            Self::Categorical(shape) => {
-                categorical::negative_log_likelihood(shape, parameters, target)
-            }
+            Self::Categorical(shape) => ops::categorical_nll(shape.levels, parameters, target),
         }
     }
 

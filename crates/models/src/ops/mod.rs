@@ -8,11 +8,14 @@ use burn::tensor::Device;
 
 mod activation;
 mod bottleneck;
+mod categorical;
 mod cells;
 mod conv;
 mod depthwise;
 mod dmol;
+mod dropout;
 mod fused;
+mod gate;
 mod inverted;
 mod latents;
 mod norm;
@@ -25,15 +28,19 @@ mod residual;
 mod spectral;
 mod sum;
 mod total;
+mod window;
 
-pub use activation::{elu, swish};
+pub use activation::{Activation, activate, elu, swish};
 pub use bottleneck::{
     BottleneckWeights, Compute, KeptWeights, add_drawn, bottleneck, draws_in_one,
 };
+pub use categorical::categorical_nll;
 pub use cells::{InvertedCell, ResidualCell, SqueezeExcite, inverted_cell, residual_cell};
 pub use conv::{conv, conv_of_elu};
 pub use depthwise::depthwise_conv_of_elu;
 pub use dmol::{Dmol, UPPER_EDGE, dmol_nll, dmol_sample};
+pub use dropout::dropout;
+pub use gate::{Gate, add_gated, gate};
 pub use latents::{
     SoftClamp, add_latents, draw, draw_with_kl, gaussian_kl, gaussian_kl_per_element,
     gaussian_log_density, gaussian_log_ratio, soft_clamp,
@@ -48,6 +55,7 @@ pub use spectral::{Iterated, spectral_norms};
 pub use optimizer::{AdamW, Moments, Optimizer, Rule, adamw, sum_of_squares, update};
 pub use resample::{average_pool, upsample_add, upsample_bilinear};
 pub use total::sum_per_image;
+pub use window::{Padding, Window, convolve, convolve_transposed, shift};
 
 /// Runs `body`, which computes on `device`; on the CPU with all threads awake.
 pub fn awake<T: Send>(device: &Device, body: impl FnOnce() -> T + Send) -> T {
@@ -62,14 +70,18 @@ pub fn awake<T: Send>(device: &Device, body: impl FnOnce() -> T + Send) -> T {
 pub mod composed {
     pub use super::activation::composed::*;
     pub use super::bottleneck::composed::*;
+    pub use super::categorical::composed::*;
     pub use super::cells::composed::*;
     pub use super::conv::composed::*;
     pub use super::depthwise::composed::*;
     pub use super::dmol::composed::*;
+    pub use super::dropout::composed::*;
+    pub use super::gate::composed::*;
     pub use super::latents::composed::*;
     pub use super::norm::composed::*;
     pub use super::optimizer::composed::*;
     pub use super::quarters::composed::*;
     pub use super::resample::composed::*;
     pub use super::spectral::composed::*;
+    pub use super::window::composed::*;
 }
