@@ -206,7 +206,7 @@ fn archives_there_and_back() {
         let (lab, plan) = trained(family);
         let compressed =
             lab.run("compress run --data npy:images.npy -n 40 --batch 1 --out all.vdz --json");
-        if let Err(reason) = plan.coding() {
+        if let Err(reason) = vdvae::compress::coding(&*plan) {
             compressed.fails(2, &[&reason.to_string()]);
             continue;
         }
