@@ -416,7 +416,8 @@ pub trait Model: Parameters + Debug + Send + Sync {
     /// What the images cost.
     fn cost(&self, batch: Prepared, latents: PosteriorLatents) -> Cost;
 
-    /// Chooses what depends on data before the first step, such as scales of weight normalisation.
+    /// Chooses what depends on data before the first step, such as scales of weight normalisation: by the first
+    /// images of a new run, on the model's device, once. The moving average begins with what comes out.
     fn start(&mut self, _batch: Prepared, _noise: &Noise) {}
 
     /// What a training step minimises, where that is more than the cost; may change what is no weight, such

@@ -28,6 +28,8 @@ pub enum Purpose {
     Pixels = 6,
     /// Dynamic binarization of the input.
     Binarization = 7,
+    /// What a new model sees of its first images.
+    Start = 8,
 }
 
 /// The generator of one item (an image) in one step, for one purpose.

@@ -158,7 +158,12 @@ Examples:
 
 Sources for --data: photos, crops:DIR, folder:DIR, tar:FILES, npy:FILE, npz:FILE[NAME], cifar10:PATH, cifar100:PATH,
 imagenet32:DIR, imagenet64:DIR, imagenet32-batches:DIR, imagenet64-batches:DIR, ffhq256:DIR, ffhq1024:DIR,
-celeba:DIR, idx:DIR, amat:DIR.")]
+celeba:DIR, idx:DIR, amat:DIR.
+A model with classes learns those of folder:DIR and tar:FILES (a folder for each class, below train, valid and test or
+without these), cifar10:PATH and cifar100:PATH.
+
+Keys for --set that presets leave out: train.optimizer (adamw, adamax or adam), train.lr_decay (none, cosine, linear, or
+exponential by train.lr_rate a step), data.classes (the names of a model's classes, in its order).")]
 pub struct TrainArgs {
     /// Which configuration.
     #[command(flatten)]

@@ -169,13 +169,29 @@ pub fn sample_pixel(
 }
 
 /// One number of [`super::optimizer::adamw`]: weight, mean, square and average after the step.
-pub fn adamw(rule: &AdamW, [w, m, v, ema]: [f64; 4], gradient: f64) -> [f64; 4] {
+pub fn adamw(rule: &AdamW, state: [f64; 4], gradient: f64) -> [f64; 4] {
+    adam_with(rule, state, gradient, |square| square.sqrt() + rule.epsilon)
+}
+
+/// The same of [`super::optimizer::adam`].
+pub fn adam(rule: &AdamW, state: [f64; 4], gradient: f64) -> [f64; 4] {
+    adam_with(rule, state, gradient, |square| {
+        (square + rule.epsilon).sqrt()
+    })
+}
+
+fn adam_with(
+    rule: &AdamW,
+    [w, m, v, ema]: [f64; 4],
+    gradient: f64,
+    root: impl Fn(f64) -> f64,
+) -> [f64; 4] {
     let g = gradient * rule.grad_scale;
     let m = rule.beta1 * m + (1.0 - rule.beta1) * g;
     let v = rule.beta2 * v + (1.0 - rule.beta2) * g * g;
     let step = f64::from(rule.step);
     let (correction1, correction2) = (1.0 - rule.beta1.powf(step), 1.0 - rule.beta2.powf(step));
     let w = w * (1.0 - rule.learning_rate * rule.weight_decay);
-    let w = w - rule.learning_rate * (m / correction1) / ((v / correction2).sqrt() + rule.epsilon);
+    let w = w - rule.learning_rate * (m / correction1) / root(v / correction2);
     [w, m, v, rule.ema_rate * ema + (1.0 - rule.ema_rate) * w]
 }

@@ -5,7 +5,7 @@ use crate::detect::{Kernel, dispatch};
 use crate::simd::Simd;
 use rayon::prelude::*;
 
-/// What one step of AdamW with decoupled weight decay, and of the moving average, needs to know.
+/// What one step of AdamW or Adam with decoupled weight decay, and of the moving average, needs to know.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamW {
     /// Learning rate of this step.
@@ -14,7 +14,7 @@ pub struct AdamW {
     pub beta1: f64,
     /// Decay of the mean of their squares.
     pub beta2: f64,
-    /// Added to the root of the mean square.
+    /// Added to the root of the mean square; [`adam`] adds it before the root.
     pub epsilon: f64,
     /// Share of the weights, per unit of learning rate, that decays.
     pub weight_decay: f64,
@@ -49,6 +49,20 @@ pub struct AdamWTensor<'a> {
 /// # Panics
 /// If the lengths do not agree.
 pub fn adamw(tensor: AdamWTensor, rule: &AdamW) {
+    step::<false>(tensor, rule);
+}
+
+/// [`adamw`] with epsilon inside of the root, as Salimans et al. (ICLR 2017) published it with PixelCNN++:
+/// `param = param (1 - rate decay) - rate / (1 - beta1^t) m / sqrt(v / (1 - beta2^t) + epsilon)`.
+///
+/// # Panics
+/// If the lengths do not agree.
+pub fn adam(tensor: AdamWTensor, rule: &AdamW) {
+    step::<true>(tensor, rule);
+}
+
+/// `INSIDE`: epsilon is added before the root.
+fn step<const INSIDE: bool>(tensor: AdamWTensor, rule: &AdamW) {
     let AdamWTensor {
         param,
         grad,
@@ -69,7 +83,7 @@ pub fn adamw(tensor: AdamWTensor, rule: &AdamW) {
             v,
             ema,
         };
-        dispatch(Update { tensor, factors });
+        dispatch(Update::<INSIDE> { tensor, factors });
     };
     if param.len() < WORTH_A_THREAD {
         update(param, grad, m, v, ema);
@@ -89,6 +103,7 @@ struct Factors {
     add_mean: f32,
     keep_square: f32,
     add_square: f32,
+    square_correction: f32,
     root_correction: f32,
     epsilon: f32,
     step_size: f32,
@@ -105,6 +120,7 @@ impl Factors {
             add_mean: (1.0 - rule.beta1) as f32,
             keep_square: rule.beta2 as f32,
             add_square: (1.0 - rule.beta2) as f32,
+            square_correction: correction(rule.beta2) as f32,
             root_correction: correction(rule.beta2).sqrt() as f32,
             epsilon: rule.epsilon as f32,
             step_size: (rule.learning_rate / correction(rule.beta1)) as f32,
@@ -114,12 +130,12 @@ impl Factors {
     }
 }
 
-struct Update<'a> {
+struct Update<'a, const INSIDE: bool> {
     tensor: AdamWTensor<'a>,
     factors: Factors,
 }
 
-impl Kernel for Update<'_> {
+impl<const INSIDE: bool> Kernel for Update<'_, INSIDE> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
@@ -137,8 +153,13 @@ impl Kernel for Update<'_> {
             let mean = s.fma(s.sub(g, mean), s.splat(f.add_mean), mean);
             let square = s.mul(s.load_partial(&v[i..]), s.splat(f.keep_square));
             let square = s.fma(s.mul(g, g), s.splat(f.add_square), square);
-            let root = s.div(s.sqrt(square), s.splat(f.root_correction));
-            let quotient = s.div(mean, s.add(root, s.splat(f.epsilon)));
+            let epsilon = s.splat(f.epsilon);
+            let root = if INSIDE {
+                s.sqrt(s.add(s.div(square, s.splat(f.square_correction)), epsilon))
+            } else {
+                s.add(s.div(s.sqrt(square), s.splat(f.root_correction)), epsilon)
+            };
+            let quotient = s.div(mean, root);
             let weight = s.mul(s.load_partial(&param[i..]), s.splat(f.keep_weight));
             let weight = s.fnma(s.splat(f.step_size), quotient, weight);
             let average = s.mul(s.load_partial(&ema[i..]), s.splat(f.keep_ema));

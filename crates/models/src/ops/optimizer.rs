@@ -5,7 +5,9 @@ use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use vdvae_kernels::elementwise::adamax::{Adamax, AdamaxTensor, adamax as fused_adamax};
-use vdvae_kernels::elementwise::optimizer::{AdamWTensor, adamw as fused_adamw};
+use vdvae_kernels::elementwise::optimizer::{
+    AdamWTensor, adam as fused_adam, adamw as fused_adamw,
+};
 
 pub use vdvae_kernels::elementwise::optimizer::AdamW;
 
@@ -48,6 +50,9 @@ pub enum Optimizer {
     /// The second moment is the largest gradient of late; weight decay is added to the gradient, epsilon to
     /// its absolute value (Kingma and Ba, ICLR 2015, section 7.1, as PyTorch has it).
     Adamax,
+    /// Epsilon is inside of the root of the second moment (as published with PixelCNN++, Salimans et al., ICLR
+    /// 2017, where nothing decays); weight decay is decoupled.
+    Adam,
 }
 
 /// One update by an [`Optimizer`]; the fields are those of [`AdamW`].
@@ -73,32 +78,26 @@ pub fn update(
     gradient: Tensor<1>,
     moments: &mut Moments,
 ) -> Tensor<1> {
-    let &Rule {
-        optimizer,
-        learning_rate,
-        beta1,
-        beta2,
-        epsilon,
-        weight_decay,
-        step,
-        grad_scale,
-        ema_rate,
-    } = rule;
-    match optimizer {
-        Optimizer::AdamW => {
-            let rule = AdamW {
-                learning_rate,
-                beta1,
-                beta2,
-                epsilon,
-                weight_decay,
-                step,
-                grad_scale,
-                ema_rate,
-            };
-            adamw(&rule, parameter, gradient, moments)
-        }
+    match rule.optimizer {
+        Optimizer::AdamW => adamw(&rule.as_adamw(), parameter, gradient, moments),
+        Optimizer::Adam => adam(&rule.as_adamw(), parameter, gradient, moments),
         Optimizer::Adamax => adamax(rule, parameter, gradient, moments),
+    }
+}
+
+impl Rule {
+    /// Without the optimizer's name.
+    pub fn as_adamw(&self) -> AdamW {
+        AdamW {
+            learning_rate: self.learning_rate,
+            beta1: self.beta1,
+            beta2: self.beta2,
+            epsilon: self.epsilon,
+            weight_decay: self.weight_decay,
+            step: self.step,
+            grad_scale: self.grad_scale,
+            ema_rate: self.ema_rate,
+        }
     }
 }
 
@@ -154,21 +153,23 @@ pub fn adamw(
         return composed::adamw(rule, parameter, gradient, moments);
     }
     in_place(parameter, gradient, moments, "adamw", |places| {
-        let Places {
-            param,
-            grad,
-            first,
-            second,
-            average,
-        } = places;
-        let tensor = AdamWTensor {
-            param,
-            grad,
-            m: first,
-            v: second,
-            ema: average,
-        };
-        fused_adamw(tensor, rule);
+        fused_adamw(places.of_adamw(), rule);
+    })
+}
+
+/// [`Optimizer::Adam`], then the moving average of the weights: returns the new weights, `[n]`. None of the
+/// tensors is tracked.
+fn adam(
+    rule: &AdamW,
+    parameter: Tensor<1>,
+    gradient: Tensor<1>,
+    moments: &mut Moments,
+) -> Tensor<1> {
+    if !is_cpu(&parameter.device()) {
+        return composed::adam(rule, parameter, gradient, moments);
+    }
+    in_place(parameter, gradient, moments, "adam", |places| {
+        fused_adam(places.of_adamw(), rule);
     })
 }
 
@@ -179,6 +180,18 @@ struct Places<'a> {
     first: &'a mut [f32],
     second: &'a mut [f32],
     average: &'a mut [f32],
+}
+
+impl<'a> Places<'a> {
+    fn of_adamw(self) -> AdamWTensor<'a> {
+        AdamWTensor {
+            param: self.param,
+            grad: self.grad,
+            m: self.first,
+            v: self.second,
+            ema: self.average,
+        }
+    }
 }
 
 /// Runs an update in the memory of tensors on the CPU.
@@ -272,6 +285,31 @@ pub(super) mod composed {
         gradient: Tensor<1>,
         moments: &mut Moments,
     ) -> Tensor<1> {
+        let correction = (1.0 - rule.beta2.powi(rule.step as i32)).sqrt();
+        let root = |second: Tensor<1>| second.sqrt() / correction + rule.epsilon;
+        step(rule, parameter, gradient, moments, root)
+    }
+
+    /// [`super::Optimizer::Adam`] of Burn's operations.
+    pub fn adam(
+        rule: &AdamW,
+        parameter: Tensor<1>,
+        gradient: Tensor<1>,
+        moments: &mut Moments,
+    ) -> Tensor<1> {
+        let correction = 1.0 - rule.beta2.powi(rule.step as i32);
+        let root = |second: Tensor<1>| (second / correction + rule.epsilon).sqrt();
+        step(rule, parameter, gradient, moments, root)
+    }
+
+    /// `root` is what the mean of the gradients is divided by, of that of their squares.
+    fn step(
+        rule: &AdamW,
+        parameter: Tensor<1>,
+        gradient: Tensor<1>,
+        moments: &mut Moments,
+        root: impl Fn(Tensor<1>) -> Tensor<1>,
+    ) -> Tensor<1> {
         let gradient = gradient * rule.grad_scale;
         let blend = |old: Tensor<1>, new: Tensor<1>, rate: f64| old * rate + new * (1.0 - rate);
         let first = blend(moments.first.clone(), gradient.clone(), rule.beta1);
@@ -280,11 +318,9 @@ pub(super) mod composed {
             gradient.clone() * gradient,
             rule.beta2,
         );
-        let step = rule.step as i32;
-        let root = second.clone().sqrt() / (1.0 - rule.beta2.powi(step)).sqrt() + rule.epsilon;
-        let rate = rule.learning_rate / (1.0 - rule.beta1.powi(step));
+        let rate = rule.learning_rate / (1.0 - rule.beta1.powi(rule.step as i32));
         let decayed = parameter * (1.0 - rule.learning_rate * rule.weight_decay);
-        let parameter = decayed - first.clone() / root * rate;
+        let parameter = decayed - first.clone() / root(second.clone()) * rate;
         let average = blend(moments.average.clone(), parameter.clone(), rule.ema_rate);
         *moments = Moments {
             first,

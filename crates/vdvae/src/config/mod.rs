@@ -5,6 +5,7 @@
 //! of the wrong type are errors that say where they are and what would be right.
 //! [`Config::plan`] then checks every range, and that the model is possible.
 
+mod classes;
 mod error;
 mod keys;
 mod load;
@@ -16,6 +17,7 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
+pub use classes::Classes;
 pub use error::{ConfigError, Problem};
 pub use schedule::learning_rate;
 pub use validate::MAX_BATCH;
@@ -57,6 +59,10 @@ pub struct DataConfig {
     /// Whether training images are mirrored left to right at random.
     #[serde(default)]
     pub flip: bool,
+    /// The names of the classes of a model that tells classes apart, in the order of its numbers; not given: those
+    /// of the images that it is trained on.
+    #[serde(default, skip_serializing_if = "no_classes")]
+    pub classes: Classes,
 }
 
 impl DataConfig {
@@ -86,20 +92,24 @@ pub struct TrainConfig {
     pub optimizer: Optimizer,
     /// Learning rate after the warm-up.
     pub lr: f64,
-    /// How the learning rate falls from the end of the warm-up to `steps`.
+    /// How the learning rate falls from the end of the warm-up on.
     pub lr_decay: LrDecay,
+    /// What each step of an exponential decay multiplies the learning rate by.
+    #[serde(skip_serializing_if = "is_one")]
+    pub lr_rate: f64,
     /// Learning rate at the end of the decay, as a fraction of `lr`.
     pub lr_final: f64,
     /// Steps between changes of the decayed learning rate: of one that changes once an epoch.
     #[serde(skip_serializing_if = "is_1")]
     pub lr_every: u64,
-    /// Weight decay: decoupled with adamw, added to the gradient with adamax.
+    /// Weight decay: decoupled with adamw and adam, added to the gradient with adamax.
     pub wd: f64,
     /// Decay of the first moment.
     pub adam_beta1: f64,
     /// Decay of the second moment.
     pub adam_beta2: f64,
-    /// Added to the root of the second moment with adamw, to the gradient's absolute value with adamax.
+    /// Added to the root of the second moment with adamw, to the gradient's absolute value with adamax, to the
+    /// second moment with adam.
     #[serde(skip_serializing_if = "is_adam_eps")]
     pub adam_eps: f64,
     /// Share of the old average that an update keeps in the averaged weights.
@@ -120,21 +130,27 @@ pub struct TrainConfig {
     pub save_every: u64,
 }
 
-/// How the learning rate falls from the end of the warm-up to the last step.
+/// How the learning rate falls from the end of the warm-up on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LrDecay {
     /// It stays, as in the paper.
     #[default]
     None,
-    /// Half a cosine.
+    /// Half a cosine, to the last step.
     Cosine,
-    /// A straight line.
+    /// A straight line, to the last step.
     Linear,
+    /// By the same factor with each step, before it is taken (Salimans et al., ICLR 2017, in their code).
+    Exponential,
 }
 
 // Keys that came later are written only where they say something, so that what is kept with a run of before
 // stays as it is.
+
+fn no_classes(classes: &Classes) -> bool {
+    classes.is_empty()
+}
 
 fn is_adamw(optimizer: &Optimizer) -> bool {
     *optimizer == Optimizer::AdamW
@@ -142,6 +158,10 @@ fn is_adamw(optimizer: &Optimizer) -> bool {
 
 fn is_1(steps: &u64) -> bool {
     *steps == 1
+}
+
+fn is_one(rate: &f64) -> bool {
+    *rate == 1.0
 }
 
 fn is_adam_eps(epsilon: &f64) -> bool {
@@ -160,6 +180,7 @@ impl Default for TrainConfig {
             optimizer: Optimizer::AdamW,
             lr: 2e-4,
             lr_decay: LrDecay::None,
+            lr_rate: 1.0,
             lr_final: 0.0,
             lr_every: 1,
             wd: 0.01,

@@ -22,8 +22,9 @@ impl TrainConfig {
     }
 }
 
-/// lr x step/warmup during the warm-up (the very first step has rate 0), then lr times the decay, which is
-/// complete at the last step; one that changes every `lr_every` steps, in the last such stretch.
+/// lr x step/warmup during the warm-up (the very first step has rate 0), then lr times the decay. An exponential
+/// one is `lr_rate` to the power of the steps since the warm-up, this one included, whatever the steps in all;
+/// the others are complete at the last step, or, if they change every `lr_every` steps, in the last such stretch.
 /// `step` counts from 0 and advances on skipped updates too.
 pub fn learning_rate(config: &TrainConfig, step: u64) -> f64 {
     if step < config.warmup_iters {
@@ -42,6 +43,10 @@ pub fn learning_rate(config: &TrainConfig, step: u64) -> f64 {
         LrDecay::None => return config.lr,
         LrDecay::Linear => 1.0 - progress,
         LrDecay::Cosine => 0.5 + 0.5 * (std::f64::consts::PI * progress).cos(),
+        LrDecay::Exponential => {
+            let stretch_start = since - since % config.lr_every.max(1);
+            config.lr_rate.powf((stretch_start + 1) as f64)
+        }
     };
     config.lr * (config.lr_final + (1.0 - config.lr_final) * remaining)
 }
@@ -102,6 +107,36 @@ mod tests {
         let second = 0.1 + 0.9 * (0.5 + 0.5 * (std::f64::consts::PI / 4.0).cos());
         assert!((rate(6) - second).abs() < 1e-12);
         assert!((rate(12) - 0.1).abs() < 1e-12 && (rate(13) - 0.1).abs() < 1e-12);
+    }
+
+    /// lr x rate^(s + 1) at step s, whether or not more steps follow.
+    #[test]
+    fn an_exponential_decay_is_before_each_step_and_knows_no_end() {
+        let published = TrainConfig {
+            lr_rate: 0.5,
+            lr_final: 0.0,
+            warmup_iters: 0,
+            ..config(LrDecay::Exponential)
+        };
+        let longer = TrainConfig {
+            steps: 1000,
+            ..published.clone()
+        };
+        for (step, rate) in [(0, 0.5), (1, 0.25), (3, 0.0625), (20, 0.5_f64.powi(21))] {
+            assert_eq!(learning_rate(&published, step), rate);
+            assert_eq!(learning_rate(&longer, step), rate);
+        }
+        let others = TrainConfig {
+            lr_every: 2,
+            lr_final: 0.1,
+            warmup_iters: 4,
+            ..published
+        };
+        let rates = [2, 4, 5, 6].map(|step| learning_rate(&others, step));
+        let expected = [0.5, 0.1 + 0.9 * 0.5, 0.1 + 0.9 * 0.5, 0.1 + 0.9 * 0.125];
+        for (found, expected) in rates.into_iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-12, "{found}, {expected}");
+        }
     }
 
     #[test]

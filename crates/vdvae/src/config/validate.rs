@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use vdvae_models::Plan;
 
-use super::{Config, ConfigError, DataConfig, Problem, TrainConfig, keys};
+use super::{Config, ConfigError, DataConfig, LrDecay, Problem, TrainConfig, keys};
 
 /// More images at once, or micro-batches in an update, than any machine has a use for.
 pub const MAX_BATCH: usize = 65_536;
@@ -24,6 +24,9 @@ impl Config {
             return Err(ConfigError::Invalid(problems.0));
         }
         let plan = self.model.plan()?;
+        if let Some(problem) = self.data.classes.problem(plan.classes()) {
+            return Err(ConfigError::Invalid(vec![problem]));
+        }
         if self.data.shift.is_some() && !plan.is_normalised() {
             let mut problems = Problems::default();
             let expected = "none: models of this family read images as they are";
@@ -116,6 +119,17 @@ fn check_train(train: &TrainConfig, problems: &mut Problems) {
         "a finite number above 0",
         train.lr,
     );
+    let (ok, expected) = match train.lr_decay {
+        LrDecay::Exponential => (
+            train.lr_rate > 0.0 && train.lr_rate < 1.0,
+            "with lr_decay exponential a number above 0 and below 1",
+        ),
+        _ => (
+            train.lr_rate == 1.0,
+            "1 (or left out): only lr_decay exponential reads it",
+        ),
+    };
+    number("train.lr_rate", ok, expected, train.lr_rate);
     let lr_final = train.lr_final;
     let ok = (0.0..=1.0).contains(&lr_final);
     number(

@@ -48,7 +48,7 @@ fn whole_numbers_that_toml_does_not_have() {
 #[test]
 fn values_outside_their_ranges() {
     type Case = (fn(&mut Config), &'static str);
-    let cases: [Case; 24] = [
+    let cases: [Case; 28] = [
         (
             |c| set_model(c, "bits", 4),
             "model.bits: expected 8 or 5, found 4",
@@ -100,6 +100,28 @@ fn values_outside_their_ranges() {
             "train.lr_final: expected a fraction of lr from 0 to 1",
         ),
         (
+            |c| c.train.lr_decay = LrDecay::Exponential,
+            "train.lr_rate: expected with lr_decay exponential a number above 0 and below 1, found 1",
+        ),
+        (
+            |c| {
+                c.train.lr_decay = LrDecay::Exponential;
+                c.train.lr_rate = 0.0;
+            },
+            "train.lr_rate: expected with lr_decay exponential a number above 0",
+        ),
+        (
+            |c| {
+                c.train.lr_decay = LrDecay::Exponential;
+                c.train.lr_rate = f64::NAN;
+            },
+            "train.lr_rate: expected with lr_decay exponential a number above 0",
+        ),
+        (
+            |c| c.train.lr_rate = 0.5,
+            "train.lr_rate: expected 1 (or left out): only lr_decay exponential reads it, found 0.5",
+        ),
+        (
             |c| c.train.wd = -0.1,
             "train.wd: expected a finite number, 0 or more",
         ),
@@ -138,6 +160,27 @@ fn values_outside_their_ranges() {
         let message = range_fault(change);
         assert!(message.starts_with(says), "no {says:?} in: {message}");
     }
+}
+
+/// As published with PixelCNN++.
+#[test]
+fn an_exponential_decay_with_adam() {
+    let text = format!("{}\n", cifar10().to_toml()).replace(
+        "lr_decay = \"none\"",
+        "lr_decay = \"exponential\"\nlr_rate = 0.999995\noptimizer = \"adam\"",
+    );
+    let config = Config::from_toml(&text, "x").expect("a configuration");
+    config.validate().expect("possible");
+    assert_eq!(config.train.optimizer, Optimizer::Adam);
+    assert_eq!(
+        (config.train.lr_decay, config.train.lr_rate),
+        (LrDecay::Exponential, 0.999_995)
+    );
+    assert_eq!(
+        Config::from_toml(&config.to_toml(), "x").expect("read"),
+        config
+    );
+    assert!(!cifar10().to_toml().contains("lr_rate"));
 }
 
 #[test]

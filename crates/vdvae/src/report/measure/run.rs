@@ -49,6 +49,10 @@ impl Dataset for Evenly {
     fn name(&self, index: usize) -> String {
         self.inner.name(self.indices[index])
     }
+
+    fn class(&self, index: usize) -> Option<usize> {
+        self.inner.class(self.indices[index])
+    }
 }
 
 /// What configuration and log tell of a run.
