@@ -11,7 +11,7 @@ use vdvae_coding::{Coder, CodingError, Tiling};
 use super::TileCoder;
 use super::pixels::Pixels;
 use crate::likelihood::Likelihood;
-use crate::models::ordered::{Canvas, PixelSource, Turn, fill};
+use crate::models::ordered::{Canvas, Given, PixelSource, Turn, fill};
 use crate::models::{ImageShape, Ordered};
 
 /// A tile's pixels in raster order.
@@ -44,13 +44,12 @@ impl<'a> InOrder<'a> {
 impl TileCoder for InOrder<'_> {
     fn push(&self, coders: &mut [&mut Coder], frames: &[Tiling], tiles: &[u8]) -> Result<()> {
         let (likelihood, image) = (self.model.likelihood(), self.model.image());
-        let mut shown = Shown {
-            tiles,
-            likelihood,
+        let mut recorded = Recorded {
+            tiles: Given::new(likelihood, tiles),
             turns: Vec::new(),
         };
-        self.fill(frames.len(), &mut shown);
-        let turns = &shown.turns;
+        self.fill(frames.len(), &mut recorded);
+        let turns = &recorded.turns;
         let lanes = coders.par_iter_mut().zip(self.decisions(frames)?);
         let lanes = lanes.zip(tiles.par_chunks_exact(image.len()));
         lanes
@@ -164,24 +163,17 @@ impl Decisions {
     }
 }
 
-/// Known tiles, shown to the model when they are decided and not before; what they are distributed as is kept.
-struct Shown<'a> {
-    tiles: &'a [u8],
-    likelihood: &'a Likelihood,
+/// Given tiles; what they are distributed as is kept.
+struct Recorded<'a> {
+    tiles: Given<'a>,
     /// Parameters [B, P] of every turn.
     turns: Vec<(Turn, Vec<f32>)>,
 }
 
-impl PixelSource for Shown<'_> {
+impl PixelSource for Recorded<'_> {
     fn decide(&mut self, turn: Turn, parameters: &[f32], canvas: &mut Canvas) {
         self.turns.push((turn, parameters.to_vec()));
-        let image = canvas.shape();
-        let colours = self.likelihood.channels_of(turn.part, image.channels);
-        let at = (turn.row * image.size + turn.column) * image.channels;
-        for (lane, tile) in self.tiles.chunks_exact(image.len()).enumerate() {
-            let values = &tile[at..][colours.clone()];
-            canvas.set(lane, [turn.row, turn.column], colours.start, values);
-        }
+        self.tiles.decide(turn, parameters, canvas);
     }
 }
 
