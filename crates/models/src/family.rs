@@ -298,6 +298,17 @@ pub trait Plan: Debug + Send + Sync {
     /// If they cannot be.
     fn coding(&self) -> Result<Coding, Cannot>;
 
+    /// Whether it makes an image pixel after pixel, as [`Model::ordered`] does.
+    ///
+    /// # Errors
+    /// If not.
+    fn ordered(&self) -> Result<(), Cannot> {
+        match self.coding() {
+            Ok(Coding::InOrder) => Ok(()),
+            _ => Err(all_at_once()),
+        }
+    }
+
     /// Whether the model can be computed in this way.
     ///
     /// # Errors
@@ -466,10 +477,14 @@ pub trait Model: Parameters + Debug + Send + Sync {
     /// # Errors
     /// If it is none.
     fn ordered(&self) -> Result<&dyn Ordered, Cannot> {
-        Err(Cannot {
-            what: "pixel after pixel",
-            why: "the model makes all pixels of an image at once".to_owned(),
-            instead: "Leave out what is about single pixels".to_owned(),
-        })
+        Err(all_at_once())
+    }
+}
+
+fn all_at_once() -> Cannot {
+    Cannot {
+        what: "pixel after pixel",
+        why: "the model makes all pixels of an image at once".to_owned(),
+        instead: "Leave out what is about single pixels".to_owned(),
     }
 }

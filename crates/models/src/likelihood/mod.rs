@@ -102,6 +102,20 @@ impl Likelihood {
         }
     }
 
+    /// In nats per pixel, all its colours together, [B, S, S]; their sum over an image is its
+    /// [`negative_log_likelihood`](Self::negative_log_likelihood). As there.
+    pub fn nats_per_pixel(&self, parameters: Tensor<4>, target: Tensor<4>) -> Tensor<3> {
+        // Each pixel is an image of its own.
+        let [batch, height, width, channels] = target.dims();
+        let pixels = batch * height * width;
+        let each = parameters.dims()[3];
+        let nats = self.negative_log_likelihood(
+            parameters.reshape([pixels, 1, 1, each]),
+            target.reshape([pixels, 1, 1, channels]),
+        );
+        nats.reshape([batch, height, width])
+    }
+
     /// Draws an image for each item of the batch, [B, S, S, C] as bytes. `parameters`: [B, S, S, P];
     /// one generator per image.
     pub fn sample(&self, parameters: Tensor<4>, mut generators: Vec<ChaCha8Rng>) -> Vec<u8> {

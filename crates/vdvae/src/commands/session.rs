@@ -325,7 +325,7 @@ fn shown_images(valid: &dyn Dataset) -> Result<Batch> {
 }
 
 /// Originals, reconstructions from several depths with the rest at t = 0.1, samples at four
-/// temperatures.
+/// temperatures; of a model without latents samples alone.
 fn sample_picture(model: &TrainedModel, shown: &Batch) -> Result<Grid> {
     let depth = model.plan.latents().map_or(0, |layers| layers.len());
     let options = ReconstructOptions {
@@ -342,6 +342,9 @@ fn sample_picture(model: &TrainedModel, shown: &Batch) -> Result<Grid> {
         Grid::new(size, channels)
     };
     let items: Vec<u64> = (0..shown.len() as u64).collect();
+    if depth == 0 {
+        return Ok(grid.row("samples", &model.model.sample(0, &items, &[1.0])));
+    }
     let temperatures = [1.0, 0.9, 0.8, 0.7].into_iter();
     Ok(temperatures.fold(grid, |grid, temperature| {
         let images = model.model.sample(0, &items, &[temperature]);
