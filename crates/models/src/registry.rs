@@ -6,14 +6,15 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use toml::Table;
 
-use crate::families::{nvae, pixelcnnpp, pixelsnail, vdvae};
+use crate::families::{gatedpixelcnn, nvae, pixelcnnpp, pixelsnail, vdvae};
 use crate::family::{Family, ModelError, Plan, Preset};
 
 /// All families, in the order in which they are listed to people.
-pub const FAMILIES: [&dyn Family; 4] = [
+pub const FAMILIES: [&dyn Family; 5] = [
     &vdvae::VDVAE,
     &nvae::NVAE,
     &pixelcnnpp::PIXELCNNPP,
+    &gatedpixelcnn::GATEDPIXELCNN,
     &pixelsnail::PIXELSNAIL,
 ];
 

@@ -33,21 +33,21 @@ struct Train {
     #[serde(default)]
     optimizer: Optimizer,
     lr: f64,
+    /// What each step multiplies it by, the first one too.
+    #[serde(default = "one")]
+    lr_rate: f64,
     wd: f64,
     adam_beta1: f64,
     adam_beta2: f64,
     #[serde(default = "adam_eps")]
     adam_eps: f64,
     ema_rate: f64,
-    /// The learning rate's factor from step to step.
-    #[serde(default = "constant")]
-    lr_rate: f64,
     warmup_iters: u64,
     grad_clip: f64,
     skip_threshold: f64,
 }
 
-fn constant() -> f64 {
+fn one() -> f64 {
     1.0
 }
 
@@ -79,7 +79,7 @@ impl Train {
             learning_rate: if self.warmup_iters > 0 {
                 self.lr * warm
             } else {
-                self.lr * self.lr_rate.powi(step as i32 + 1)
+                self.lr * self.lr_rate.powf((step + 1) as f64)
             },
             weight_decay: self.wd,
             beta1: self.adam_beta1,

@@ -1,5 +1,7 @@
 //! Keys and values of earlier pixels, for steps.
 
+use vdvae_kernels::attention as kernel;
+
 use super::step::Line;
 use crate::ordered::layers::Attention;
 
@@ -63,26 +65,20 @@ impl Looks {
     pub fn see(&self, attention: &Attention, count: usize, queries: &[f32]) -> Vec<f32> {
         debug_assert_eq!(count, self.complete, "cells come in their order");
         let mut found = vec![0.0; self.batch * attention.value];
-        let images = queries
-            .chunks_exact(attention.key)
-            .zip(found.chunks_exact_mut(attention.value));
         let each = self.width * self.width * self.channels;
-        for ((query, found), cells) in images.zip(self.cells.chunks_exact(each)) {
-            let cells = cells[..count * self.channels].chunks_exact(self.channels);
-            let dot = |cell: &[f32]| -> f32 { query.iter().zip(cell).map(|(q, k)| q * k).sum() };
-            let products: Vec<f32> = cells.clone().map(dot).collect();
-            let largest = products.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let mut sum = 0.0;
-            for (product, cell) in products.into_iter().zip(cells) {
-                let weight = ((product - largest) * attention.scale()).exp();
-                sum += weight;
-                for (found, value) in found.iter_mut().zip(&cell[attention.key..]) {
-                    *found += weight * value;
-                }
-            }
-            let whole = (sum + attention.epsilon).recip();
-            found.iter_mut().for_each(|found| *found *= whole);
-        }
+        let cells = self.cells.chunks_exact(each);
+        let seen: Vec<&[f32]> = cells.map(|cells| &cells[..count * self.channels]).collect();
+        let shape = kernel::Attention {
+            batch: self.batch,
+            keys: count,
+            heads: 1,
+            key_size: attention.key,
+            value_size: attention.value,
+            seen: &[count],
+            scale: attention.scale(),
+            epsilon: attention.epsilon,
+        };
+        kernel::step(&shape, queries, &seen, &mut found);
         found
     }
 }
