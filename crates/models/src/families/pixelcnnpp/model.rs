@@ -12,9 +12,9 @@ use crate::family::{Cannot, Cost, ImageShape, Loss, Model, PosteriorLatents, Ste
 use crate::hierarchy::Hierarchy;
 use crate::likelihood::Likelihood;
 use crate::ops::{self, Compute};
-use crate::ordered::pass::{self, KeptLayers, Line, Start, Whole};
+use crate::ordered::pass::{self, KeptLayers, Line, Start, Starting, Whole};
 use crate::ordered::{Canvas, Next, Ordered, Turn};
-use crate::parameters::{self, Parameters, Ranked, Specs, TensorSpec};
+use crate::parameters::{Parameters, Ranked};
 use crate::preprocess::Prepared;
 use crate::random::{Noise, Purpose, generator};
 use crate::store::Store;
@@ -64,19 +64,6 @@ impl PixelCnn {
             layers,
             kept: OnceLock::new(),
         }
-    }
-
-    /// The same model with other numbers, as [`parameters::import`] has it.
-    ///
-    /// # Errors
-    /// The first that `get` returns.
-    pub fn importing<E>(
-        self,
-        specs: &Specs,
-        get: impl FnMut(&TensorSpec) -> Result<Vec<f32>, E>,
-    ) -> Result<Self, E> {
-        let store = parameters::importing(specs, get, |each| self.store.clone().map(each))?;
-        Ok(self.with(store))
     }
 
     /// The same network with the weights of this store.
@@ -147,17 +134,15 @@ impl Model for PixelCnn {
     fn start(&mut self, batch: Prepared, noise: &Noise) {
         let device = batch.input.device();
         ops::awake(&device, || {
-            let images = batch.input;
-            let mut pass = Start::new(&mut self.store, images, &batch.classes, dropout(noise));
+            let (weights, images) = (Starting(&mut self.store), batch.input);
+            let mut pass = Start::new(weights, images, &batch.classes, dropout(noise));
             self.network.whole(&mut pass);
         });
         self.kept = OnceLock::new();
     }
 
     fn loss(&mut self, batch: Prepared, step: &Step) -> Loss {
-        self.store.forget();
         let nats = self.nats(batch, dropout(&step.noise));
-        self.store.forget();
         Loss {
             total: nats.clone().mean(),
             cost: self.cost_of(nats),
