@@ -258,18 +258,15 @@ impl Shards<'_> {
 
 /// Whether no bytes are those of two tensors: what is read is then no more than what is there.
 fn apart(index: &Table, tensors: &BTreeMap<String, Listed>) -> Result<(), FormatError> {
-    let mut stored: Vec<(&Path, u64, u64, &str)> = Vec::new();
-    for (name, listed) in tensors {
-        for part in &listed.parts {
-            if let Home::Shard(Stored {
-                shard, start, size, ..
-            }) = &part.home
-                && *size > 0
-            {
-                stored.push((shard, *start, *size, name));
-            }
-        }
-    }
+    let parts = tensors
+        .iter()
+        .flat_map(|(name, listed)| listed.parts.iter().map(move |part| (name, &part.home)));
+    let mut stored: Vec<(&Path, u64, u64, &str)> = parts
+        .filter_map(|(name, home)| match home {
+            Home::Shard(at) if at.size > 0 => Some((&*at.shard, at.start, at.size, name.as_str())),
+            _ => None,
+        })
+        .collect();
     stored.sort_unstable();
     let overlap = stored.windows(2).find_map(|pair| match *pair {
         [(shard, start, size, one), (next, at, _, other)] if shard == next && start + size > at => {

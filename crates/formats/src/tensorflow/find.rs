@@ -143,7 +143,8 @@ fn shard(name: &str) -> Option<(&str, usize)> {
     let (rest, count) = name.rsplit_once("-of-")?;
     let (base, number) = rest.rsplit_once('-')?;
     let is_shard = is_number(count) && (is_number(number) || number == "?????");
-    Some((base, count.parse().ok().filter(|_| is_shard)?))
+    let count = count.parse().ok()?;
+    (is_shard && count > 0).then_some((base, count))
 }
 
 fn folder_of(path: &Path) -> &Path {
@@ -184,11 +185,11 @@ fn latest(state: &Path) -> Result<Named, FormatError> {
     let said = PathBuf::from(stated);
     let stated = state.with_file_name(&said);
     let beside = state.with_file_name(said.file_name().unwrap_or_default());
-    let is_anywhere = said.is_absolute();
-    for candidate in [&beside, &stated]
-        .into_iter()
-        .skip(usize::from(!is_anywhere))
-    {
+    let candidates = match said.is_absolute() {
+        true => vec![&beside, &stated],
+        false => vec![&stated],
+    };
+    for candidate in candidates {
         if let Some(found) = named(candidate)? {
             return Ok(found);
         }

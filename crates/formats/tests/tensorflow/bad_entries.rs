@@ -74,7 +74,7 @@ fn entries_that_cannot_be() {
     );
     refused_entries(
         &[(b"x", good.clone()), (b"w", good.clone())],
-        &["keys", "\"w\""],
+        &["keys", "\"x\" twice or too late"],
     );
     // Twice over several blocks.
     let far = [&b"a"[..], b"b", b"w", b"w"].map(|key| (key, entry(&[0], 0, 0, 0, &[])));

@@ -27,8 +27,6 @@ fn contents(path: &Path) -> Result<Contents, FormatError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
-
     #[test]
     fn damage_shows_or_does_not_matter(
         form in prop::sample::select(vec!["v1", "v2", "v1-sharded", "v2-sharded", "objects"]),
