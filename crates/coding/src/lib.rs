@@ -1,11 +1,11 @@
-//! Exact entropy coding: what lossless compression with a hierarchical VAE needs, without the
+//! Exact entropy coding: what lossless compression with models of images needs, without the
 //! network. Everything here is a function of numbers that the caller computed.
 //!
 //! - [`Coder`]: a stack of bits (asymmetric numeral systems, from the crate `constriction`). Every
 //!   push is the exact inverse of a pop with the same parameters, also in the coder's state.
-//! - [`LatentCodec`], [`PixelCodec`], [`push_bernoulli`]: whole layers, images and bits. What is
-//!   pushed is taken from the end of the slice, what is popped fills it from the start, so that
-//!   calls mirror each other.
+//! - [`LatentCodec`], [`PixelCodec`], [`push_softmax`], [`push_bernoulli`]: whole layers, images, levels
+//!   and bits. What is pushed is taken from the end of the slice, what is popped fills it from the
+//!   start, so that calls mirror each other.
 //! - [`container`]: the archive, `.vdz`. [`Tiling`]: images of any size as tiles of the model's.
 //!
 //! # Bits-back coding of a hierarchy
@@ -115,6 +115,13 @@
 //! values; it can take up to log2(255/248) = 0.040 bits per dimension more than the likelihood
 //! says. The three lowest bits of 8-bit images under such a model can be coded with
 //! [`Coder::push_bits`].
+//!
+//! # In order
+//!
+//! A model of each pixel given those before it needs no latents, and borrows nothing. As the stack
+//! gives back last what was pushed first, compression computes the parameters of all pixels, first to
+//! last, and pushes the pixels last to first; decompression pops a pixel, shows it to the model, and
+//! asks for the parameters of the next.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -129,6 +136,7 @@ mod grid;
 mod math;
 mod normal;
 mod search;
+mod softmax;
 mod tiles;
 
 pub use bernoulli::{pop_bernoulli, push_bernoulli};
@@ -136,4 +144,5 @@ pub use coder::{Coder, Interval, PRECISION, Stream};
 pub use dmol::{PixelCodec, PixelShape};
 pub use error::CodingError;
 pub use gaussian::{LatentCodec, Normals};
+pub use softmax::{pop_softmax, push_softmax};
 pub use tiles::Tiling;

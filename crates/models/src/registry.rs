@@ -6,11 +6,16 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use toml::Table;
 
-use crate::families::{nvae, pixelcnnpp, vdvae};
+use crate::families::{gatedpixelcnn, nvae, pixelcnnpp, vdvae};
 use crate::family::{Family, ModelError, Plan, Preset};
 
 /// All families, in the order in which they are listed to people.
-pub const FAMILIES: [&dyn Family; 3] = [&vdvae::VDVAE, &nvae::NVAE, &pixelcnnpp::PIXELCNNPP];
+pub const FAMILIES: [&dyn Family; 4] = [
+    &vdvae::VDVAE,
+    &nvae::NVAE,
+    &gatedpixelcnn::GATEDPIXELCNN,
+    &pixelcnnpp::PIXELCNNPP,
+];
 
 /// The family of a configuration that names none, as was written when there was no other.
 pub const UNNAMED: &dyn Family = FAMILIES[0];

@@ -215,7 +215,7 @@ impl<'a> Comparison<'a> {
     pub fn check(
         &mut self,
         quantity: &str,
-        (measure, tolerance): (Measure, f64),
+        how: (Measure, f64),
         tensor: &str,
         found: &[f32],
     ) -> Result<(), VerifyError> {
@@ -223,14 +223,35 @@ impl<'a> Comparison<'a> {
             return Ok(());
         }
         let expected = self.recording.numbers(tensor)?;
-        self.check_with(quantity, (measure, tolerance), tensor, found, &expected)
+        self.compare(quantity, how, tensor, found, &expected)
     }
 
-    /// Compares numbers with those that were `expected` of the tensor.
+    /// Compares bytes with the recorded ones of the same name, if there are any: all must be the same.
     ///
     /// # Errors
-    /// As [`check`](Self::check).
-    pub fn check_with(
+    /// If there are more of the one than of the other.
+    pub fn check_bytes(
+        &mut self,
+        quantity: &str,
+        tensor: &str,
+        found: &[u8],
+    ) -> Result<(), VerifyError> {
+        if !self.recording.has(tensor) {
+            return Ok(());
+        }
+        let numbers = |bytes: &[u8]| bytes.iter().map(|&byte| byte.into()).collect::<Vec<f32>>();
+        let (_, expected) = self.recording.bytes(tensor)?;
+        let (found, expected) = (numbers(found), numbers(&expected));
+        self.compare(
+            quantity,
+            (Measure::Absolute, 0.5),
+            tensor,
+            &found,
+            &expected,
+        )
+    }
+
+    fn compare(
         &mut self,
         quantity: &str,
         (measure, tolerance): (Measure, f64),

@@ -33,6 +33,9 @@ struct Train {
     #[serde(default)]
     optimizer: Optimizer,
     lr: f64,
+    /// What each step multiplies it by, the first one too.
+    #[serde(default = "one")]
+    lr_rate: f64,
     wd: f64,
     adam_beta1: f64,
     adam_beta2: f64,
@@ -42,6 +45,10 @@ struct Train {
     warmup_iters: u64,
     grad_clip: f64,
     skip_threshold: f64,
+}
+
+fn one() -> f64 {
+    1.0
 }
 
 fn adam_eps() -> f64 {
@@ -72,7 +79,7 @@ impl Train {
             learning_rate: if self.warmup_iters > 0 {
                 self.lr * warm
             } else {
-                self.lr
+                self.lr * self.lr_rate.powf((step + 1) as f64)
             },
             weight_decay: self.wd,
             beta1: self.adam_beta1,

@@ -23,16 +23,16 @@ pub fn check_model(model: &ModelId) -> Result<(), ContainerError> {
     )?;
     require(
         "bits of the model",
-        "5 or 8",
+        "1 to 8",
         bits.into(),
-        matches!(bits, 5 | 8),
+        (1..=8).contains(&bits),
     )?;
     let cells = model.latent_bits;
     require(
         "bits per latent",
-        "4 to 24",
+        "4 to 24, or 0 where there are no latents",
         cells.into(),
-        (4..=24).contains(&cells),
+        matches!(cells, 0 | 4..=24),
     )?;
     let path = model.kernel_path.len() as u64;
     require(

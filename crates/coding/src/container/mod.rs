@@ -53,9 +53,9 @@ pub struct ModelId {
     pub side: u32,
     /// Colours of the model's images: 1 or 3.
     pub colours: u8,
-    /// Bits of a colour: 5 or 8.
+    /// Bits of a colour that the likelihood knows: 1 to 8.
     pub bits: u8,
-    /// 2 to this power is the number of cells of a latent.
+    /// 2 to this power is the number of cells of a latent; 0: there are no latents.
     pub latent_bits: u8,
 }
 

@@ -295,7 +295,8 @@ fn what_could_not_be_read_is_not_written() {
         &|a| a.model.kernel_path = "x".repeat(256),
         "length of the kernel path is 256",
     );
-    refuse(&|a| a.model.bits = 7, "bits of the model is 7");
+    refuse(&|a| a.model.bits = 9, "bits of the model is 9");
+    refuse(&|a| a.model.latent_bits = 3, "bits per latent is 3");
 }
 
 #[test]

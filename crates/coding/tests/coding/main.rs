@@ -5,4 +5,5 @@ mod common;
 mod container;
 mod dmol;
 mod gaussian;
+mod softmax;
 mod tiles;

@@ -1,10 +1,5 @@
 //! A softmax for each colour (PixelRNN, van den Oord et al., ICML 2016, section 3.3).
 
-use burn::tensor::Tensor;
-use burn::tensor::activation::log_softmax;
-
-use crate::ops::sum_per_image;
-
 /// A softmax over the levels of each colour: the parameters of a pixel are logits, `[C, levels]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Categorical {
@@ -37,20 +32,6 @@ impl Categorical {
         let last = self.levels - 1;
         ((510 * level + last) / (2 * last)) as u8
     }
-}
-
-/// In nats per image, `[B]`. `logits`: [B, S, S, C levels]; `target`: levels, [B, S, S, C].
-pub(super) fn negative_log_likelihood(
-    shape: &Categorical,
-    logits: Tensor<4>,
-    target: Tensor<4>,
-) -> Tensor<1> {
-    let [batch, height, width, channels] = target.dims();
-    let pixels = height * width * channels;
-    let logits = logits.reshape([batch, pixels, shape.levels]);
-    let target = target.reshape([batch, pixels, 1]).int();
-    let nats = log_softmax(logits, 2).gather(2, target).neg();
-    sum_per_image(nats.reshape([batch, height, width, channels]))
 }
 
 /// The level of a softmax: the number of steps of its cumulative distribution that are not above `u`.

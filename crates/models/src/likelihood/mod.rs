@@ -98,10 +98,22 @@ impl Likelihood {
         match self {
             Self::Dmol(shape) => ops::dmol_nll(shape, parameters, target),
             Self::Bernoulli => bernoulli::negative_log_likelihood(parameters, target),
-            Self::Categorical(shape) => {
-                categorical::negative_log_likelihood(shape, parameters, target)
-            }
+            Self::Categorical(shape) => ops::categorical_nll(shape.levels, parameters, target),
         }
+    }
+
+    /// In nats per pixel, all its colours together, [B, S, S]; their sum over an image is its
+    /// [`negative_log_likelihood`](Self::negative_log_likelihood). As there.
+    pub fn nats_per_pixel(&self, parameters: Tensor<4>, target: Tensor<4>) -> Tensor<3> {
+        // Each pixel is an image of its own.
+        let [batch, height, width, channels] = target.dims();
+        let pixels = batch * height * width;
+        let each = parameters.dims()[3];
+        let nats = self.negative_log_likelihood(
+            parameters.reshape([pixels, 1, 1, each]),
+            target.reshape([pixels, 1, 1, channels]),
+        );
+        nats.reshape([batch, height, width])
     }
 
     /// Draws an image for each item of the batch, [B, S, S, C] as bytes. `parameters`: [B, S, S, P];

@@ -1,32 +1,36 @@
 //! The pixels of a tile under the model's likelihood.
 
-use vdvae_coding::{Coder, CodingError, PixelCodec, PixelShape, pop_bernoulli, push_bernoulli};
+use vdvae_coding::{
+    Coder, CodingError, PixelCodec, PixelShape, pop_bernoulli, pop_softmax, push_bernoulli,
+    push_softmax,
+};
 
 use crate::likelihood::Likelihood;
-
-/// Bits of a value below those that a 5-bit model knows: coded as they are.
-const LOW_BITS: u32 = 3;
 
 /// Pushes and pops the pixels of tiles given the likelihood's parameters. Pixels that are not `valid`,
 /// if given, are padding and left out.
 ///
 /// Values are `[S, S, channels]`, with the channels of the image: of a gray image under an RGB model
-/// only the first colour is coded.
+/// only the first colour is coded. Bits of a value below those that the likelihood knows are coded as they
+/// are.
 #[derive(Clone, Debug)]
 pub struct Pixels {
     kind: Kind,
     /// Of the image.
     channels: usize,
+    /// Of the model.
+    colours: usize,
+    low_bits: u32,
 }
 
 #[derive(Clone, Debug)]
 enum Kind {
-    /// Mixtures of logistics, 8 bits.
+    /// Mixtures of logistics.
     Dmol(PixelCodec),
-    /// The same for the upper 5 bits.
-    Dmol5(PixelCodec),
-    /// 0 and 255; the colours of the model.
-    Bernoulli(usize),
+    /// A softmax over so many levels.
+    Softmax(usize),
+    /// 0 and 255.
+    Bernoulli,
 }
 
 impl Pixels {
@@ -40,26 +44,27 @@ impl Pixels {
         colours: usize,
     ) -> Result<Self, CodingError> {
         let kind = match likelihood {
-            Likelihood::Bernoulli => Kind::Bernoulli(colours),
+            Likelihood::Bernoulli => Kind::Bernoulli,
+            Likelihood::Categorical(shape) => Kind::Softmax(shape.levels),
             Likelihood::Dmol(shape) => {
                 let shape = PixelShape {
                     mixtures: shape.mixtures,
                     colours,
                     bits: shape.bits,
                 };
-                let codec = if channels == colours {
+                Kind::Dmol(if channels == colours {
                     PixelCodec::new(shape)?
                 } else {
                     PixelCodec::first_colour(shape)?
-                };
-                if shape.bits == 5 {
-                    Kind::Dmol5(codec)
-                } else {
-                    Kind::Dmol(codec)
-                }
+                })
             }
         };
-        Ok(Self { kind, channels })
+        Ok(Self {
+            kind,
+            channels,
+            colours,
+            low_bits: 8 - likelihood.bits(),
+        })
     }
 
     /// Pushes values under `parameters` `[S, S, P]`.
@@ -73,21 +78,30 @@ impl Pixels {
         values: &[u8],
         valid: Option<&[bool]>,
     ) -> Result<(), CodingError> {
-        let channels = self.channels;
+        let low_bits = self.low_bits;
+        let kept: Vec<u8> = kept(values, self.channels, valid)
+            .flatten()
+            .copied()
+            .collect();
+        if low_bits > 0 {
+            for &value in kept.iter().rev() {
+                coder.push_bits(u32::from(value) % (1 << low_bits), low_bits)?;
+            }
+        }
         match &mut self.kind {
-            Kind::Dmol(codec) => codec.push(coder, parameters, values, valid),
-            Kind::Dmol5(codec) => {
-                let kept: Vec<&u8> = kept(values, channels, valid).flatten().collect();
-                for value in kept.into_iter().rev() {
-                    coder.push_bits(u32::from(value % (1 << LOW_BITS)), LOW_BITS)?;
-                }
-                let levels: Vec<u8> = values.iter().map(|value| value >> LOW_BITS).collect();
+            Kind::Dmol(codec) => {
+                let levels: Vec<u8> = values.iter().map(|value| value >> low_bits).collect();
                 codec.push(coder, parameters, &levels, valid)
             }
-            Kind::Bernoulli(colours) => {
-                let logits = first_logits(parameters, *colours, channels, valid);
-                let values = kept(values, channels, valid).flatten();
-                let white: Vec<bool> = values.map(|&value| value > 127).collect();
+            Kind::Softmax(count) => {
+                let count = *count;
+                let logits = self.first(parameters, count, valid);
+                let levels: Vec<u8> = kept.iter().map(|value| value >> low_bits).collect();
+                push_softmax(coder, count, &logits, &levels)
+            }
+            Kind::Bernoulli => {
+                let logits = self.first(parameters, 1, valid);
+                let white: Vec<bool> = kept.iter().map(|&value| value > 127).collect();
                 push_bernoulli(coder, &logits, &white)
             }
         }
@@ -104,41 +118,42 @@ impl Pixels {
         values: &mut [u8],
         valid: Option<&[bool]>,
     ) -> Result<(), CodingError> {
-        let channels = self.channels;
+        let (channels, low_bits) = (self.channels, self.low_bits);
         match &mut self.kind {
-            Kind::Dmol(codec) => codec.pop(coder, parameters, values, valid),
-            Kind::Dmol5(codec) => {
-                codec.pop(coder, parameters, values, valid)?;
-                for value in kept_mut(values, channels, valid).flatten() {
-                    // Three bits below a level of five.
-                    *value = *value << LOW_BITS | coder.pop_bits(LOW_BITS)? as u8;
-                }
-                Ok(())
+            Kind::Dmol(codec) => codec.pop(coder, parameters, values, valid)?,
+            Kind::Softmax(count) => {
+                let count = *count;
+                let logits = self.first(parameters, count, valid);
+                let mut levels = vec![0; logits.len() / count];
+                pop_softmax(coder, count, &logits, &mut levels)?;
+                let values = kept_mut(values, channels, valid).flatten();
+                values.zip(levels).for_each(|(value, level)| *value = level);
             }
-            Kind::Bernoulli(colours) => {
-                let logits = first_logits(parameters, *colours, channels, valid);
+            Kind::Bernoulli => {
+                let logits = self.first(parameters, 1, valid);
                 let mut white = vec![false; logits.len()];
                 pop_bernoulli(coder, &logits, &mut white)?;
                 let values = kept_mut(values, channels, valid).flatten();
                 for (value, white) in values.zip(white) {
                     *value = if white { 255 } else { 0 };
                 }
-                Ok(())
             }
         }
+        if low_bits > 0 {
+            for value in kept_mut(values, channels, valid).flatten() {
+                // As many bits as are free below the level.
+                *value = *value << low_bits | coder.pop_bits(low_bits)? as u8;
+            }
+        }
+        Ok(())
     }
-}
 
-/// The logits of the first `channels` colours of each valid pixel.
-fn first_logits(
-    logits: &[f32],
-    colours: usize,
-    channels: usize,
-    valid: Option<&[bool]>,
-) -> Vec<f32> {
-    let pixels = kept(logits, colours, valid);
-    let first = pixels.flat_map(|pixel| &pixel[..channels]);
-    first.copied().collect()
+    /// The parameters of the image's channels of each valid pixel, `each` a colour.
+    fn first(&self, parameters: &[f32], each: usize, valid: Option<&[bool]>) -> Vec<f32> {
+        let pixels = kept(parameters, self.colours * each, valid);
+        let first = pixels.flat_map(|pixel| &pixel[..self.channels * each]);
+        first.copied().collect()
+    }
 }
 
 /// The valid pixels of `channels` elements each.
@@ -165,6 +180,7 @@ fn kept_mut<'a, T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::likelihood::Categorical;
     use crate::ops::Dmol;
 
     fn dmol(channels: usize, bits: u32) -> Likelihood {
@@ -174,6 +190,10 @@ mod tests {
             bits,
             upper_edge: crate::ops::UPPER_EDGE,
         })
+    }
+
+    fn softmax(channels: usize, levels: usize) -> Likelihood {
+        Likelihood::Categorical(Categorical { levels, channels })
     }
 
     /// Every likelihood, with and without padding, gray images under RGB models too.
@@ -186,6 +206,9 @@ mod tests {
             (dmol(1, 5), 1),
             (Likelihood::Bernoulli, 1),
             (Likelihood::Bernoulli, 3),
+            (softmax(3, 256), 3),
+            (softmax(1, 16), 1),
+            (softmax(3, 2), 3),
         ] {
             for channels in [1, colours] {
                 for padded in [false, true] {
@@ -200,13 +223,14 @@ mod tests {
         let per_pixel = match likelihood {
             Likelihood::Dmol(shape) => shape.parameters(),
             Likelihood::Bernoulli => colours,
+            Likelihood::Categorical(shape) => colours * shape.levels,
         };
         let parameters = (0..PIXELS * per_pixel).map(|i| (i as f32 * 0.7).sin());
         let parameters: Vec<f32> = parameters.collect();
         let valid: Vec<bool> = (0..PIXELS).map(|i| i % 4 < 3 && i < 12).collect();
         let valid = padded.then_some(valid.as_slice());
         let value = |i: usize| match likelihood {
-            Likelihood::Dmol(_) => (i * 89 % 256) as u8,
+            Likelihood::Dmol(_) | Likelihood::Categorical(_) => (i * 89 % 256) as u8,
             Likelihood::Bernoulli => 255 * (i % 3 / 2) as u8,
         };
         let mut values: Vec<u8> = (0..PIXELS * channels).map(value).collect();
