@@ -10,6 +10,7 @@ pub mod layers;
 pub mod pass;
 pub mod recorded;
 mod source;
+pub mod tensorflow;
 
 pub use canvas::Canvas;
 pub use drawing::Drawing;

@@ -10,7 +10,8 @@ use crate::family::{
 };
 use crate::likelihood::Likelihood;
 use crate::ops::{Compute, Dmol, Dtype, UPPER_EDGE};
-use crate::ordered::recorded;
+use crate::ordered::layers::Norm;
+use crate::ordered::{recorded, tensorflow};
 use crate::parameters::TensorSpec;
 use crate::preprocess::{Normalisation, Preprocess};
 use crate::store::Store;
@@ -144,6 +145,11 @@ impl Plan for PixelCnnPlan {
 
     fn preprocess(&self, _: Option<Normalisation>) -> Preprocess {
         Preprocess::new(self.image(), signed, signed)
+    }
+
+    fn variables(&self) -> Option<Vec<TensorSpec>> {
+        let is_original = self.config.deconv_norm == Norm::Output;
+        is_original.then(|| tensorflow::variables(&self.tensors))
     }
 
     fn details(&self) -> Vec<(&'static str, String)> {
