@@ -171,13 +171,13 @@ impl FloatRows {
 
 /// Without moving the place in the file, which others may be reading.
 #[cfg(unix)]
-fn read_at(file: &File, start: u64, bytes: &mut [u8]) -> io::Result<()> {
+pub(crate) fn read_at(file: &File, start: u64, bytes: &mut [u8]) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, bytes, start)
 }
 
 /// One reader after the other, as the place in the file is shared.
 #[cfg(not(unix))]
-fn read_at(mut file: &File, start: u64, bytes: &mut [u8]) -> io::Result<()> {
+pub(crate) fn read_at(mut file: &File, start: u64, bytes: &mut [u8]) -> io::Result<()> {
     use std::io::{Read, Seek, SeekFrom};
 
     static READING: std::sync::Mutex<()> = std::sync::Mutex::new(());

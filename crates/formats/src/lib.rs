@@ -1,4 +1,5 @@
-//! Bytes in files: arrays of NumPy, pickles, files of PyTorch, safetensors, IDX, gzip. No images, no models.
+//! Bytes in files: arrays of NumPy, pickles, files of PyTorch, checkpoints of TensorFlow, safetensors, IDX, gzip.
+//! No images, no models.
 //!
 //! One rule holds throughout: whatever a file claims, nothing is allocated, run or indexed on its word alone.
 //! Bad input is an error that says where it is, what was expected and what was found.
@@ -24,6 +25,7 @@ pub mod npy;
 pub mod npz;
 pub mod pickle;
 pub mod safetensors;
+pub mod tensorflow;
 pub mod torch;
 
 pub use error::FormatError;

@@ -329,6 +329,13 @@ pub trait Plan: Debug + Send + Sync {
     /// If the images [are normalised](Self::is_normalised) and no normalisation is given.
     fn preprocess(&self, normalisation: Option<Normalisation>) -> Preprocess;
 
+    /// For each tensor, in the order of [`tensors`](Self::tensors), its variable in checkpoints of published TensorFlow
+    /// code: its name, the shape there in memory's place, that of the plan's files in files'. None where there are no
+    /// such checkpoints.
+    fn variables(&self) -> Option<Vec<TensorSpec>> {
+        None
+    }
+
     /// What else a person would want to know, a line each: name and value.
     fn details(&self) -> Vec<(&'static str, String)>;
 

@@ -24,7 +24,7 @@ fn plans(keys: &[(&str, toml::Value)]) -> Vec<(&'static str, Box<dyn Plan>)> {
         for (key, value) in keys {
             model.insert((*key).to_owned(), value.clone());
         }
-        let plan = ModelConfig::new(family, model).ok()?.plan().unwrap();
+        let plan = ModelConfig::new(family, model).ok()?.plan().ok()?;
         (plan.coding() == Ok(Coding::InOrder)).then_some((family.name(), plan))
     };
     let plans: Vec<_> = FAMILIES.into_iter().filter_map(plan).collect();

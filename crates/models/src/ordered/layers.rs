@@ -40,9 +40,14 @@ pub struct Weight {
 }
 
 impl Weight {
-    /// The weights as they act, [kh, kw, C_in, C_out]; kept in the store.
+    /// The weights as they act, [kh, kw, C_in, C_out]; kept in the store, unless gradients may be wanted: they belong
+    /// to one graph then.
     pub fn acting(&self, store: &Store) -> Tensor<4> {
-        store.derived(self.v, || self.normed(store.get(self.v), store.get(self.g)))
+        let (v, g) = (store.get(self.v), store.get(self.g));
+        if v.device().is_autodiff() {
+            return self.normed(v, g);
+        }
+        store.derived(self.v, || self.normed(v, g))
     }
 
     /// The biases, `[C_out]`.
@@ -348,7 +353,7 @@ impl Builder {
             number: self.number(),
             weight: self.weight(name, v, g, c, norm),
             kernel,
-            left: columns / 2,
+            left: (columns - 1) / 2,
             channels: c,
         }
     }

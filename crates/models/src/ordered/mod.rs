@@ -11,6 +11,7 @@ pub mod model;
 pub mod pass;
 pub mod recorded;
 mod source;
+pub mod tensorflow;
 
 pub use canvas::Canvas;
 pub use drawing::Drawing;

@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use vdvae_kernels::Precision;
 use vdvae_kernels::parallel::awake;
 
-use super::pass::{KeptLayers, Line, Pass, Start, Step as StepPass, Whole};
+use super::pass::{KeptLayers, Line, Pass, Start, Starting, Step as StepPass, Whole};
 use super::{Canvas, Next, Ordered, Turn};
 use crate::family::{Cannot, Cost, ImageShape, Loss, Model, PosteriorLatents, Step};
 use crate::hierarchy::Hierarchy;
@@ -176,17 +176,15 @@ impl<N: Network> Model for PixelModel<N> {
     fn start(&mut self, batch: Prepared, noise: &Noise) {
         let device = batch.input.device();
         ops::awake(&device, || {
-            let images = batch.input;
-            let mut pass = Start::starting(&mut self.store, images, &batch.classes, dropout(noise));
+            let (weights, images) = (Starting(&mut self.store), batch.input);
+            let mut pass = Start::new(weights, images, &batch.classes, dropout(noise));
             whole(&self.network, &mut pass);
         });
         self.kept = OnceLock::new();
     }
 
     fn loss(&mut self, batch: Prepared, step: &Step) -> Loss {
-        self.store.forget();
         let nats = self.nats(batch, dropout(&step.noise));
-        self.store.forget();
         Loss {
             total: nats.clone().mean(),
             cost: self.cost_of(nats),

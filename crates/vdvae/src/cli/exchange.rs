@@ -29,6 +29,11 @@ say what the configuration says; which did, and what is not used, is told on sta
 Safetensors that `vdvae export` or a run wrote, with the configuration inside; or others' (f32, bf16, f16) with --preset:
   vdvae import photos32.safetensors --out runs/again
 
+Checkpoints of published TensorFlow code, where a family has such (pixelcnnpp, of openai/pixel-cnn):
+  vdvae import params_cifar.ckpt --preset pixelcnnpp/cifar10 --out runs/pixelcnnpp
+V1 (one file) and V2 (its .index, or what the names begin with). Variables become the weights, their moving averages
+the average; the optimizer's are left. Of the port to PyTorch: --set model.deconv_norm=input.
+
 Other files are those of torch.save, as zip archives or in the older form. What wrappers put before names (module.,
 _orig_mod., ...) is left out. Nothing in them is run: a file that holds more than tensors and plain data is refused.")]
 pub struct ImportArgs {

@@ -7,7 +7,7 @@ use std::path::Path;
 use vdvae::config::{Config, preset};
 use vdvae::device;
 use vdvae::models::registry::FAMILIES;
-use vdvae::models::{Coding, Family, Plan};
+use vdvae::models::{Coding, Exactness, Family, Plan};
 use vdvae::parameters::Role;
 
 use crate::support::{IMAGES, Lab, RGB, SIDE, assert_same_state, images, npy, npy_data, tensors};
@@ -133,14 +133,24 @@ fn evaluations_and_samples_are_functions_of_the_image() {
             plan.latents().map_or(0, |layers| layers.len())
         );
         assert!((layers.iter().sum::<f64>() - number("rate_nats_per_dim")).abs() < 1e-9);
-        let several = eval("--samples 5");
+        match plan.exactness() {
+            Exactness::Bound => {
+                let several = eval("--samples 5");
+                let number = |key: &str| several[key].as_f64().unwrap();
+                assert!(number("iw_bits_per_dim") <= number("bits_per_dim"));
+            }
+            Exactness::Exact => {
+                assert_eq!(number("rate_nats_per_dim"), 0.0);
+                for option in ["--samples 5", "--latents mean"] {
+                    lab.run(&format!("eval run {option}"))
+                        .fails(2, &[option.split(' ').next().unwrap(), "exact"]);
+                }
+            }
+        }
+        let rates = lab.run("eval run --rates rates.svg");
         match plan.latents() {
-            Ok(_) => assert!(
-                several["iw_bits_per_dim"].as_f64().unwrap()
-                    <= several["bits_per_dim"].as_f64().unwrap()
-            ),
-            // Nothing is drawn.
-            Err(_) => assert_eq!(several["nats_per_dim"], whole["nats_per_dim"]),
+            Ok(_) => drop(rates.succeeds()),
+            Err(reason) => drop(rates.fails(2, &[&reason.to_string()])),
         }
 
         lab.run("sample run -n 5 --batch 5 --out a.npy").succeeds();

@@ -9,8 +9,9 @@ use crate::family::{
 };
 use crate::likelihood::Likelihood;
 use crate::ops::{Compute, Dmol, UPPER_EDGE};
+use crate::ordered::layers::Norm;
 use crate::ordered::model::{self, PixelModel, no_latents, signed};
-use crate::ordered::recorded;
+use crate::ordered::{recorded, tensorflow};
 use crate::parameters::TensorSpec;
 use crate::preprocess::{Normalisation, Preprocess};
 use crate::random::{Purpose, generator};
@@ -128,6 +129,11 @@ impl Plan for PixelCnnPlan {
 
     fn preprocess(&self, _: Option<Normalisation>) -> Preprocess {
         Preprocess::new(self.image(), signed, signed)
+    }
+
+    fn variables(&self) -> Option<Vec<TensorSpec>> {
+        let is_original = self.config.deconv_norm == Norm::Output;
+        is_original.then(|| tensorflow::variables(&self.tensors))
     }
 
     fn details(&self) -> Vec<(&'static str, String)> {

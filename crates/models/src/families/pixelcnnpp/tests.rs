@@ -80,3 +80,87 @@ fn there_are_no_latents_and_one_way_to_compute() {
     };
     assert!(plan.computes(&checkpointed).is_err() && plan.computes(&bf16).is_err());
 }
+
+/// Names and shapes as the published code, executed, was found to number them.
+#[test]
+fn variables_are_numbered_in_the_order_of_creation() {
+    let plan = PixelCnnPlan::new(PixelCnnConfig {
+        image_size: 32,
+        nr_resnet: 5,
+        nr_filters: 160,
+        nr_logistic_mix: 10,
+        classes: 10,
+        ..tiny()
+    });
+    let plan = plan.unwrap();
+    let variables = plan.variables().expect("the original code");
+    let tensors = plan.tensors();
+    for (name, variable, shape) in [
+        (
+            "u_init.conv.weight_v",
+            "model/conv2d_0/V",
+            &[2, 3, 4, 160][..],
+        ),
+        ("ul_init.1.conv.bias", "model/conv2d_2/b", &[160]),
+        (
+            "up_layers.0.ul_stream.0.nin_skip.lin_a.weight_v",
+            "model/dense_0/V",
+            &[320, 160],
+        ),
+        (
+            "downsize_u_stream.0.conv.weight_v",
+            "model/conv2d_23/V",
+            &[2, 3, 160, 160],
+        ),
+        (
+            "downsize_ul_stream.1.conv.weight_v",
+            "model/conv2d_46/V",
+            &[2, 2, 160, 160],
+        ),
+        (
+            "down_layers.0.ul_stream.0.nin_skip.lin_a.weight_v",
+            "model/dense_16/V",
+            &[640, 160],
+        ),
+        (
+            "upsize_ul_stream.0.deconv.weight_v",
+            "model/deconv2d_1/V",
+            &[2, 2, 160, 160],
+        ),
+        (
+            "down_layers.1.u_stream.0.conv_input.conv.weight_v",
+            "model/conv2d_87/V",
+            &[2, 3, 320, 160],
+        ),
+        (
+            "upsize_u_stream.1.deconv.weight_g",
+            "model/deconv2d_2/g",
+            &[160],
+        ),
+        (
+            "down_layers.2.ul_stream.5.conv_out.conv.weight_v",
+            "model/conv2d_134/V",
+            &[2, 2, 320, 320],
+        ),
+        (
+            "down_layers.2.ul_stream.5.hw",
+            "model/conditional_weights_63/hw",
+            &[10, 320],
+        ),
+        ("nin_out.lin_a.weight_v", "model/dense_49/V", &[160, 100]),
+    ] {
+        let place = tensors.iter().position(|tensor| tensor.name == name);
+        let found = &variables[place.expect(name)];
+        assert_eq!(
+            (&*found.name, found.memory_shape()),
+            (variable, shape),
+            "{name}"
+        );
+        assert_eq!(found.shape, tensors[place.unwrap()].shape, "{name}");
+    }
+    let port = PixelCnnConfig {
+        deconv_norm: Norm::Input,
+        ..tiny()
+    };
+    assert!(PixelCnnPlan::new(port).unwrap().variables().is_none());
+}

@@ -12,7 +12,7 @@ mod whole;
 
 pub use kept::KeptLayers;
 pub use step::{Line, Step};
-pub use whole::{Start, Weights, Whole};
+pub use whole::{Start, Starting, Weights, Whole};
 
 use super::layers::{Attention, Conv, Deconv, GatedBlock, Kinds};
 use crate::ops::Activation;

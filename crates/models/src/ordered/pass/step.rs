@@ -16,6 +16,7 @@ use super::looks::Looks;
 use super::whole::{background, one_hot};
 use crate::family::ImageShape;
 use crate::ops::Activation;
+use crate::ops::profile::{Work, timed};
 use crate::ordered::Canvas;
 use crate::ordered::layers::{Attention, Conv, Deconv, GatedBlock, Kinds, Shift};
 use crate::store::Store;
@@ -219,9 +220,17 @@ impl<'a> Step<'a> {
 /// `per_row` segments make the inputs of an output.
 fn multiplied(layer: &KeptLayer, segments: &[&[f32]], per_row: usize) -> Line {
     let outputs = layer.weights.outputs();
-    let mut y = vec![0.0; segments.len() / per_row * outputs];
+    let rows = segments.len() / per_row;
+    let mut y = vec![0.0; rows * outputs];
     let bias = (layer.bias.len() == outputs).then_some(&*layer.bias);
-    product_of_segments(&layer.weights, segments, per_row, bias, &mut y);
+    let work = |(): &()| Work {
+        name: "product of few rows".to_owned(),
+        operations: 2.0 * (rows * layer.weights.inputs() * outputs) as f64,
+        bytes: layer.weights.bytes() as f64,
+    };
+    timed(work, || {
+        product_of_segments(&layer.weights, segments, per_row, bias, &mut y)
+    });
     Line::new(y, outputs)
 }
 

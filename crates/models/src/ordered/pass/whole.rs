@@ -37,7 +37,12 @@ pub trait Weights {
 impl<'a, W: Weights> Whole<'a, W> {
     /// Of images [B, S, S, C] as the network reads them, of these kinds (none where there are no kinds); with the
     /// dropout of training or without.
-    fn of(weights: W, images: Tensor<4>, classes: &'a [usize], dropout: Option<&'a Noise>) -> Self {
+    pub fn new(
+        weights: W,
+        images: Tensor<4>,
+        classes: &'a [usize],
+        dropout: Option<&'a Noise>,
+    ) -> Self {
         let [batch, height, width, _] = images.dims();
         let ones = Tensor::ones([batch, height, width, 1], &images.device());
         Self {
@@ -46,32 +51,6 @@ impl<'a, W: Weights> Whole<'a, W> {
             classes,
             dropout,
         }
-    }
-}
-
-impl<'a> Whole<'a> {
-    /// Of images [B, S, S, C] as the network reads them, of these kinds (none where there are no kinds); with the
-    /// dropout of training or without.
-    pub fn new(
-        store: &'a Store,
-        images: Tensor<4>,
-        classes: &'a [usize],
-        dropout: Option<&'a Noise>,
-    ) -> Self {
-        Self::of(store, images, classes, dropout)
-    }
-}
-
-impl<'a> Start<'a> {
-    /// Of images [B, S, S, C] as the network reads them, of these kinds (none where there are no kinds); with the
-    /// dropout of training or without.
-    pub fn starting(
-        store: &'a mut Store,
-        images: Tensor<4>,
-        classes: &'a [usize],
-        dropout: Option<&'a Noise>,
-    ) -> Self {
-        Self::of(Starting(store), images.detach(), classes, dropout)
     }
 }
 
@@ -229,7 +208,7 @@ impl Weights for &Store {
 }
 
 /// Layers that are scaled as they are used.
-pub struct Starting<'a>(&'a mut Store);
+pub struct Starting<'a>(pub &'a mut Store);
 
 /// Added to variances, of 1x1 convolutions and of others.
 const EPSILONS: [f64; 2] = [1e-10, 1e-8];

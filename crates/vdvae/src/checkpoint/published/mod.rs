@@ -1,6 +1,7 @@
-//! The checkpoints of the published PyTorch code of each family: one file with everything, where the family
+//! The checkpoints of the published code of each family, PyTorch's or TensorFlow's: one file with everything, where the family
 //! [has one](crate::models::Family::published); else `NAME-model.th` (weights), `NAME-model-ema.th` (their
-//! average), `NAME-opt.th` (the state of AdamW), `NAME-log.jsonl`.
+//! average), `NAME-opt.th` (the state of AdamW), `NAME-log.jsonl`; or the variables of
+//! TensorFlow with their averages, under the names that [`variables`](crate::models::Plan::variables) tells.
 //!
 //! [`import`] makes a run's checkpoint and log of them; [`export_published`] and [`export_safetensors`] write
 //! them. Tensors pass unchanged in both directions: both sides have the same names and layout.
@@ -26,6 +27,7 @@ mod export;
 mod log;
 mod one_file;
 mod optimizer;
+mod tensorflow;
 mod weights;
 
 use std::convert::Infallible;
@@ -35,6 +37,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use vdvae_formats::FormatError;
 use vdvae_formats::safetensors::{LazyTensor, SafetensorsFile};
+use vdvae_formats::tensorflow::Checkpoint;
 use vdvae_formats::torch::{TorchError, TorchFile};
 
 use super::native::{self, AVERAGE, FIRST, SECOND, WEIGHTS};
@@ -136,6 +139,14 @@ fn read(files: &Files, config: &Config) -> anyhow::Result<Imported> {
         shapes: &shapes,
         form: family.published(),
     };
+    if Checkpoint::is_one(&files.weights) {
+        let (weights, average) = tensorflow::open(&files.weights, config)?;
+        let imported = separate_files(files, config, weights, shapes)?;
+        return Ok(Imported {
+            average: imported.average.or(average),
+            ..imported
+        });
+    }
     if SafetensorsFile::is_one(&files.weights) {
         let weights = Weights::open(&files.weights, &model)?;
         return separate_files(files, config, weights, shapes);
@@ -206,6 +217,9 @@ fn separate_files(
 /// # Errors
 /// If it cannot be read, or does not describe one.
 pub fn config_in(path: &Path) -> anyhow::Result<Option<Config>> {
+    if Checkpoint::is_one(path) {
+        return tensorflow::preset_of(path);
+    }
     if !SafetensorsFile::is_one(path) {
         return preset_of(path);
     }
@@ -302,7 +316,9 @@ impl Imported {
 
     /// Whether all weights are finite numbers.
     fn check_finite(&self, files: &Files) -> Result<(), ImportError> {
-        let average = self.average.iter().zip(&files.average);
+        // What has no file of its own is in that of the weights.
+        let of_average = files.average.as_ref().unwrap_or(&files.weights);
+        let average = self.average.iter().map(|average| (average, of_average));
         let all = std::iter::once((&self.weights, &files.weights)).chain(average);
         for (weights, path) in all {
             for spec in &self.shapes {

@@ -60,6 +60,15 @@ struct Found {
 }
 
 impl Weights {
+    /// Of tensors by their names, which are those of the model.
+    pub fn of_arrays(arrays: BTreeMap<String, FloatArray>) -> Self {
+        Self {
+            tensors: Tensors::Arrays(arrays),
+            form: None,
+            step: None,
+        }
+    }
+
     /// Opens a file of nothing but weights, which must be exactly these.
     pub fn open(path: &Path, model: &Model<'_>) -> Result<Self, ImportError> {
         if SafetensorsFile::is_one(path) {

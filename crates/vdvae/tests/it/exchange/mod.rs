@@ -9,6 +9,7 @@ mod one_file;
 mod recorded;
 mod round_trip;
 mod safetensors;
+mod tensorflow;
 
 use std::path::PathBuf;
 
