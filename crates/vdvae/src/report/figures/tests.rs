@@ -140,6 +140,7 @@ fn pictures(side: usize) -> Pictures {
             images: tiles(8),
         }],
         neighbours: vec![(tile(), tile()); 8],
+        completions: Vec::new(),
     }
 }
 
