@@ -13,6 +13,8 @@ use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Lim
 use crate::dataset::ImageShape;
 use crate::image_format::{KNOWN, losses_of};
 use crate::loss::{Losses, opaque_bytes};
+#[cfg(feature = "parquet")]
+use crate::table::Table;
 use crate::{channels, jpeg};
 
 /// The largest file, and the largest decoded image, that is taken for an image: 1 GiB.
@@ -41,6 +43,9 @@ enum Content {
         start: u64,
         size: u64,
     },
+    /// A row of a table.
+    #[cfg(feature = "parquet")]
+    Row(Arc<Table>, usize),
 }
 
 /// A part of a picture of known size, in pixels.
@@ -84,12 +89,21 @@ impl ImageFile {
         Self { name, content }
     }
 
-    /// Bytes of the encoded file; 0 if that cannot be told.
+    /// A row of a table.
+    #[cfg(feature = "parquet")]
+    pub fn row(name: String, table: Arc<Table>, row: usize) -> Self {
+        let content = Content::Row(table, row);
+        Self { name, content }
+    }
+
+    /// Bytes of the encoded file, in a table on average; 0 if that cannot be told.
     pub fn encoded_len(&self) -> u64 {
         match &self.content {
             Content::Path(path) => fs::metadata(path).map_or(0, |metadata| metadata.len()),
             Content::Embedded(bytes) => bytes.len() as u64,
             Content::Inside { size, .. } => *size,
+            #[cfg(feature = "parquet")]
+            Content::Row(table, _) => table.mean_len(),
         }
     }
 
@@ -176,12 +190,14 @@ impl ImageFile {
         Ok((image.into_rgb8(), losses))
     }
 
-    /// At most `limit` bytes of the file, from its start.
+    /// At most `limit` bytes of the file, from its start; of a row in a table all.
     fn read(&self, limit: u64) -> Result<Cow<'static, [u8]>, Reason> {
         let (path, start, size): (&Path, _, _) = match &self.content {
             Content::Embedded(bytes) => return Ok(Cow::Borrowed(bytes)),
             Content::Path(path) => (path, 0, u64::MAX),
             Content::Inside { path, start, size } => (path, *start, *size),
+            #[cfg(feature = "parquet")]
+            Content::Row(table, row) => return table.read(*row).map(Cow::Owned),
         };
         if let Some(kind) = fs::metadata(path)
             .ok()
