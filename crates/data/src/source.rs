@@ -104,19 +104,6 @@ impl Source {
         matches!(self, Self::Photos | Self::Celeba(_))
     }
 
-    /// Whether images may be held out by chance, so that each seed has others to test on.
-    pub fn is_split_by_seed(&self) -> bool {
-        matches!(
-            self,
-            Self::Crops(_)
-                | Self::Folder(_)
-                | Self::Tar(_)
-                | Self::Parquet(_)
-                | Self::Npy(_)
-                | Self::Npz(_)
-        )
-    }
-
     /// The same source by a path that does not depend on the working folder.
     ///
     /// # Errors

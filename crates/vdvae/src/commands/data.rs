@@ -92,7 +92,7 @@ const OWN: &str = "the run's own images (--data SOURCE gives others)";
 /// Images as a model wants them, held out as its run has it.
 pub fn options_of<'a>(config: &Config, plan: &dyn Plan) -> OpenOptions<'a> {
     OpenOptions {
-        seed: config.train.seed,
+        seed: config.split_seed(),
         ..OpenOptions::new(image_shape(plan))
     }
 }

@@ -37,7 +37,13 @@ use crate::trained::{TrainedModel, preprocess};
 /// Images in a row of the sample picture.
 const PICTURE_COLUMNS: usize = 8;
 /// What a run cannot change: the model, what it reads, and which images are held out.
-const FIXED: [&str; 4] = ["model.", "data.shift", "data.scale", "train.seed"];
+const FIXED: [&str; 5] = [
+    "model.",
+    "data.shift",
+    "data.scale",
+    "data.split_seed",
+    "train.seed",
+];
 
 /// Trains the run that the arguments describe, or goes on with it. `stop` is asked, once all is ready,
 /// for what is set from outside to end it early. Nobody else works in its folder meanwhile.

@@ -129,6 +129,7 @@ pub fn known(family: &dyn Family) -> BTreeMap<String, Kind> {
     let mut config = preset::config(&family.presets()[0]);
     config.data.shift.get_or_insert(0.5);
     config.data.scale.get_or_insert(0.5);
+    config.data.split_seed.get_or_insert(1);
     // Others than the defaults, which are not written.
     config.train.optimizer = Optimizer::Adamax;
     config.train.adam_eps = 0.5;
