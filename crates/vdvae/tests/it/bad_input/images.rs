@@ -264,4 +264,12 @@ fn a_configuration_may_leave_the_data_to_the_option() {
         .succeeds();
     lab.run("train --config bare.toml --out other --steps 1")
         .fails(2, &["bare.toml", "data.source", "[data]"]);
+    let text = crate::support::TINY.replace("source = \"npy:images.npy\"", "flip = true");
+    lab.write("flipped.toml", text);
+    lab.run("train --config flipped.toml --data npy:images.npy --out flipped --steps 1")
+        .succeeds();
+    let kept = String::from_utf8(lab.read("flipped/config.toml")).unwrap();
+    assert!(kept.contains("flip = true"), "{kept}");
+    lab.run("train --config flipped.toml --out other --steps 1")
+        .fails(2, &["flipped.toml:10: data.source", "[data]"]);
 }
