@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use vdvae_data::{Batch, Dataset, ImageList, LossCounts};
 
 use super::data::{tell_later_losses, tell_losses};
@@ -12,7 +12,7 @@ use super::init::Start;
 use super::request::{difference, requested, with_options};
 use super::run_images::{self, Images};
 use super::{check_output, make_folder, reading_threads};
-use crate::checkpoint::{self, Progress};
+use crate::checkpoint::{self, CheckpointError, Progress};
 use crate::cli::TrainArgs;
 use crate::config::{Config, TrainConfig, learning_rate};
 use crate::console::tell;
@@ -192,17 +192,38 @@ fn state(
 ) -> Result<(TrainState, Progress)> {
     if arguments.resume && run.best().exists() && !run.latest().exists() {
         return Err(usage(format!(
-            "--resume: {} is missing, where the run stood; put it back, or train anew with another --out",
-            run.latest().display()
+            "--resume: {} is missing, where the run stood; put it back, or {}",
+            run.latest().display(),
+            instead_of_resuming(run)
         )));
     }
     let (state, progress) = if arguments.resume && run.latest().exists() {
-        checkpoint::load_state(&run.latest(), config, model, specs)?
+        checkpoint::load_state(&run.latest(), config, model, specs).map_err(
+            |error| match error {
+                CheckpointError::Damaged { path, reason } => anyhow!(
+                    "--resume: {}: not a whole checkpoint: {reason}. Put back a copy of it, or {}",
+                    path.display(),
+                    instead_of_resuming(run)
+                ),
+                other => other.into(),
+            },
+        )?
     } else {
         (TrainState::new(model, specs), Progress::default())
     };
     log::truncate_after(&run.log(), progress.step)?;
     Ok((state, progress))
+}
+
+/// What can be done where a run cannot go on.
+fn instead_of_resuming(run: &RunDir) -> String {
+    if run.best().exists() {
+        let folder = run.path().display();
+        return format!(
+            "begin another run with its best weights: vdvae train --init {folder} --out DIR"
+        );
+    }
+    "train anew with another --out".to_owned()
 }
 
 /// A new run of this configuration must not take another's place.
