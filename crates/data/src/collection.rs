@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::array_set::ArraySet;
+use crate::counted::counted;
 use crate::dataset::{Dataset, RandomlyFlipped};
 use crate::error::DataError;
 use crate::file_set::{Changes, FileSet};
@@ -185,7 +186,11 @@ impl Collection {
             found: if known.size == found.size {
                 "as many images, with other pixels".to_owned()
             } else {
-                format!("{} images, where it had {}", found.size, known.size)
+                format!(
+                    "{}, where it had {}",
+                    counted(found.size, "images"),
+                    known.size
+                )
             },
         })
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use vdvae_data::{
     Changes, Collection, Dataset, ImageList, LossCounts, OpenOptions, PassedOver, Source, Split,
+    counted,
 };
 
 use super::{image_shape, progress_bar};
@@ -117,7 +118,8 @@ fn others(
     let trained = list.map_or(0, |list| collection.trained_on(list));
     if split == Split::All && trained > 0 {
         tell(format_args!(
-            "warning: {trained} of these images are training images of the run; --split test is what it has not seen"
+            "warning: of these the run was trained on {}; --split test is what it has not seen",
+            counted(trained, "images")
         ));
     }
     Ok(collection)

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
+use vdvae_data::counted;
 
 use super::pictures::{MOST_IN_A_PICTURE, Pictures};
 use super::{
@@ -112,7 +113,9 @@ pub fn run(arguments: &DecodeArgs) -> Result<()> {
     };
     writeln!(
         results(),
-        "{images} images, {layers} layers as given{rest}: {}",
+        "{}, {} as given{rest}: {}",
+        counted(images, "images"),
+        counted(layers, "layers"),
         out.display()
     )?;
     Ok(())

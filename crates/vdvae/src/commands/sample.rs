@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
+use vdvae_data::counted;
 use vdvae_formats::npy;
 
 use super::pictures::{MOST_IN_A_PICTURE, Pictures};
@@ -109,8 +110,8 @@ pub fn run(arguments: &SampleArgs) -> Result<()> {
     }
     writeln!(
         results(),
-        "{} samples at temperature {} in {seconds:.2} s ({images_per_second:.1} images/s): {}",
-        arguments.n,
+        "{} at temperature {} in {seconds:.2} s ({images_per_second:.1} images/s): {}",
+        counted(arguments.n, "samples"),
         temperatures(arguments),
         out.display()
     )?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, anyhow};
-use vdvae_data::{Batch, Dataset, ImageList, LossCounts};
+use vdvae_data::{Batch, Dataset, ImageList, LossCounts, counted};
 
 use super::data::{tell_later_losses, tell_losses};
 use super::init::Start;
@@ -122,7 +122,8 @@ pub fn train(
     let (folder, images, held_out) = (run.path().display(), train.len(), valid.len());
     let (step, steps) = (progress.step, config.train.steps);
     tell(format_args!(
-        "{folder}: {parameters} parameters, {images} training and {held_out} validation images, step {step} of {steps}"
+        "{folder}: {parameters} parameters, {images} training and {}, step {step} of {steps}",
+        counted(held_out, "validation images")
     ));
     let shown = shown_images(&*valid)?;
     let images = [train.clone(), valid.clone()];
