@@ -7,16 +7,19 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use vdvae_data::counted;
 
-use super::pictures::{MOST_IN_A_PICTURE, Pictures};
+use super::pictures::{MOST_IN_A_PICTURE, Pictures, check_folder};
 use super::{
-    batch_size, check_output, check_output_of, check_temperatures, latents, load, make_parent,
-    print_json, progress_bar,
+    batch_size, check_output_of, check_temperatures, latents, load, make_parent, print_json,
+    progress_bar,
 };
 use crate::cli::latents::DecodeArgs;
 use crate::console::{results, tell};
 use crate::error::usage;
 use crate::latents::{About, DecodeOptions, LatentsFile, check, check_shapes, decode};
 use crate::trained::TrainedModel;
+
+/// What the names of single images begin with.
+const PICTURE: &str = "decode";
 
 #[derive(Serialize)]
 struct Report {
@@ -41,8 +44,6 @@ pub fn run(arguments: &DecodeArgs) -> Result<()> {
     let picture = is_picture(&out)?;
     if picture {
         check_output_of(&out, [&*arguments.latents])?;
-    } else {
-        check_output(&out.join("decode.png"))?;
     }
     let batch = batch_size(arguments.batch, &model.config)?;
     let file = LatentsFile::open(&arguments.latents)?;
@@ -62,6 +63,9 @@ pub fn run(arguments: &DecodeArgs) -> Result<()> {
             out.display(),
             items.len()
         )));
+    }
+    if !picture {
+        check_folder(&out, PICTURE, items.start as u64..items.end as u64)?;
     }
     let options = |first| DecodeOptions {
         layers: Some(layers),
@@ -85,7 +89,7 @@ pub fn run(arguments: &DecodeArgs) -> Result<()> {
 
     make_parent(&out)?;
     let unsaved = || format!("{}: cannot save the images", out.display());
-    let mut pictures = Pictures::begin(&model, &out, picture, "decode").with_context(unsaved)?;
+    let mut pictures = Pictures::begin(&model, &out, picture, PICTURE).with_context(unsaved)?;
     let bar = progress_bar(items.len() as u64, "images");
     for batch in batches() {
         let options = options(batch.start);

@@ -9,7 +9,7 @@ use serde::Serialize;
 use vdvae_data::counted;
 use vdvae_formats::npy;
 
-use super::pictures::{MOST_IN_A_PICTURE, Pictures};
+use super::pictures::{MOST_IN_A_PICTURE, Pictures, check_folder};
 use super::{
     anything, batch_size, check_output, check_temperatures, load, make_parent, print_json,
     progress_bar,
@@ -21,6 +21,9 @@ use crate::files::write_atomically;
 use crate::models::ImageShape;
 use crate::run_dir::RunDir;
 use crate::trained::TrainedModel;
+
+/// What the names of single images begin with.
+const PICTURE: &str = "sample";
 
 #[derive(Serialize)]
 struct Report {
@@ -60,10 +63,6 @@ pub fn run(arguments: &SampleArgs) -> Result<()> {
         .clone()
         .unwrap_or_else(|| default_out(&run, arguments));
     let destination = Destination::of(&out)?;
-    match destination {
-        Destination::Picture | Destination::Array => check_output(&out)?,
-        Destination::Folder => check_output(&out.join("sample.png"))?,
-    }
     if matches!(destination, Destination::Picture) && arguments.n > MOST_IN_A_PICTURE as u64 {
         return Err(usage(format!(
             "-n: expected at most {MOST_IN_A_PICTURE} images in a picture, found {}; --out FILE.npy or --out DIR/ take any number",
@@ -75,6 +74,13 @@ pub fn run(arguments: &SampleArgs) -> Result<()> {
             "--from, -n: expected numbers of images below 2^64, found {} more than {}",
             arguments.n, arguments.from
         )));
+    }
+    match destination {
+        Destination::Picture | Destination::Array => check_output(&out)?,
+        Destination::Folder => {
+            let numbers = arguments.from..arguments.from + arguments.n;
+            check_folder(&out, PICTURE, numbers)?;
+        }
     }
     let batch = batch_size(arguments.batch, &model.config)?;
     if let Some(passes) = arguments.readjust_bn {
@@ -173,7 +179,7 @@ impl Sampler<'_> {
     }
 
     fn pictures(&mut self, out: &Path, is_picture: bool) -> Result<()> {
-        let mut pictures = Pictures::begin(self.model, out, is_picture, "sample")?;
+        let mut pictures = Pictures::begin(self.model, out, is_picture, PICTURE)?;
         self.for_each_batch(|first, images| Ok(pictures.add(first, images)?))?;
         Ok(pictures.finish()?)
     }
