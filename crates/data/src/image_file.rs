@@ -1,7 +1,7 @@
 //! One image file, from bytes to pixels.
 
 use std::borrow::Cow;
-use std::fs::{self, File, FileType};
+use std::fs::{self, File};
 use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use image::imageops::{self, FilterType};
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+use vdvae_formats::regular;
 
 use crate::dataset::ImageShape;
 use crate::image_format::{KNOWN, losses_of};
@@ -199,11 +200,8 @@ impl ImageFile {
             #[cfg(feature = "parquet")]
             Content::Row(table, row) => return table.read(*row).map(Cow::Owned),
         };
-        if let Some(kind) = fs::metadata(path)
-            .ok()
-            .and_then(|file| unusual(file.file_type()))
-        {
-            return Err(format!("is {kind}, where a regular file was expected"));
+        if let Some(reason) = regular::unusual(path) {
+            return Err(reason);
         }
         let mut bytes = Vec::new();
         File::open(path)
@@ -214,27 +212,6 @@ impl ImageFile {
             .map_err(|error| format!("cannot be read: {error}"))?;
         Ok(Cow::Owned(bytes))
     }
-}
-
-/// What is no regular file, in words. Opening a FIFO would wait until somebody writes into it.
-fn unusual(kind: FileType) -> Option<&'static str> {
-    if kind.is_file() {
-        return None;
-    }
-    if kind.is_dir() {
-        return Some("a folder");
-    }
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::FileTypeExt;
-        if kind.is_fifo() {
-            return Some("a FIFO");
-        }
-        if kind.is_socket() {
-            return Some("a socket");
-        }
-    }
-    Some("a device")
 }
 
 /// What the start of a file tells of the picture, where that is all: of 8 bits per channel, without alpha, in a

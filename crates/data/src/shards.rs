@@ -10,6 +10,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use vdvae_formats::regular;
+
 use crate::error::DataError;
 use crate::file_set::{FileSet, Listed};
 use crate::image_file::ImageFile;
@@ -52,11 +54,7 @@ fn read_index(
         let remedy = "Copy or download it again; if it is compressed, unpack it (gunzip) first";
         DataError::mismatch(&place, "archive", "a whole .tar file", found, remedy)
     };
-    let is_file = std::fs::metadata(shard).is_ok_and(|file| file.is_file());
-    if shard.exists() && !is_file {
-        return Err(damaged("what is no regular file".to_owned()));
-    }
-    let mut file = File::open(shard).map_err(DataError::io("open", shard))?;
+    let mut file = regular::open(shard).map_err(DataError::io("open", shard))?;
     let length = file.metadata().map_err(DataError::io("open", shard))?.len();
     let mut magic = [0; 2];
     if file.read_exact(&mut magic).is_ok() && magic == [0x1F, 0x8B] {

@@ -2,7 +2,7 @@
 //!
 //! An image is read from the page that it is in, when it is needed; labels and all other columns are passed over.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -16,6 +16,7 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::schema::types::SchemaDescriptor;
+use vdvae_formats::regular;
 
 use crate::error::DataError;
 use crate::file_set::{FileSet, Listed};
@@ -86,11 +87,11 @@ impl Table {
             let remedy = "Copy or download it again";
             DataError::mismatch(&place, "table", "a whole Parquet file", found, remedy)
         };
-        let known = fs::metadata(path).map_err(DataError::io("open", path))?;
-        if !known.is_file() {
-            return Err(damaged("what is no regular file".to_owned()));
-        }
-        let length = known.len();
+        let opened = regular::open(path).map_err(DataError::io("open", path))?;
+        let length = opened
+            .metadata()
+            .map_err(DataError::io("open", path))?
+            .len();
         let file = Arc::new(Reopened {
             path: path.to_owned(),
             length,

@@ -23,6 +23,7 @@ pub mod idx;
 pub mod npy;
 pub mod npz;
 pub mod pickle;
+pub mod regular;
 pub mod safetensors;
 pub mod torch;
 

@@ -255,6 +255,29 @@ fn cifar10_of_another_size() {
     );
 }
 
+/// Opening a FIFO waits for who writes into it.
+#[cfg(unix)]
+#[test]
+fn a_fifo_is_no_file() {
+    let lab = Lab::trained();
+    let made = std::process::Command::new("mkfifo")
+        .arg(lab.path("pipe"))
+        .status();
+    assert!(made.expect("mkfifo starts").success());
+    for command in [
+        "eval run --data npy:pipe",
+        "eval run --data npz:pipe",
+        "eval run --data tar:pipe",
+        "eval run --checkpoint pipe",
+        "decode run pipe",
+        "import pipe --preset cifar10 --out imported",
+        "train --init pipe --config tiny.toml --out other --steps 1",
+    ] {
+        lab.run(command)
+            .fails(1, &["is a FIFO, where a regular file was expected"]);
+    }
+}
+
 #[test]
 fn a_configuration_may_leave_the_data_to_the_option() {
     let lab = Lab::new();
