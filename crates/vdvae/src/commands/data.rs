@@ -71,7 +71,8 @@ fn open_with<'a>(
             (source.clone(), split, collection)
         }
         None => {
-            let source: Source = model.config.data.source.parse().context("data.source")?;
+            let source = model.config.data.source.parse::<Source>();
+            let source = source.context("data.source").context(OWN)?;
             let collection = own(model, &source, split, list.as_ref(), &options).context(OWN)?;
             let split = split.unwrap_or_else(|| reported_split(&collection));
             (source, split, collection)
@@ -163,7 +164,7 @@ fn reported_split(collection: &Collection) -> Split {
 pub fn tell_unlisted(run: &RunDir, collection: &Collection) {
     if collection.has_files() {
         tell(format_args!(
-            "warning: {} is missing, as in imported runs and those of earlier versions: what is held out is drawn anew, and the same only if the files are",
+            "warning: {} is missing: exported files do not name images, nor did earlier versions keep the list. What is held out is drawn anew, and the same only if the files are",
             run.images().display()
         ));
     }

@@ -191,6 +191,15 @@ impl Config {
         self.data.split_seed.unwrap_or(self.train.seed)
     }
 
+    /// The same for others: without the place of the images, of which the kind alone is told (`folder:`).
+    pub fn without_place(&self) -> Self {
+        let mut config = self.clone();
+        if let Some((kind, _)) = self.data.source.split_once(':') {
+            config.data.source = format!("{kind}:");
+        }
+        config
+    }
+
     /// This configuration as TOML that [`Config::from_toml`] reads back to an equal value.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("every field of a configuration has a TOML form")
