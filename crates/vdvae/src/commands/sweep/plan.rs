@@ -111,7 +111,8 @@ pub fn plan(arguments: &SweepArgs) -> Result<Vec<Planned>> {
 /// # Errors
 /// If configurations differ in it.
 fn split_seed(arguments: &SweepArgs, files: &[PathBuf]) -> Result<u64> {
-    let seed_of = |file: &PathBuf| Ok(config_in(file, arguments.data.as_ref())?.split_seed());
+    let data = arguments.data.as_ref();
+    let seed_of = |file: &Path| config_in(file, data).map(|config| config.split_seed());
     let shared = seed_of(&files[0])?;
     for file in files {
         let seed = seed_of(file)?;
