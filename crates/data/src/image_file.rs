@@ -2,17 +2,19 @@
 
 use std::borrow::Cow;
 use std::fs::{self, File};
-use std::io::{Cursor, Read, Seek, SeekFrom};
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use image::imageops::{self, FilterType};
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+use sha2::{Digest, Sha256};
 use vdvae_formats::regular;
 
 use crate::dataset::ImageShape;
 use crate::image_format::{KNOWN, losses_of};
+use crate::image_list::hex;
 use crate::loss::{Losses, opaque_bytes};
 #[cfg(feature = "parquet")]
 use crate::table::Table;
@@ -23,6 +25,9 @@ const LARGEST: u64 = 1 << 30;
 
 /// So much of a file holds its header, metadata included, but for rare exceptions.
 const HEADER: u64 = 1 << 18;
+
+/// So many bytes of each end of a file are looked at to know it again.
+const END: u64 = 4096;
 
 /// What is wrong with an image. The caller adds which image it is.
 pub(crate) type Reason = String;
@@ -105,6 +110,19 @@ impl ImageFile {
             Content::Inside { size, .. } => *size,
             #[cfg(feature = "parquet")]
             Content::Row(table, _) => table.mean_len(),
+        }
+    }
+
+    /// 16 digits of a SHA-256 of the first and the last 4 KiB, or of all where that is no more; in a table, of the whole
+    /// table's file. Nothing if they cannot be read. Little beside decoding, and different files seldom share them: it is
+    /// at their ends that sizes, times and checksums stand.
+    pub fn ends(&self) -> Option<String> {
+        match &self.content {
+            Content::Path(path) => ends(path, 0, None).ok(),
+            Content::Embedded(_) => None,
+            Content::Inside { path, start, size } => ends(path, *start, Some(*size)).ok(),
+            #[cfg(feature = "parquet")]
+            Content::Row(table, _) => table.ends(),
         }
     }
 
@@ -212,6 +230,29 @@ impl ImageFile {
             .map_err(|error| format!("cannot be read: {error}"))?;
         Ok(Cow::Owned(bytes))
     }
+}
+
+/// See [`ImageFile::ends`]: of `size` bytes from `start` on, or of all.
+pub(crate) fn ends(path: &Path, start: u64, size: Option<u64>) -> io::Result<String> {
+    let mut file = regular::open(path)?;
+    let size = match size {
+        Some(size) => size,
+        None => file.metadata()?.len(),
+    };
+    let mut hash = Sha256::new();
+    let first = size.min(END);
+    for (from, length) in [
+        (0, first),
+        (size - first.min(size - first), first.min(size - first)),
+    ] {
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(start + from))?;
+        (&mut file).take(length).read_to_end(&mut bytes)?;
+        hash.update(&bytes);
+    }
+    let mut digits = hex(hash);
+    digits.truncate(16);
+    Ok(digits)
 }
 
 /// What the start of a file tells of the picture, where that is all: of 8 bits per channel, without alpha, in a

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use parquet::basic::{Compression, ConvertedType, Type as Physical};
 use parquet::column::reader::ColumnReaderImpl;
@@ -20,7 +20,7 @@ use vdvae_formats::regular;
 
 use crate::error::DataError;
 use crate::file_set::{FileSet, Listed};
-use crate::image_file::{ImageFile, Reason};
+use crate::image_file::{ImageFile, Reason, ends};
 use crate::listing::PassedOver;
 use crate::patterns;
 
@@ -69,6 +69,7 @@ pub(crate) struct Table {
     /// The first row of each group, and the number of all rows.
     starts: Vec<usize>,
     standing: Mutex<Vec<Standing>>,
+    ends: OnceLock<Option<String>>,
 }
 
 /// A reader in the middle of a group. Going on is cheap, while a new one unpacks a page first.
@@ -124,6 +125,7 @@ impl Table {
             column,
             starts,
             standing: Mutex::default(),
+            ends: OnceLock::new(),
         })
     }
 
@@ -137,6 +139,14 @@ impl Table {
         let bytes = groups.map(|group| group.column(self.column).uncompressed_size());
         let bytes: u64 = bytes.filter_map(|bytes| u64::try_from(bytes).ok()).sum();
         bytes / self.rows().max(1) as u64
+    }
+
+    /// Of the whole file, as [`ImageFile::ends`] has it: its last bytes are about all columns.
+    pub fn ends(&self) -> Option<String> {
+        let ends = self
+            .ends
+            .get_or_init(|| ends(&self.file.path, 0, None).ok());
+        ends.clone()
     }
 
     /// The encoded image of a row below [`rows`](Self::rows).

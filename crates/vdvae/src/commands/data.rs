@@ -185,8 +185,8 @@ pub fn tell_changes(changes: &Changes) {
         ),
         (
             &changes.changed,
-            "is of another size than when the run began, and stays in its split",
-            "are of another size than when the run began, and stay in their split",
+            "is another than when the run began, and stays in its split",
+            "are others than when the run began, and stay in their split",
         ),
     ] {
         if !names.is_empty() {
