@@ -7,10 +7,10 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use vdvae_data::counted;
 
-use super::pictures::{MOST_IN_A_PICTURE, Pictures, check_folder};
+use super::pictures::{MOST_IN_A_PICTURE, Pictures, check_none_there};
 use super::{
-    batch_size, check_output_of, check_temperatures, latents, load, make_parent, print_json,
-    progress_bar,
+    batch_size, check_output, check_output_of, check_temperatures, latents, load, make_parent,
+    print_json, progress_bar,
 };
 use crate::cli::latents::DecodeArgs;
 use crate::console::{results, tell};
@@ -44,6 +44,8 @@ pub fn run(arguments: &DecodeArgs) -> Result<()> {
     let picture = is_picture(&out)?;
     if picture {
         check_output_of(&out, [&*arguments.latents])?;
+    } else {
+        check_output(&out.join("decode.png"))?;
     }
     let batch = batch_size(arguments.batch, &model.config)?;
     let file = LatentsFile::open(&arguments.latents)?;
@@ -65,7 +67,7 @@ pub fn run(arguments: &DecodeArgs) -> Result<()> {
         )));
     }
     if !picture {
-        check_folder(&out, PICTURE, items.start as u64..items.end as u64)?;
+        check_none_there(&out, PICTURE, items.start as u64..items.end as u64)?;
     }
     let options = |first| DecodeOptions {
         layers: Some(layers),

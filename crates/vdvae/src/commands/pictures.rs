@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::check_output;
 use crate::error::usage;
 use crate::files::Together;
 use crate::models::ImageShape;
@@ -16,13 +15,11 @@ use crate::trained::TrainedModel;
 /// A hundred by a hundred; the images of a picture are all in memory.
 pub const MOST_IN_A_PICTURE: usize = 10_000;
 
-/// Checks that images of these numbers can be written into a folder, and that none is there from before: of another
-/// seed, perhaps, or of another model.
+/// Checks that no images of these numbers are in a folder from before: of another seed, perhaps, or another model.
 ///
 /// # Errors
-/// If one is there, or the folder cannot be written into.
-pub fn check_folder(out: &Path, name: &str, numbers: Range<u64>) -> Result<()> {
-    check_output(&out.join(format!("{name}.png")))?;
+/// If one is there.
+pub fn check_none_there(out: &Path, name: &str, numbers: Range<u64>) -> Result<()> {
     // It need not be there yet.
     let Ok(entries) = std::fs::read_dir(out) else {
         return Ok(());

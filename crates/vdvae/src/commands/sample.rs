@@ -9,7 +9,7 @@ use serde::Serialize;
 use vdvae_data::counted;
 use vdvae_formats::npy;
 
-use super::pictures::{MOST_IN_A_PICTURE, Pictures, check_folder};
+use super::pictures::{MOST_IN_A_PICTURE, Pictures, check_none_there};
 use super::{
     anything, batch_size, check_output, check_temperatures, load, make_parent, print_json,
     progress_bar,
@@ -63,6 +63,10 @@ pub fn run(arguments: &SampleArgs) -> Result<()> {
         .clone()
         .unwrap_or_else(|| default_out(&run, arguments));
     let destination = Destination::of(&out)?;
+    match destination {
+        Destination::Picture | Destination::Array => check_output(&out)?,
+        Destination::Folder => check_output(&out.join("sample.png"))?,
+    }
     if matches!(destination, Destination::Picture) && arguments.n > MOST_IN_A_PICTURE as u64 {
         return Err(usage(format!(
             "-n: expected at most {MOST_IN_A_PICTURE} images in a picture, found {}; --out FILE.npy or --out DIR/ take any number",
@@ -75,12 +79,8 @@ pub fn run(arguments: &SampleArgs) -> Result<()> {
             arguments.n, arguments.from
         )));
     }
-    match destination {
-        Destination::Picture | Destination::Array => check_output(&out)?,
-        Destination::Folder => {
-            let numbers = arguments.from..arguments.from + arguments.n;
-            check_folder(&out, PICTURE, numbers)?;
-        }
+    if matches!(destination, Destination::Folder) {
+        check_none_there(&out, PICTURE, arguments.from..arguments.from + arguments.n)?;
     }
     let batch = batch_size(arguments.batch, &model.config)?;
     if let Some(passes) = arguments.readjust_bn {

@@ -261,7 +261,7 @@ fn cifar10_of_another_size() {
 fn a_fifo_is_no_file() {
     let lab = Lab::trained();
     let made = std::process::Command::new("mkfifo")
-        .arg(lab.path("pipe"))
+        .args([lab.path("pipe"), lab.path("pipe.npz")])
         .status();
     assert!(made.expect("mkfifo starts").success());
     for command in [
@@ -269,7 +269,7 @@ fn a_fifo_is_no_file() {
         "eval run --data npz:pipe",
         "eval run --data tar:pipe",
         "eval run --checkpoint pipe",
-        "decode run pipe",
+        "decode run pipe.npz",
         "import pipe --preset cifar10 --out imported",
         "train --init pipe --config tiny.toml --out other --steps 1",
     ] {

@@ -162,7 +162,7 @@ fn half_precision_is_imported() {
     );
     for command in [
         "import nan.safetensors --out nan",
-        "train --init nan.safetensors --out nan",
+        "train --init nan.safetensors --out nan --data npy:images.npy",
     ] {
         lab.run(command).fails(
             1,
@@ -214,7 +214,7 @@ fn a_run_starts_from_the_weights_of_another() {
     // The first step of a warm-up has the rate 0.
     for (init, more) in [
         ("run", ""),
-        ("run.safetensors", ""),
+        ("run.safetensors", "--data npy:images.npy"),
         ("run/checkpoints/best.safetensors", ""),
         ("run", "--config tiny.toml"),
         ("run-model-ema.th", told.as_str()),
