@@ -1,11 +1,11 @@
 //! Images as rows of one array, in memory or in a file.
 
-use std::fs::File;
 use std::ops::{Deref, Range};
 use std::path::Path;
 
 use memmap2::Mmap;
 use vdvae_formats::npy::Header;
+use vdvae_formats::regular;
 
 use crate::channels;
 use crate::dataset::{Dataset, ImageShape};
@@ -36,7 +36,7 @@ impl Deref for Bytes {
 /// [`DataError::Format`] if the file cannot be opened or mapped.
 #[allow(unsafe_code)]
 pub(crate) fn map_file(path: &Path) -> Result<Mmap, DataError> {
-    let file = File::open(path).map_err(DataError::io("open", path))?;
+    let file = regular::open(path).map_err(DataError::io("open", path))?;
     // SAFETY: the map is only read, as bytes, of which every value is valid. A file that another
     // program writes to meanwhile gives other pixels; one that is cut short ends this program, as
     // with every memory-mapped file.

@@ -115,8 +115,8 @@ impl ArraySet {
         match self.named {
             _ if split == Split::All => format!("all {}", counted(self.all.len(), "images")),
             None => format!(
-                "{} images, of which 5 % each are held out for validation and test",
-                self.all.len()
+                "{}, of which 5 % each are held out for validation and test",
+                counted(self.all.len(), "images")
             ),
             Some([train, valid, test]) => {
                 let held = match (valid, test) {
@@ -125,7 +125,8 @@ impl ArraySet {
                     _ => "",
                 };
                 format!(
-                    "arrays of {train} images for training{held}, {valid} for validation, {test} for test"
+                    "arrays of {} for training{held}, {valid} for validation, {test} for test",
+                    counted(train, "images")
                 )
             }
         }

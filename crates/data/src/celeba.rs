@@ -9,6 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use vdvae_formats::regular;
+
 use crate::dataset::Dataset;
 use crate::error::DataError;
 use crate::folder::Folder;
@@ -40,7 +42,7 @@ pub(crate) fn open(
     fs::metadata(folder).map_err(DataError::io("open", folder))?;
     let partition = find_partition(folder)?;
     let place = partition.display().to_string();
-    let text = fs::read(&partition).map_err(DataError::io("read", &partition))?;
+    let text = regular::read(&partition).map_err(DataError::io("read", &partition))?;
     let text = String::from_utf8_lossy(&text);
     let names = names(&text, split, &place)?;
     let images = images_folder(folder);

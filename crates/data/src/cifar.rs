@@ -3,12 +3,12 @@
 mod classes;
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use vdvae_formats::gzip;
+use vdvae_formats::{gzip, regular};
 
 use crate::array::{ArrayImages, Bytes};
 use crate::dataset::{Dataset, Labelled, Subset};
@@ -247,7 +247,7 @@ impl Release {
         let read = |batch: &&str| {
             let name = flavour.file_name(batch);
             let path: PathBuf = folder.join(&name);
-            let file = File::open(&path).map_err(DataError::io("open", &path))?;
+            let file = regular::open(&path).map_err(DataError::io("open", &path))?;
             Ok((name, self.read_limited(file, &path)?))
         };
         batches.iter().map(read).collect()

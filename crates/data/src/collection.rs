@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::array_set::ArraySet;
+use crate::counted::counted;
 use crate::dataset::{Dataset, RandomlyFlipped};
 use crate::error::DataError;
 use crate::file_set::{Changes, FileSet};
@@ -13,6 +14,8 @@ use crate::listing::PassedOver;
 use crate::options::OpenOptions;
 use crate::source::Source;
 use crate::split::Split;
+#[cfg(feature = "parquet")]
+use crate::table;
 use crate::{
     amat, array_file, celeba, cifar, crops, folder, idx, imagenet_batches, published, shards,
 };
@@ -75,6 +78,15 @@ impl Collection {
                 Contents::Files(FileSet::in_folder(path, "images")?, folder::open)
             }
             Source::Tar(path) => Contents::Files(shards::files(path)?, folder::open),
+            #[cfg(feature = "parquet")]
+            Source::Parquet(path) => Contents::Files(table::files(path)?, folder::open),
+            #[cfg(not(feature = "parquet"))]
+            Source::Parquet(_) => {
+                return Err(DataError::NotBuilt {
+                    place: source.to_string(),
+                    feature: "parquet",
+                });
+            }
             Source::Npy(path) => Contents::Array(array_file::open(path, options.image)?),
             Source::Npz(path) => Contents::Array(array_file::open_npz(path, options.image)?),
             Source::Cifar10(path) => fixed(cifar::open_cifar10, path, TEST_FILE),
@@ -174,7 +186,11 @@ impl Collection {
             found: if known.size == found.size {
                 "as many images, with other pixels".to_owned()
             } else {
-                format!("{} images, where it had {}", found.size, known.size)
+                format!(
+                    "{}, where it had {}",
+                    counted(found.size, "images"),
+                    known.size
+                )
             },
         })
     }

@@ -1,10 +1,12 @@
 //! Numbers of things, in words.
 
+use std::fmt::Display;
+
 /// "1 image", "2 images": `items` is a plural that ends in s.
-pub fn counted(count: usize, items: &str) -> String {
-    match count {
-        1 => format!("1 {}", items.strip_suffix('s').unwrap_or(items)),
-        _ => format!("{count} {items}"),
+pub fn counted<N: Display + PartialEq + From<u8>>(count: N, items: &str) -> String {
+    match count == N::from(1) {
+        true => format!("1 {}", items.strip_suffix('s').unwrap_or(items)),
+        false => format!("{count} {items}"),
     }
 }
 
@@ -26,5 +28,6 @@ mod tests {
         assert_eq!(counted(1, "images"), "1 image");
         assert_eq!(counted(0, "tiles"), "0 tiles");
         assert_eq!(counted(2, "photographs"), "2 photographs");
+        assert_eq!(counted(1_u64, "valid images"), "1 valid image");
     }
 }

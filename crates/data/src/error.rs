@@ -35,6 +35,18 @@ pub enum DataError {
         expected: String,
     },
 
+    /// A source whose reader is a feature of Cargo that this program was built without.
+    #[error(
+        "{place}: this program was built without the feature `{feature}`. Build it with: \
+         cargo build --locked --release --features vdvae/{feature} (from the workspace)"
+    )]
+    NotBuilt {
+        /// What was given.
+        place: String,
+        /// Name of the feature.
+        feature: &'static str,
+    },
+
     /// `--split` names no split.
     #[error("unknown split `{given}`: expected train, valid, test or all{hint}")]
     UnknownSplit {

@@ -6,6 +6,8 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+
 use crate::classes::Numbers;
 use crate::counted::counted;
 use crate::error::DataError;
@@ -48,9 +50,15 @@ impl Listed {
         let entry = Entry {
             split: None,
             size,
+            ends: None,
             name,
         };
         Self { file, entry }
+    }
+
+    /// Whether it is the file that was known, as far as that was kept.
+    fn is(&self, known: &Entry) -> bool {
+        known.size == self.entry.size && (known.ends.is_none() || known.ends == self.file.ends())
     }
 }
 
@@ -76,7 +84,7 @@ pub struct Changes {
     pub new: Vec<String>,
     /// In the list, not there any more.
     pub missing: Vec<String>,
-    /// There with another number of bytes.
+    /// There with other content, as far as its size and ends tell.
     pub changed: Vec<String>,
 }
 
@@ -177,14 +185,20 @@ impl FileSet {
     /// [`DataError::OtherImages`] if fewer than half of the listed images are there as they were.
     pub fn adopt(&mut self, list: &ImageList) -> Result<Changes, DataError> {
         let mut listed = list.by_name();
+        let known = |file: &Listed| {
+            listed
+                .get(&*file.entry.name)
+                .is_some_and(|known| file.is(known))
+        };
+        let same: Vec<bool> = self.files.par_iter().map(known).collect();
         let mut changes = Changes::default();
-        for file in &mut self.files {
+        for (file, same) in self.files.iter_mut().zip(same) {
             let name = file.entry.name.clone();
             let known = listed.remove(&*name);
             file.entry.split = known.and_then(|known| known.split);
             match known {
                 None => changes.new.push(name),
-                Some(known) if known.size != file.entry.size => changes.changed.push(name),
+                Some(_) if !same => changes.changed.push(name),
                 Some(_) => {}
             }
         }
@@ -216,18 +230,14 @@ impl FileSet {
         }
     }
 
-    /// How many of the files are for training by `list`, with the same name and size.
+    /// How many of the files are for training by `list`, and as it knows them.
     pub fn trained_on(&self, list: &ImageList) -> usize {
         let listed = list.by_name();
-        let files = self.files.iter().map(|file| &file.entry);
-        files
-            .filter(|entry| {
-                let known = listed.get(&*entry.name);
-                known.is_some_and(|known| {
-                    known.split == Some(Split::Train) && known.size == entry.size
-                })
-            })
-            .count()
+        let trained = |file: &&Listed| {
+            let known = listed.get(&*file.entry.name);
+            known.is_some_and(|known| known.split == Some(Split::Train) && file.is(known))
+        };
+        self.files.par_iter().filter(trained).count()
     }
 
     /// Whether there are images of this split.
@@ -324,9 +334,13 @@ impl FileSet {
 
     /// What is kept with a run.
     pub fn list(&self, kind: &str) -> ImageList {
+        let entry = |file: &Listed| Entry {
+            ends: file.file.ends(),
+            ..file.entry.clone()
+        };
         ImageList {
             kind: kind.to_owned(),
-            entries: self.files.iter().map(|file| file.entry.clone()).collect(),
+            entries: self.files.par_iter().map(entry).collect(),
         }
     }
 

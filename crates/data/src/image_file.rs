@@ -1,18 +1,23 @@
 //! One image file, from bytes to pixels.
 
 use std::borrow::Cow;
-use std::fs::{self, File, FileType};
-use std::io::{Cursor, Read, Seek, SeekFrom};
+use std::fs::{self, File};
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use image::imageops::{self, FilterType};
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+use sha2::{Digest, Sha256};
+use vdvae_formats::regular;
 
 use crate::dataset::ImageShape;
 use crate::image_format::{KNOWN, losses_of};
+use crate::image_list::hex;
 use crate::loss::{Losses, opaque_bytes};
+#[cfg(feature = "parquet")]
+use crate::table::Table;
 use crate::{channels, jpeg};
 
 /// The largest file, and the largest decoded image, that is taken for an image: 1 GiB.
@@ -20,6 +25,9 @@ const LARGEST: u64 = 1 << 30;
 
 /// So much of a file holds its header, metadata included, but for rare exceptions.
 const HEADER: u64 = 1 << 18;
+
+/// So many bytes of each end of a file are looked at to know it again.
+const END: u64 = 4096;
 
 /// What is wrong with an image. The caller adds which image it is.
 pub(crate) type Reason = String;
@@ -43,6 +51,9 @@ enum Content {
         start: u64,
         size: u64,
     },
+    /// A row of a table.
+    #[cfg(feature = "parquet")]
+    Row(Arc<Table>, usize),
 }
 
 /// A part of a picture of known size, in pixels.
@@ -92,12 +103,34 @@ impl ImageFile {
         }
     }
 
-    /// Bytes of the encoded file; 0 if that cannot be told.
+    /// A row of a table.
+    #[cfg(feature = "parquet")]
+    pub fn row(name: String, table: Arc<Table>, row: usize) -> Self {
+        let content = Content::Row(table, row);
+        Self { name, content }
+    }
+
+    /// Bytes of the encoded file, in a table on average; 0 if that cannot be told.
     pub fn encoded_len(&self) -> u64 {
         match &self.content {
             Content::Path(path) => fs::metadata(path).map_or(0, |metadata| metadata.len()),
             Content::Embedded(bytes) => bytes.len() as u64,
             Content::Inside { size, .. } => *size,
+            #[cfg(feature = "parquet")]
+            Content::Row(table, _) => table.mean_len(),
+        }
+    }
+
+    /// 16 digits of a SHA-256 of the first and the last 4 KiB, or of all where that is no more; in a table, of the whole
+    /// table's file. Nothing if they cannot be read. Little beside decoding, and different files seldom share them: it is
+    /// at their ends that sizes, times and checksums stand.
+    pub fn ends(&self) -> Option<String> {
+        match &self.content {
+            Content::Path(path) => ends(path, 0, None).ok(),
+            Content::Embedded(_) => None,
+            Content::Inside { path, start, size } => ends(path, *start, Some(*size)).ok(),
+            #[cfg(feature = "parquet")]
+            Content::Row(table, _) => table.ends(),
         }
     }
 
@@ -184,18 +217,17 @@ impl ImageFile {
         Ok((image.into_rgb8(), losses))
     }
 
-    /// At most `limit` bytes of the file, from its start.
+    /// At most `limit` bytes of the file, from its start; of a row in a table all.
     fn read(&self, limit: u64) -> Result<Cow<'static, [u8]>, Reason> {
         let (path, start, size): (&Path, _, _) = match &self.content {
             Content::Embedded(bytes) => return Ok(Cow::Borrowed(bytes)),
             Content::Path(path) => (path, 0, u64::MAX),
             Content::Inside { path, start, size } => (path, *start, *size),
+            #[cfg(feature = "parquet")]
+            Content::Row(table, row) => return table.read(*row).map(Cow::Owned),
         };
-        if let Some(kind) = fs::metadata(path)
-            .ok()
-            .and_then(|file| unusual(file.file_type()))
-        {
-            return Err(format!("is {kind}, where a regular file was expected"));
+        if let Some(reason) = regular::unusual(path) {
+            return Err(reason);
         }
         let mut bytes = Vec::new();
         File::open(path)
@@ -208,25 +240,27 @@ impl ImageFile {
     }
 }
 
-/// What is no regular file, in words. Opening a FIFO would wait until somebody writes into it.
-fn unusual(kind: FileType) -> Option<&'static str> {
-    if kind.is_file() {
-        return None;
+/// See [`ImageFile::ends`]: of `size` bytes from `start` on, or of all.
+pub(crate) fn ends(path: &Path, start: u64, size: Option<u64>) -> io::Result<String> {
+    let mut file = regular::open(path)?;
+    let size = match size {
+        Some(size) => size,
+        None => file.metadata()?.len(),
+    };
+    let mut hash = Sha256::new();
+    let first = size.min(END);
+    for (from, length) in [
+        (0, first),
+        (size - first.min(size - first), first.min(size - first)),
+    ] {
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(start + from))?;
+        (&mut file).take(length).read_to_end(&mut bytes)?;
+        hash.update(&bytes);
     }
-    if kind.is_dir() {
-        return Some("a folder");
-    }
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::FileTypeExt;
-        if kind.is_fifo() {
-            return Some("a FIFO");
-        }
-        if kind.is_socket() {
-            return Some("a socket");
-        }
-    }
-    Some("a device")
+    let mut digits = hex(hash);
+    digits.truncate(16);
+    Ok(digits)
 }
 
 /// What the start of a file tells of the picture, where that is all: of 8 bits per channel, without alpha, in a

@@ -13,6 +13,9 @@ use crate::split::Split;
 /// So many images of an array are looked at to know it again.
 const SAMPLED: usize = 64;
 
+/// What the columns are where files are known by their ends, too; lists of before have no such line.
+const FIELDS: &str = "# fields split bytes ends name";
+
 const TITLE: &str = "# The images of this run and the split of each, as they were when it began";
 
 /// What is known of one image, or of all images of an array.
@@ -22,6 +25,9 @@ pub(crate) struct Entry {
     pub split: Option<Split>,
     /// Bytes of a file; images of an array.
     pub size: u64,
+    /// Of a file, what [`ImageFile::ends`](crate::image_file::ImageFile::ends) tells; nothing in lists of before it was
+    /// kept, and of arrays, which are known by their names.
+    pub ends: Option<String>,
     /// Path below the source's folder, with `/`; for an array, a hash of some of its images.
     pub name: String,
 }
@@ -35,16 +41,29 @@ pub struct ImageList {
 }
 
 impl ImageList {
-    /// A line per image under a SHA-256 of them all: split, bytes, name.
+    /// A line per image under a SHA-256 of them all: split, bytes, ends where they are known of any, name.
     pub fn to_text(&self) -> String {
         let mut lines = String::new();
-        for Entry { split, size, name } in &self.entries {
+        let with_ends = self.entries.iter().any(|entry| entry.ends.is_some());
+        for entry in &self.entries {
+            let split = entry.split;
             let split = split.map_or("none".to_owned(), |split| split.to_string());
+            let ends = match &entry.ends {
+                _ if !with_ends => String::new(),
+                None => "-\t".to_owned(),
+                Some(ends) => format!("{ends}\t"),
+            };
+            let (size, name) = (entry.size, escaped(&entry.name));
             // Writing to a string cannot fail.
-            let _ = writeln!(lines, "{split}\t{size}\t{}", escaped(name));
+            let _ = writeln!(lines, "{split}\t{size}\t{ends}{name}");
         }
-        let (kind, hash) = (&self.kind, self.hash(&lines));
-        format!("{TITLE}\n# source {kind}\n# sha256 {hash}\n{lines}")
+        let (kind, hash) = (&self.kind, self.hash(&lines, with_ends));
+        let fields = if with_ends {
+            format!("{FIELDS}\n")
+        } else {
+            String::new()
+        };
+        format!("{TITLE}\n# source {kind}\n{fields}# sha256 {hash}\n{lines}")
     }
 
     /// Reads what [`to_text`](Self::to_text) wrote.
@@ -57,7 +76,11 @@ impl ImageList {
             let remedy = "Put the file back as it was; without it, the split is drawn anew";
             DataError::mismatch(place, "contents", expected, found, remedy)
         };
-        let mut parts = text.splitn(4, '\n');
+        let (with_ends, parts) = match text.split_once(&format!("\n{FIELDS}\n")) {
+            Some((start, rest)) => (true, [start, rest].join("\n")),
+            None => (false, text.to_owned()),
+        };
+        let mut parts = parts.splitn(4, '\n');
         let (_, kind) = (parts.next(), parts.next());
         let kind = kind.and_then(|line| line.strip_prefix("# source "));
         let hash = parts.next().and_then(|line| line.strip_prefix("# sha256 "));
@@ -65,14 +88,17 @@ impl ImageList {
             return Err(damaged("something else"));
         };
         let entry = |line: &str| {
-            let mut fields = line.splitn(3, '\t');
+            let mut fields = line.splitn(if with_ends { 4 } else { 3 }, '\t');
             let split = match fields.next()? {
                 "none" => None,
                 split => Some(split.parse().ok()?),
             };
+            let size = fields.next()?.parse().ok()?;
+            let ends = if with_ends { fields.next() } else { None };
             Some(Entry {
                 split,
-                size: fields.next()?.parse().ok()?,
+                size,
+                ends: ends.filter(|ends| *ends != "-").map(str::to_owned),
                 name: unescaped(fields.next()?),
             })
         };
@@ -81,7 +107,7 @@ impl ImageList {
             kind: kind.to_owned(),
             entries: entries.ok_or_else(|| damaged("a line that is none of it"))?,
         };
-        match list.hash(lines) == hash {
+        match list.hash(lines, with_ends) == hash {
             true => Ok(list),
             false => Err(damaged("lines that do not match their SHA-256")),
         }
@@ -98,10 +124,10 @@ impl ImageList {
         self.entries.extend(missing);
     }
 
-    fn hash(&self, lines: &str) -> String {
+    fn hash(&self, lines: &str, with_ends: bool) -> String {
         hex(Sha256::new()
             .chain_update(&self.kind)
-            .chain_update("\n")
+            .chain_update(if with_ends { " ends\n" } else { "\n" })
             .chain_update(lines))
     }
 
@@ -129,11 +155,12 @@ pub(crate) fn array_entry(split: Split, dataset: &dyn Dataset) -> Result<Entry, 
     Ok(Entry {
         split: Some(split),
         size: images as u64,
+        ends: None,
         name: hex(hash),
     })
 }
 
-fn hex(hash: Sha256) -> String {
+pub(crate) fn hex(hash: Sha256) -> String {
     let bytes = hash.finalize();
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -169,6 +196,7 @@ mod tests {
         let entry = |split, size, name: &str| Entry {
             split,
             size,
+            ends: None,
             name: name.to_owned(),
         };
         ImageList {
@@ -181,23 +209,46 @@ mod tests {
         }
     }
 
+    /// With what is known of files now.
+    fn list_with_ends() -> ImageList {
+        let mut list = list();
+        list.entries[0].ends = Some("0123456789abcdef".to_owned());
+        list
+    }
+
     #[test]
     fn lists_are_read_as_they_are_written() {
-        let text = list().to_text();
-        assert_eq!(ImageList::from_text(&text, "here").unwrap(), list());
-        assert_eq!(text.lines().count(), 6, "{text}");
+        for list in [list(), list_with_ends()] {
+            assert_eq!(ImageList::from_text(&list.to_text(), "here").unwrap(), list);
+        }
+        let text = list_with_ends().to_text();
+        assert_eq!(text.lines().count(), 7, "{text}");
+        assert!(text.contains("train\t17\t0123456789abcdef\tcats/a b\tc.png\n"));
+        assert!(text.contains("test\t0\t-\tnew"));
+    }
+
+    #[test]
+    fn lists_of_before_are_read() {
+        let hash = "85fe047b60ea1d89ff4e15c2fd4065bec5a3fbca8327449e7f268563af6fad12";
+        let old = format!(
+            "{TITLE}\n# source folder\n# sha256 {hash}\ntrain\t17\tcats/a b\tc.png\n\
+             test\t0\tnew\\nline\\\\n.png\nnone\t1099511627776\té.png\n"
+        );
+        assert_eq!(ImageList::from_text(&old, "here").unwrap(), list());
     }
 
     #[test]
     fn a_list_that_was_changed_or_cut_is_refused() {
-        let text = list().to_text();
+        let text = list_with_ends().to_text();
         for damaged in [
             text.replace("train", "test"),
             text.replace("17", "18"),
             text.replace("folder", "crops"),
             text.replace("train\t", "trains\t"),
+            text.replace("abcdef", "abcdee"),
+            text.replace(&format!("{FIELDS}\n"), ""),
             text[..text.len() - 1].to_owned(),
-            text.lines().take(4).collect::<Vec<_>>().join("\n"),
+            text.lines().take(5).collect::<Vec<_>>().join("\n"),
             String::new(),
         ] {
             let error = ImageList::from_text(&damaged, "here").unwrap_err();

@@ -52,6 +52,7 @@ mod named_splits;
 mod npz;
 mod options;
 mod padded;
+mod patterns;
 mod photos;
 mod pickled;
 mod picture;
@@ -61,6 +62,8 @@ mod shards;
 mod source;
 mod split;
 mod statistics;
+#[cfg(feature = "parquet")]
+mod table;
 
 pub use batches::{Batch, Batches, load_images};
 pub use collection::Collection;

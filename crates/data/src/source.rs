@@ -23,6 +23,8 @@ pub enum Source {
     Folder(PathBuf),
     /// Images in tar files: one, a folder of them, or a pattern such as `train-{000..146}.tar`.
     Tar(PathBuf),
+    /// Images in a column of Parquet files, given as tar files are; with the feature `parquet` alone.
+    Parquet(PathBuf),
     /// A .npy or .npz file of N x S x S x C bytes.
     Npy(PathBuf),
     /// A .npz file, some of whose arrays are images, named after splits or by `[NAME]` behind the path.
@@ -55,10 +57,11 @@ pub enum Source {
 type Kind = (&'static str, fn(PathBuf) -> Source, &'static str);
 
 /// The kinds that take a path.
-const KINDS: [Kind; 16] = [
+const KINDS: [Kind; 17] = [
     ("crops", Source::Crops, "DIR"),
     ("folder", Source::Folder, "DIR"),
     ("tar", Source::Tar, "FILES"),
+    ("parquet", Source::Parquet, "FILES"),
     ("npy", Source::Npy, "FILE"),
     ("npz", Source::Npz, "FILE[NAME]"),
     ("cifar10", Source::Cifar10, "PATH"),
@@ -101,14 +104,6 @@ impl Source {
         matches!(self, Self::Photos | Self::Celeba(_))
     }
 
-    /// Whether images may be held out by chance, so that each seed has others to test on.
-    pub fn is_split_by_seed(&self) -> bool {
-        matches!(
-            self,
-            Self::Crops(_) | Self::Folder(_) | Self::Tar(_) | Self::Npy(_) | Self::Npz(_)
-        )
-    }
-
     /// The same source by a path that does not depend on the working folder.
     ///
     /// # Errors
@@ -129,6 +124,7 @@ impl Source {
             Self::Crops(path) => ("crops", Some(path)),
             Self::Folder(path) => ("folder", Some(path)),
             Self::Tar(path) => ("tar", Some(path)),
+            Self::Parquet(path) => ("parquet", Some(path)),
             Self::Npy(path) => ("npy", Some(path)),
             Self::Npz(path) => ("npz", Some(path)),
             Self::Cifar10(path) => ("cifar10", Some(path)),
@@ -222,7 +218,7 @@ fn hint_for_file(given: &str) -> String {
              them without --data. "
         );
     }
-    let endings = ["npz", "tar", "npy"].into_iter();
+    let endings = ["npz", "tar", "parquet", "npy"].into_iter();
     let kind = endings
         .rev()
         .find(|kind| path.extension().is_some_and(|found| found == *kind));

@@ -1,19 +1,18 @@
 //! Files that may be compressed with gzip.
 
-use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 
-use crate::FormatError;
+use crate::{FormatError, regular};
 
 /// Opens a file to be read from its start, unpacked if its first bytes are those of gzip.
 ///
 /// # Errors
 /// [`FormatError::Io`] if it cannot be read.
 pub fn open(path: &Path) -> Result<Box<dyn Read>, FormatError> {
-    let mut file = BufReader::new(File::open(path).map_err(FormatError::io("open", path))?);
+    let mut file = BufReader::new(regular::open(path).map_err(FormatError::io("open", path))?);
     let mut magic = Vec::new();
     file.by_ref()
         .take(2)

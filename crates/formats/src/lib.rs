@@ -24,6 +24,7 @@ pub mod idx;
 pub mod npy;
 pub mod npz;
 pub mod pickle;
+pub mod regular;
 pub mod safetensors;
 pub mod tensorflow;
 pub mod torch;

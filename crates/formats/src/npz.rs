@@ -16,6 +16,7 @@ use rawzip::{
 use crate::FormatError;
 use crate::floats::FloatRows;
 use crate::npy::{Header, LONGEST_HEADER, header};
+use crate::regular;
 
 /// A compressed array is unpacked into memory up to this size: 4 GiB.
 const LARGEST: u64 = 4 << 30;
@@ -208,7 +209,7 @@ impl FloatArrays {
     /// If the file cannot be read, is no .npz, or a wanted array is no array of floats.
     pub fn read_npz(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Self, FormatError> {
         let place = path.display().to_string();
-        let open = || File::open(path).map_err(FormatError::io("read", path));
+        let open = || regular::open(path).map_err(FormatError::io("read", path));
         let damaged = |error| damaged(&place, error);
         let file = Arc::new(open()?);
         let mut buffer = vec![0; rawzip::RECOMMENDED_BUFFER_SIZE];

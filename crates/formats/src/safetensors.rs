@@ -13,6 +13,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::FormatError;
 use crate::floats::{FloatRows, FloatType};
+use crate::regular;
 
 /// A longer header than this is not read: 100 MB, as the format has it.
 const LONGEST_HEADER: u64 = 100_000_000;
@@ -122,7 +123,7 @@ impl SafetensorsFile {
     /// Whether the file looks like one: a length, then an object.
     pub fn is_one(path: &Path) -> bool {
         let mut start = [0; 9];
-        File::open(path).is_ok_and(|mut file| file.read_exact(&mut start).is_ok())
+        regular::open(path).is_ok_and(|mut file| file.read_exact(&mut start).is_ok())
             && start[8] == b'{'
             && start[..2] != *b"PK"
     }
@@ -139,7 +140,7 @@ impl SafetensorsFile {
             FormatError::mismatch(&place, "header", expected, found, remedy)
         };
         let read = |source| FormatError::io("read", path)(source);
-        let mut file = File::open(path).map_err(read)?;
+        let mut file = regular::open(path).map_err(read)?;
         let size = file.metadata().map_err(read)?.len();
         let mut length = [0; 8];
         file.read_exact(&mut length)

@@ -156,9 +156,9 @@ Examples:
   vdvae train --resume --out runs/slow --steps 10000     longer
   vdvae train --init runs/slow --data folder:pictures --out runs/fine     another set, from these weights
 
-Sources for --data: photos, crops:DIR, folder:DIR, tar:FILES, npy:FILE, npz:FILE[NAME], cifar10:PATH, cifar100:PATH,
-imagenet32:DIR, imagenet64:DIR, imagenet32-batches:DIR, imagenet64-batches:DIR, ffhq256:DIR, ffhq1024:DIR,
-celeba:DIR, idx:DIR, amat:DIR.
+Sources for --data: photos, crops:DIR, folder:DIR, tar:FILES, parquet:FILES (built with the feature
+parquet), npy:FILE, npz:FILE[NAME], cifar10:PATH, cifar100:PATH, imagenet32:DIR, imagenet64:DIR,
+imagenet32-batches:DIR, imagenet64-batches:DIR, ffhq256:DIR, ffhq1024:DIR, celeba:DIR, idx:DIR, amat:DIR.
 A model with classes learns those of folder:DIR and tar:FILES (a folder for each class, below train, valid and test or
 without these), cifar10:PATH and cifar100:PATH.
 

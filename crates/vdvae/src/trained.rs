@@ -75,13 +75,15 @@ impl TrainedModel {
         Ok(trained.rounding_to(Dtype::default()))
     }
 
-    /// What [`save_average`](checkpoint::save_average) would write of it, as bytes.
+    /// What [`save_average`](checkpoint::save_average) would write of it, as bytes for others: without the place of
+    /// the images.
     ///
     /// # Errors
     /// If there is no memory for them.
     pub fn to_checkpoint(&self) -> std::io::Result<Vec<u8>> {
         let specs = Specs::new(self.plan.tensors());
-        checkpoint::average_bytes(&self.config, &self.progress(), &*self.model, &specs)
+        let config = self.config.without_place();
+        checkpoint::average_bytes(&config, &self.progress(), &*self.model, &specs)
     }
 
     /// Writes its averaged weights.

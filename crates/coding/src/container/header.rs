@@ -75,8 +75,8 @@ impl ChainHeader {
     }
 }
 
-/// The header of an archive whose streams have the bytes `words`.
-pub fn encode(archive: &Archive, words: &[Vec<u8>]) -> Result<Vec<u8>, ContainerError> {
+/// The header of an archive.
+pub fn encode(archive: &Archive) -> Result<Vec<u8>, ContainerError> {
     let mut out = Vec::new();
     let model = &archive.model;
     out.extend(model.hash);
@@ -109,11 +109,13 @@ pub fn encode(archive: &Archive, words: &[Vec<u8>]) -> Result<Vec<u8>, Container
         out.extend(crc32fast::hash(weights).to_le_bytes());
     }
     out.extend(count("streams", archive.chains.len())?);
-    for (Chain { stream, .. }, words) in archive.chains.iter().zip(words) {
+    for Chain { stream, .. } in &archive.chains {
         out.extend(stream.state.to_le_bytes());
         put_varint(&mut out, stream.seed_words);
         put_varint(&mut out, stream.words.len() as u64);
-        out.extend(crc32fast::hash(words).to_le_bytes());
+        let mut checksum = crc32fast::Hasher::new();
+        super::bytes(&stream.words).for_each(|part| checksum.update(&part));
+        out.extend(checksum.finalize().to_le_bytes());
     }
     let mut lists = Lists::default();
     lists.shapes(&archive.images);

@@ -128,8 +128,7 @@ impl Archive {
     /// allowed or there twice, an image that is not in exactly one chain, a size out of range.
     pub fn write(&self, mut out: impl Write) -> Result<(), ContainerError> {
         self.check()?;
-        let words: Vec<Vec<u8>> = self.chains.iter().map(|c| bytes(&c.stream.words)).collect();
-        let header = header::encode(self, &words)?;
+        let header = header::encode(self)?;
         let mut prefix = [0; PREFIX];
         prefix[..8].copy_from_slice(&MAGIC);
         prefix[8..12].copy_from_slice(&VERSION.to_le_bytes());
@@ -143,8 +142,8 @@ impl Archive {
         prefix[16..].copy_from_slice(&checksum.to_le_bytes());
         out.write_all(&prefix)?;
         out.write_all(&header)?;
-        for words in words {
-            out.write_all(&words)?;
+        for part in self.chains.iter().flat_map(|c| bytes(&c.stream.words)) {
+            out.write_all(&part)?;
         }
         out.write_all(self.weights.as_deref().unwrap_or_default())?;
         Ok(out.flush()?)
@@ -324,8 +323,10 @@ fn check_crc(what: &'static str, expected: u32, found: u32) -> Result<(), Contai
     }
 }
 
-fn bytes(words: &[u32]) -> Vec<u8> {
-    words.iter().flat_map(|word| word.to_le_bytes()).collect()
+/// The bytes of words, some at a time: all at once, they would be the archive once more in memory.
+fn bytes(words: &[u32]) -> impl Iterator<Item = Vec<u8>> {
+    let part = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    words.chunks(1 << 14).map(part)
 }
 
 fn hex(hash: &[u8]) -> String {

@@ -13,6 +13,8 @@ mod folders;
 mod formats;
 mod idx;
 mod imagenet_batches;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod shards;
 mod splits;
 mod statistics;

@@ -100,6 +100,13 @@ fn tar_files_that_are_missing_damaged_or_compressed_are_named() {
     assert_says(&error(), &["expected images in tar files, found none"]);
 }
 
+#[cfg(not(feature = "parquet"))]
+#[test]
+fn without_its_feature_parquet_says_how_to_get_it() {
+    let error = open_error(Source::Parquet("a.parquet".into()), Split::All, rgb(4));
+    assert_says(&error, &["parquet:a.parquet", "--features vdvae/parquet"]);
+}
+
 #[test]
 fn every_image_has_a_name_of_its_own() {
     let folder = tempdir().unwrap();

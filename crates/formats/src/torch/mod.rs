@@ -14,6 +14,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::pickle::{Pickle, PickleError, Value};
+use crate::regular;
 
 pub use tensor::{Dtype, TorchTensor};
 pub use write::{Object, write};
@@ -107,7 +108,7 @@ impl TorchFile {
     /// # Errors
     /// It cannot be read, is of another kind, or is damaged.
     pub fn open(path: &Path) -> Result<Self, TorchError> {
-        let bytes = std::fs::read(path).map_err(|source| TorchError::Io {
+        let bytes = regular::read(path).map_err(|source| TorchError::Io {
             path: path.to_owned(),
             source,
         })?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::tensor::Metadata;
 use safetensors::{Dtype, SafeTensors};
+use vdvae_formats::regular;
 use vdvae_formats::safetensors::SafetensorsFile;
 
 use super::native::{
@@ -42,7 +43,7 @@ impl CheckpointFile {
     /// # Errors
     /// If it cannot be read or is damaged.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
-        let bytes = std::fs::read(path).map_err(|source| CheckpointError::Io {
+        let bytes = regular::read(path).map_err(|source| CheckpointError::Io {
             path: path.to_owned(),
             action: "read",
             source,

@@ -16,8 +16,8 @@ Examples:
   vdvae sweep configs/ablations --json                  the table for a program
 
 Each configuration is trained with each seed into OUT/NAME-seedS, a run like any other, and evaluated on
-the test split. Where a data set does not say which images are for testing, each seed holds out others: rows
-of one seed have the same test images, rows of different seeds have not. The same command again goes on where it
+the test split. All hold out the same images: by data.split_seed of the configurations, or else by their
+train.seed, which a run's seed takes the place of everywhere else. The same command again goes on where it
 stopped, and tries again what failed. OUT/table.csv, OUT/table.json and OUT/figure.svg are written after every run.")]
 pub struct SweepArgs {
     /// Configuration files, or folders of them (every .toml file there).

@@ -96,10 +96,13 @@ pub fn run(arguments: &CompressArgs) -> Result<()> {
         compressed.archive.weights = Some(model.to_checkpoint()?);
     }
     make_parent(&arguments.out)?;
-    let mut file = Vec::new();
-    compressed.archive.write(&mut file)?;
-    write_atomically(&arguments.out, |out| out.write_all(&file))
-        .with_context(|| format!("{}: cannot save the archive", arguments.out.display()))?;
+    let archive = &compressed.archive;
+    let bytes = write_atomically(&arguments.out, |out| {
+        archive.write(out).map_err(std::io::Error::other)
+    })
+    .and_then(|()| std::fs::metadata(&arguments.out))
+    .map(|file| file.len())
+    .with_context(|| format!("{}: cannot save the archive", arguments.out.display()))?;
     let seconds = start.elapsed().as_secs_f64();
 
     let compared = if arguments.compare {
@@ -115,14 +118,7 @@ pub fn run(arguments: &CompressArgs) -> Result<()> {
     } else {
         Vec::new()
     };
-    let report = report(
-        arguments,
-        &compressed,
-        weights,
-        file.len() as u64,
-        seconds,
-        compared,
-    );
+    let report = report(arguments, &compressed, weights, bytes, seconds, compared);
     if arguments.json {
         return print_json(&report);
     }

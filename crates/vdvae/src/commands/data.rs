@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use vdvae_data::{
     Changes, Collection, Dataset, ImageList, LossCounts, OpenOptions, PassedOver, Source, Split,
+    counted,
 };
 
 use super::{image_shape, progress_bar};
@@ -70,7 +71,8 @@ fn open_with<'a>(
             (source.clone(), split, collection)
         }
         None => {
-            let source: Source = model.config.data.source.parse().context("data.source")?;
+            let source = model.config.data.source.parse::<Source>();
+            let source = source.context("data.source").context(OWN)?;
             let collection = own(model, &source, split, list.as_ref(), &options).context(OWN)?;
             let split = split.unwrap_or_else(|| reported_split(&collection));
             (source, split, collection)
@@ -97,7 +99,7 @@ const OWN: &str = "the run's own images (--data SOURCE gives others)";
 /// Images as a model wants them, held out as its run has it.
 pub fn options_of<'a>(config: &'a Config, plan: &dyn Plan) -> OpenOptions<'a> {
     OpenOptions {
-        seed: config.train.seed,
+        seed: config.split_seed(),
         classes: &config.data.classes,
         ..OpenOptions::new(image_shape(plan))
     }
@@ -144,7 +146,8 @@ fn others(
     let trained = list.map_or(0, |list| collection.trained_on(list));
     if split == Split::All && trained > 0 {
         tell(format_args!(
-            "warning: {trained} of these images are training images of the run; --split test is what it has not seen"
+            "warning: of these the run was trained on {}; --split test is what it has not seen",
+            counted(trained, "images")
         ));
     }
     Ok(collection)
@@ -188,7 +191,7 @@ fn reported_split(collection: &Collection) -> Split {
 pub fn tell_unlisted(run: &RunDir, collection: &Collection) {
     if collection.has_files() {
         tell(format_args!(
-            "warning: {} is missing, as in imported runs and those of earlier versions: what is held out is drawn anew, and the same only if the files are",
+            "warning: {} is missing: exported files do not name images, nor did earlier versions keep the list. What is held out is drawn anew, and the same only if the files are",
             run.images().display()
         ));
     }
@@ -209,8 +212,8 @@ pub fn tell_changes(changes: &Changes) {
         ),
         (
             &changes.changed,
-            "is of another size than when the run began, and stays in its split",
-            "are of another size than when the run began, and stay in their split",
+            "is another than when the run began, and stays in its split",
+            "are others than when the run began, and stay in their split",
         ),
     ] {
         if !names.is_empty() {

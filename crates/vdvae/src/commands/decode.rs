@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
+use vdvae_data::counted;
 
-use super::pictures::{MOST_IN_A_PICTURE, Pictures};
+use super::pictures::{MOST_IN_A_PICTURE, Pictures, check_none_there};
 use super::{
     batch_size, check_output, check_output_of, check_temperatures, latents, load, make_parent,
     print_json, progress_bar,
@@ -16,6 +17,9 @@ use crate::console::{results, tell};
 use crate::error::usage;
 use crate::latents::{About, DecodeOptions, LatentsFile, check, check_shapes, decode};
 use crate::trained::TrainedModel;
+
+/// What the names of single images begin with.
+const PICTURE: &str = "decode";
 
 #[derive(Serialize)]
 struct Report {
@@ -62,6 +66,9 @@ pub fn run(arguments: &DecodeArgs) -> Result<()> {
             items.len()
         )));
     }
+    if !picture {
+        check_none_there(&out, PICTURE, items.start as u64..items.end as u64)?;
+    }
     let options = |first| DecodeOptions {
         layers: Some(layers),
         temperatures: arguments.temperature.clone(),
@@ -84,7 +91,7 @@ pub fn run(arguments: &DecodeArgs) -> Result<()> {
 
     make_parent(&out)?;
     let unsaved = || format!("{}: cannot save the images", out.display());
-    let mut pictures = Pictures::begin(&model, &out, picture, "decode").with_context(unsaved)?;
+    let mut pictures = Pictures::begin(&model, &out, picture, PICTURE).with_context(unsaved)?;
     let bar = progress_bar(items.len() as u64, "images");
     for batch in batches() {
         let options = options(batch.start);
@@ -112,7 +119,9 @@ pub fn run(arguments: &DecodeArgs) -> Result<()> {
     };
     writeln!(
         results(),
-        "{images} images, {layers} layers as given{rest}: {}",
+        "{}, {} as given{rest}: {}",
+        counted(images, "images"),
+        counted(layers, "layers"),
         out.display()
     )?;
     Ok(())

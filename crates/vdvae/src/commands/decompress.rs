@@ -61,10 +61,10 @@ pub fn run(arguments: &DecompressArgs) -> Result<()> {
     let cost = Codec::cost(&archive, only)?;
     if let Some(name) = &arguments.only {
         tell(format_args!(
-            "{name}: {} of {} images ({} tiles) have to be decoded: a stream's last image comes first",
+            "{name}: to be decoded: {} of {} ({}), a stream's last image comes first",
             cost.images,
-            archive.images.len(),
-            cost.tiles
+            counted(archive.images.len(), "images"),
+            counted(cost.tiles, "tiles")
         ));
     }
     let start = Instant::now();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use serde::Serialize;
-use vdvae_data::Batch;
+use vdvae_data::{Batch, counted};
 
 use super::images::{ImageStream, layer_range};
 use super::{batch_size, check_output_of, latents, load, make_parent, print_json, progress_bar};
@@ -104,7 +104,8 @@ fn tell(
     }
     writeln!(
         results(),
-        "{images} images, layers {}..{}, {nats:.1} nats per image: {}",
+        "{}, layers {}..{}, {nats:.1} nats per image: {}",
+        counted(images, "images"),
         range.start,
         range.end,
         out.display()

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use serde::Serialize;
+use vdvae_data::counted;
 
 use super::images::ImageStream;
 use super::{batch_size, check_output_of, latents, load, make_parent, print_json, progress_bar};
@@ -82,6 +83,11 @@ pub fn run(arguments: &FeaturesArgs) -> Result<()> {
     for (name, shape) in &shapes {
         writeln!(results(), "{name:24} {shape:?}")?;
     }
-    writeln!(results(), "{images} images: {}", out.display())?;
+    writeln!(
+        results(),
+        "{}: {}",
+        counted(images, "images"),
+        out.display()
+    )?;
     Ok(())
 }

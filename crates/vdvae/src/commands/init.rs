@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use vdvae_data::{Collection, ImageList, OpenOptions, Source, Split};
+use vdvae_data::{Collection, ImageList, OpenOptions, Source, Split, counted};
 
 use super::request::{asks_for, check_normalised, config_of, with_options};
 use crate::checkpoint::published::{Files, config_in, import};
@@ -113,8 +113,8 @@ impl Start {
             return Ok(split);
         }
         tell(format_args!(
-            "the images are for what they were in the run that the weights are from; {} new ones are for training",
-            changes.new.len()
+            "the images are for what they were in the run that the weights are from; for training also {}",
+            counted(changes.new.len(), "new images")
         ));
         Ok(collection)
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
+use vdvae_data::counted;
 
 use super::images::{layer_range, load_all};
 use super::inputs::Bad;
@@ -62,8 +63,8 @@ pub fn run(arguments: &InterpolateArgs) -> Result<()> {
     }
     writeln!(
         results(),
-        "{} steps, layers {}..{}: {}",
-        options.steps,
+        "{}, layers {}..{}: {}",
+        counted(options.steps, "steps"),
         layers.start,
         layers.end,
         out.display()

@@ -1,8 +1,12 @@
 //! Images as they are made, into one picture or a folder of single ones.
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use anyhow::Result;
+
+use crate::error::usage;
 use crate::files::Together;
 use crate::models::ImageShape;
 use crate::pictures::{Grid, write_png_image};
@@ -10,6 +14,35 @@ use crate::trained::TrainedModel;
 
 /// A hundred by a hundred; the images of a picture are all in memory.
 pub const MOST_IN_A_PICTURE: usize = 10_000;
+
+/// Checks that no images of these numbers are in a folder from before: of another seed, perhaps, or another model.
+///
+/// # Errors
+/// If one is there.
+pub fn check_none_there(out: &Path, name: &str, numbers: Range<u64>) -> Result<()> {
+    // It need not be there yet.
+    let Ok(entries) = std::fs::read_dir(out) else {
+        return Ok(());
+    };
+    let is_meant = |file: &String| {
+        let number = file
+            .strip_prefix(name)
+            .and_then(|rest| rest.strip_prefix('-')?.strip_suffix(".png")?.parse().ok());
+        number.is_some_and(|number| numbers.contains(&number))
+    };
+    let names = entries
+        .flatten()
+        .flat_map(|entry| entry.file_name().into_string());
+    let there: Vec<String> = names.filter(is_meant).collect();
+    let Some(first) = there.iter().min() else {
+        return Ok(());
+    };
+    Err(usage(format!(
+        "--out {}: pictures of these numbers are there already, {} from {first} on. Delete them, or give another folder",
+        out.display(),
+        there.len()
+    )))
+}
 
 /// Images that are written as they come. They are there when all are [finished](Self::finish).
 pub struct Pictures {

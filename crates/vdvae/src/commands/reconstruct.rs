@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use vdvae_data::{Batch, Source};
+use vdvae_data::{Batch, Source, counted};
 
 use super::data::open_some;
 use super::images::load_all;
@@ -67,8 +67,9 @@ pub fn run(arguments: &ReconstructArgs) -> Result<()> {
     }
     writeln!(
         results(),
-        "{} images, reconstructed from {layers:?} of {depth} layers: {}",
-        batch.len(),
+        "{}, reconstructed from {layers:?} of {}: {}",
+        counted(batch.len(), "images"),
+        counted(depth, "layers"),
         out.display()
     )?;
     Ok(())

@@ -1,5 +1,7 @@
 //! What the arguments of a command ask for, as a configuration.
 
+use std::path::Path;
+
 use anyhow::Result;
 use vdvae_data::Source;
 
@@ -18,11 +20,19 @@ pub fn config_of(configuration: &Configuration) -> Result<Config> {
     }
 }
 
+/// A configuration file, which need not say where the images are if that is given.
+pub fn config_in(path: &Path, data: Option<&Source>) -> Result<Config> {
+    Ok(match data {
+        Some(source) => Config::from_file_with_source(path, &source.to_string())?,
+        None => Config::from_file(path)?,
+    })
+}
+
 /// The configuration that a new run of these arguments would have.
 pub fn requested(arguments: &TrainArgs) -> Result<Config> {
-    let config = match (&arguments.configuration.config, &arguments.data) {
-        (Some(path), Some(source)) => Config::from_file_with_source(path, &source.to_string())?,
-        _ => config_of(&arguments.configuration)?,
+    let config = match &arguments.configuration.config {
+        Some(path) => config_in(path, arguments.data.as_ref())?,
+        None => config_of(&arguments.configuration)?,
     };
     with_options(arguments, config)
 }

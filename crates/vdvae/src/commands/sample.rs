@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use vdvae_data::{Batch, Source};
+use vdvae_data::{Batch, Source, counted};
 use vdvae_formats::npy;
 
 use super::data::open_some;
 use super::images::load_all;
 use super::inputs::{Bad, read_all};
-use super::pictures::{MOST_IN_A_PICTURE, Pictures};
+use super::pictures::{MOST_IN_A_PICTURE, Pictures, check_none_there};
 use super::{
     anything, batch_size, check_output, check_temperatures, load, make_parent, print_json,
     progress_bar,
@@ -26,6 +26,9 @@ use crate::models::ordered::Drawing;
 use crate::pictures::Grid;
 use crate::run_dir::RunDir;
 use crate::trained::TrainedModel;
+
+/// What the names of single images begin with.
+const PICTURE: &str = "sample";
 
 #[derive(Serialize)]
 struct Report {
@@ -86,6 +89,9 @@ pub fn run(arguments: &SampleArgs) -> Result<()> {
             arguments.from
         )));
     }
+    if matches!(destination, Destination::Folder) {
+        check_none_there(&out, PICTURE, arguments.from..arguments.from + n)?;
+    }
     let batch = batch_size(arguments.batch, &model.config)?;
     if let Some(passes) = arguments.readjust_bn {
         let (temperature, seed) = (&arguments.temperature, arguments.seed);
@@ -134,7 +140,8 @@ pub fn run(arguments: &SampleArgs) -> Result<()> {
     let decimals = if images_per_second < 1.0 { 4 } else { 1 };
     writeln!(
         results(),
-        "{n} samples{temperature} in {seconds:.2} s ({images_per_second:.decimals$} images/s): {}",
+        "{}{temperature} in {seconds:.2} s ({images_per_second:.decimals$} images/s): {}",
+        counted(n, "samples"),
         out.display()
     )?;
     Ok(())
@@ -276,7 +283,7 @@ impl Sampler<'_> {
         if let (true, Some(given), Some(rows)) = (is_picture, self.given, self.wanted.rows) {
             return self.side_by_side(out, given, rows);
         }
-        let mut pictures = Pictures::begin(self.model, out, is_picture, "sample")?;
+        let mut pictures = Pictures::begin(self.model, out, is_picture, PICTURE)?;
         self.for_each_batch(|first, images| Ok(pictures.add(first, images)?))?;
         Ok(pictures.finish()?)
     }

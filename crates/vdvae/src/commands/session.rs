@@ -4,15 +4,15 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result};
-use vdvae_data::{Batch, Dataset, ImageList, LossCounts};
+use anyhow::{Context, Result, anyhow};
+use vdvae_data::{Batch, Dataset, ImageList, LossCounts, counted};
 
 use super::data::{tell_later_losses, tell_losses};
 use super::init::Start;
 use super::request::{difference, requested, with_options};
 use super::run_images::{self, Images};
 use super::{check_output, make_folder, reading_threads};
-use crate::checkpoint::{self, Progress};
+use crate::checkpoint::{self, CheckpointError, Progress};
 use crate::cli::TrainArgs;
 use crate::config::{Config, TrainConfig, learning_rate};
 use crate::console::tell;
@@ -37,11 +37,12 @@ use crate::trained::{TrainedModel, preprocess};
 /// Images in a row of the sample picture.
 const PICTURE_COLUMNS: usize = 8;
 /// What a run cannot change: the model, what it reads, and which images are held out.
-const FIXED: [&str; 5] = [
+const FIXED: [&str; 6] = [
     "model.",
     "data.shift",
     "data.scale",
     "data.classes",
+    "data.split_seed",
     "train.seed",
 ];
 
@@ -127,7 +128,8 @@ pub fn train(
     let (folder, images, held_out) = (run.path().display(), train.len(), valid.len());
     let (step, steps) = (progress.step, config.train.steps);
     tell(format_args!(
-        "{folder}: {parameters} parameters, {images} training and {held_out} validation images, step {step} of {steps}"
+        "{folder}: {parameters} parameters, {images} training and {}, step {step} of {steps}",
+        counted(held_out, "validation images")
     ));
     let shown = shown_images(&*valid)?;
     let images = [train.clone(), valid.clone()];
@@ -199,18 +201,39 @@ fn state(
 ) -> Result<(TrainState, Progress)> {
     if arguments.resume && run.best().exists() && !run.latest().exists() {
         return Err(usage(format!(
-            "--resume: {} is missing, where the run stood; put it back, or train anew with another --out",
-            run.latest().display()
+            "--resume: {} is missing, where the run stood; put it back, or {}",
+            run.latest().display(),
+            instead_of_resuming(run)
         )));
     }
     let (state, progress) = if arguments.resume && run.latest().exists() {
-        checkpoint::load_state(&run.latest(), config, model, specs)?
+        checkpoint::load_state(&run.latest(), config, model, specs).map_err(
+            |error| match error {
+                CheckpointError::Damaged { path, reason } => anyhow!(
+                    "--resume: {}: not a whole checkpoint: {reason}. Put back a copy of it, or {}",
+                    path.display(),
+                    instead_of_resuming(run)
+                ),
+                other => other.into(),
+            },
+        )?
     } else {
         begin(&mut *model)?;
         (TrainState::new(model, specs), Progress::default())
     };
     log::truncate_after(&run.log(), progress.step)?;
     Ok((state, progress))
+}
+
+/// What can be done where a run cannot go on.
+fn instead_of_resuming(run: &RunDir) -> String {
+    if run.best().exists() {
+        let folder = run.path().display();
+        return format!(
+            "begin another run with its best weights: vdvae train --init {folder} --out DIR"
+        );
+    }
+    "train anew with another --out".to_owned()
 }
 
 /// A new run of this configuration must not take another's place.

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use serde::Serialize;
+use vdvae_data::counted;
 
 use super::print_json;
 use super::request::DEFAULT_PRESET;
@@ -48,7 +49,8 @@ fn report(arguments: &TrainArgs, run: &RunDir, outcome: &Outcome) -> Result<Exit
     let step = outcome.step;
     if outcome.finished {
         tell(format_args!(
-            "{step} steps in {:.0} s{best}",
+            "{} in {:.0} s{best}",
+            counted(step, "steps"),
             outcome.seconds
         ));
         tell(format_args!(

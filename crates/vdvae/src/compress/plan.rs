@@ -49,6 +49,8 @@ impl Plan {
             let mut streams: Vec<usize> = (0..streams).collect();
             streams.sort_by_key(|&stream| load[stream]);
             streams.truncate(count);
+            // There is one for each image.
+            streams.shrink_to_fit();
             streams.sort_unstable();
             for (rank, &stream) in streams.iter().enumerate() {
                 chains[stream].push(image);

@@ -135,6 +135,7 @@ pub fn known(family: &dyn Family) -> BTreeMap<String, Kind> {
     config.data.shift.get_or_insert(0.5);
     config.data.scale.get_or_insert(0.5);
     config.data.classes = Classes::of_source(vec![String::new()], 1, "").expect("one");
+    config.data.split_seed.get_or_insert(1);
     // Others than the defaults, which are not written.
     config.train.optimizer = Optimizer::Adamax;
     config.train.adam_eps = 0.5;

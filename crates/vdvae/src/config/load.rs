@@ -24,15 +24,11 @@ impl Config {
     /// # Errors
     /// The file cannot be read or is not TOML; a key is unknown, missing or of the wrong type.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
-        let path = path.as_ref();
-        let text = read(path).map_err(|reason| ConfigError::Read {
-            path: path.to_owned(),
-            reason,
-        })?;
-        Self::from_toml(&text, &path.display().to_string())
+        let (text, origin) = read(path.as_ref())?;
+        Self::from_toml(&text, &origin)
     }
 
-    /// The same of a file that may leave `[data]` out: `source` is used then.
+    /// The same of a file that need not give `data.source`: `source` is used then.
     ///
     /// # Errors
     /// As [`Config::from_file`].
@@ -40,17 +36,12 @@ impl Config {
         path: impl AsRef<Path>,
         source: &str,
     ) -> Result<Self, ConfigError> {
-        let path = path.as_ref();
-        let mut text = read(path).map_err(|reason| ConfigError::Read {
-            path: path.to_owned(),
-            reason,
-        })?;
-        let lacks_data = |table: toml::Table| !table.contains_key("data");
-        if toml::from_str(&text).is_ok_and(lacks_data) {
-            // At the end, so that errors name the lines of the file.
-            text += &format!("\n[data]\nsource = {}\n", toml::Value::from(source));
+        let (text, origin) = read(path.as_ref())?;
+        let mut config = parse(&text, &origin)?;
+        if config.data.source.is_empty() {
+            config.data.source = source.to_owned();
         }
-        Self::from_toml(&text, &path.display().to_string())
+        Ok(config)
     }
 
     /// Reads a configuration text; errors say `origin:line`.
@@ -58,13 +49,39 @@ impl Config {
     /// # Errors
     /// As [`Config::from_file`].
     pub fn from_toml(text: &str, origin: &str) -> Result<Self, ConfigError> {
-        let place = |at: usize| format!("{origin}:{}", line(text, at));
-        check_keys(text, &place)?;
-        toml::from_str(text).map_err(|error| describe(text, &place, &error))
+        let config = parse(text, origin)?;
+        if !config.data.source.is_empty() {
+            return Ok(config);
+        }
+        let table = text.find("[data]").unwrap_or_default();
+        Err(ConfigError::Syntax {
+            place: format!("{origin}:{}", line(text, table)),
+            message: "data.source: expected where the images are, found none; write [data] and below it, for \
+                      example, source = \"folder:DIR\""
+                .to_owned(),
+        })
     }
 }
 
-fn read(path: &Path) -> std::io::Result<String> {
+/// A configuration that may lack `data.source`, which is empty then.
+fn parse(text: &str, origin: &str) -> Result<Config, ConfigError> {
+    let place = |at: usize| format!("{origin}:{}", line(text, at));
+    check_keys(text, &place)?;
+    toml::from_str(text).map_err(|error| describe(text, &place, &error))
+}
+
+/// The text of a file, and what its errors call it.
+fn read(path: &Path) -> Result<(String, String), ConfigError> {
+    match read_text(path) {
+        Ok(text) => Ok((text, path.display().to_string())),
+        Err(reason) => Err(ConfigError::Read {
+            path: path.to_owned(),
+            reason,
+        }),
+    }
+}
+
+fn read_text(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
     let read = File::open(path)?
         .take(LONGEST + 1)
@@ -115,14 +132,6 @@ fn check_keys(text: &str, place: &impl Fn(usize) -> String) -> Result<(), Config
 /// The reader's own message, with the line, and with the key where the message lacks it.
 fn describe(text: &str, place: &impl Fn(usize) -> String, error: &toml::de::Error) -> ConfigError {
     let (message, span) = (error.message(), error.span().unwrap_or(0..0));
-    if ["missing field `data`", "missing field `source`"].contains(&message) {
-        return ConfigError::Syntax {
-            place: place(span.start),
-            message: "data.source: expected where the images are, found none; write [data] and below it, for \
-                      example, source = \"folder:DIR\""
-                .to_owned(),
-        };
-    }
     let entries = keys::entries(text).unwrap_or_default();
     // A family names its keys, and does not know where they are written.
     let named = |entry: &&Entry| message.starts_with(&format!("{}: ", entry.key));

@@ -37,6 +37,7 @@ pub struct Config {
     /// The family, and what its models may be.
     pub model: ModelConfig,
     /// Where the images come from, and how they become the network's input.
+    #[serde(default)]
     pub data: DataConfig,
     /// The optimisation, and how often it reports.
     #[serde(default)]
@@ -44,10 +45,12 @@ pub struct Config {
 }
 
 /// Where the images come from, and how they become the network's input.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// `photos`, or `KIND:PATH` such as `folder:DIR`; what `--data` replaces.
+    /// `photos`, or `KIND:PATH` such as `folder:DIR`; what `--data` replaces. A file that is read without `--data` has to
+    /// give it.
+    #[serde(default)]
     pub source: String,
     /// The input is `(value + shift) * scale` of the 8-bit value, of models that want that; not given: from
     /// the training set.
@@ -63,6 +66,10 @@ pub struct DataConfig {
     /// of the images that it is trained on.
     #[serde(default, skip_serializing_if = "no_classes")]
     pub classes: Classes,
+    /// Decides which images are held out where the source does not say; not given: `train.seed`. What a sweep's runs
+    /// of several seeds share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split_seed: Option<u64>,
 }
 
 impl DataConfig {
@@ -200,6 +207,20 @@ impl Default for TrainConfig {
 }
 
 impl Config {
+    /// The seed that decides which images are held out.
+    pub fn split_seed(&self) -> u64 {
+        self.data.split_seed.unwrap_or(self.train.seed)
+    }
+
+    /// The same for others: without the place of the images, of which the kind alone is told (`folder:`).
+    pub fn without_place(&self) -> Self {
+        let mut config = self.clone();
+        if let Some((kind, _)) = self.data.source.split_once(':') {
+            config.data.source = format!("{kind}:");
+        }
+        config
+    }
+
     /// This configuration as TOML that [`Config::from_toml`] reads back to an equal value.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("every field of a configuration has a TOML form")

@@ -1,6 +1,7 @@
 //! One page with everything in it: opens from disk, asks nothing of the network.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use vdvae_data::counted;
 
 use super::drawing::axis::grouped;
 use super::drawing::{data_url, svg};
@@ -78,7 +79,10 @@ fn numbers(run: &RunMeasures) -> Markup {
         (
             "bits per dimension",
             format!("{:.3}", means.bits_per_dim),
-            format!("{error}{} {} images", means.images, evaluation.split),
+            format!(
+                "{error}{}",
+                counted(means.images, &format!("{} images", evaluation.split))
+            ),
         )
     });
     let always = [

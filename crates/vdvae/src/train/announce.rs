@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use vdvae_data::counted;
 
 use crate::config::TrainConfig;
 use crate::console::tell;
@@ -85,12 +86,12 @@ impl Announcer {
     /// After each evaluation.
     pub fn validation(&self, entry: &ValidEntry) {
         self.line(&format!(
-            "step {}  validation {} bits/dim (distortion {:.3}, rate {:.3}; {} images)",
+            "step {}  validation {} bits/dim (distortion {:.3}, rate {:.3}; {})",
             entry.step,
             with_error(entry.bits_per_dim, entry.stderr_bits_per_dim, 3),
             entry.distortion_bits_per_dim,
             entry.rate_bits_per_dim,
-            entry.images,
+            counted(entry.images, "images"),
         ));
     }
 

@@ -85,6 +85,30 @@ fn plans_and_models_agree() {
     }
 }
 
+/// The arithmetic that the plan tells is what the operations are seen doing, but for what a plan counts and no
+/// operation does: gradients of the input, and convolutions that are Burn's. At most 15 % are such.
+#[test]
+fn plans_tell_the_operations_that_are_made() {
+    for family in FAMILIES {
+        let (lab, _) = lab(family);
+        for what in ["train", "eval", "sample"] {
+            let options = format!("--what {what} --batch 3 --steps 1 --warmup 0 --profile --json");
+            let report = lab.run(&format!("bench --config tiny.toml {options}"));
+            let report = report.succeeds().json();
+            let seen = report["profile"].as_array().unwrap().iter().map(|row| {
+                let rate = row["gflops"].as_f64().unwrap_or(0.0);
+                rate * row["seconds"].as_f64().unwrap()
+            });
+            let (seen, told) = (seen.sum::<f64>(), report["gflop"].as_f64().unwrap());
+            let name = family.name();
+            assert!(
+                (0.85 * told..=1.0001 * told).contains(&seen),
+                "{name}, {what}: told {told} GFLOP, seen {seen}"
+            );
+        }
+    }
+}
+
 /// Presets are possible, complete, and found by their names.
 #[test]
 fn presets_are_found_and_told() {

@@ -202,12 +202,14 @@ fn latents_in_any_order() {
     let latents = arrays(&lab, "z.npz");
     for (fortran, channels_first) in [(true, false), (false, true), (true, true)] {
         lab.write("other.npz", npz(&latents, fortran, channels_first));
-        let decoded = lab.run("decode run other.npz --out found").succeeds();
+        let found = format!("found-{fortran}-{channels_first}");
+        let decode = format!("decode run other.npz --out {found}");
+        let decoded = lab.run(&decode).succeeds();
         let is_said = decoded.err.contains("channels first, [N, Z, R, R]");
         assert_eq!(is_said, channels_first, "{decoded:#?}");
         for number in 0..4 {
             let file = |folder: &str| lab.read(&format!("{folder}/decode-{number:06}.png"));
-            assert_eq!(file("found"), file("expected"));
+            assert_eq!(file(&found), file("expected"));
         }
     }
     let flat: BTreeMap<String, FloatArray> = latents

@@ -138,7 +138,8 @@ fn separate_files(
     Ok(written)
 }
 
-/// Writes the averaged weights of a checkpoint as safetensors, under the published names.
+/// Writes the averaged weights of a checkpoint as safetensors, under the published names, with the configuration but
+/// for the place of the images: the bytes do not depend on where somebody keeps them.
 ///
 /// # Errors
 /// As [`export_published`].
@@ -150,7 +151,7 @@ pub fn export_safetensors(config: &Config, checkpoint: &Path, path: &Path) -> an
         ("format".to_owned(), "pt".to_owned()),
         ("weights".to_owned(), "averaged".to_owned()),
         ("step".to_owned(), source.file.progress()?.step.to_string()),
-        ("config".to_owned(), config.to_toml()),
+        ("config".to_owned(), config.without_place().to_toml()),
     ]);
     Ok(save_file(path, &|mut writer| {
         safetensors::write(&mut writer, &metadata, &tensors)

@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use indicatif::HumanDuration;
-use vdvae_data::Source;
 
 use super::data::open_data;
 use super::session::train;
@@ -45,7 +44,6 @@ pub fn run(arguments: &SweepArgs) -> Result<ExitCode> {
     let what = format!("--out {}", arguments.out.display());
     let _lock = FolderLock::take(&arguments.out, &what)?;
     let stop = stop_at_first();
-    warn_about_splits(&planned);
     let mut table = Table::default();
     let mut seconds = Vec::new();
     let (count, mut waiting) = (planned.len(), planned.len());
@@ -83,21 +81,6 @@ pub fn run(arguments: &SweepArgs) -> Result<ExitCode> {
         table.print()?;
     }
     Ok(end(arguments, &table, count))
-}
-
-/// Rows of different seeds may be about different test images.
-fn warn_about_splits(planned: &[Planned]) {
-    let [first, .., last] = planned else { return };
-    let by_seed = |run: &Planned| {
-        let source = run.config.data.source.parse::<Source>();
-        source.is_ok_and(|source| source.is_split_by_seed())
-    };
-    // Seed by seed, all configurations.
-    if first.seed != last.seed && planned.iter().any(by_seed) {
-        tell(
-            "unless the data set says which images are for testing, each seed holds out others: compare rows of one seed",
-        );
-    }
 }
 
 /// Says what is missing; the exit code.

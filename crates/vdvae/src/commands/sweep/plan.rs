@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::cli::{Configuration, SweepArgs, TrainArgs};
-use crate::commands::request::{difference, requested};
+use crate::commands::request::{config_in, difference, requested};
 use crate::config::Config;
 use crate::error::usage;
 use crate::run_dir::RunDir;
@@ -26,14 +26,17 @@ pub struct Planned {
 }
 
 impl Planned {
-    fn new(arguments: &SweepArgs, file: &Path, seed: u64) -> Result<Self> {
+    /// A run with this seed, whose images are held out by that of the set.
+    fn new(arguments: &SweepArgs, file: &Path, seed: u64, split_seed: u64) -> Result<Self> {
         let name = stem(file);
         let folder = RunDir::new(arguments.out.join(format!("{name}-seed{seed}")));
+        // Where it is the run's own, the run is what it would be alone.
+        let shared = (split_seed != seed).then(|| format!("data.split_seed={split_seed}"));
         let arguments = TrainArgs {
             configuration: Configuration {
                 preset: None,
                 config: Some(file.to_owned()),
-                set: Vec::new(),
+                set: shared.into_iter().collect(),
             },
             data: arguments.data.clone(),
             out: Some(folder.path().to_owned()),
@@ -91,15 +94,37 @@ pub fn plan(arguments: &SweepArgs) -> Result<Vec<Planned>> {
     let mut seeds = arguments.seeds.clone();
     seeds.sort_unstable();
     seeds.dedup();
+    let split_seed = split_seed(arguments, &files)?;
     let mut planned = Vec::new();
     for seed in seeds {
         for file in &files {
-            let run = Planned::new(arguments, file, seed)?;
+            let run = Planned::new(arguments, file, seed, split_seed)?;
             run.check_folder()?;
             planned.push(run);
         }
     }
     Ok(planned)
+}
+
+/// What decides about the images that all runs hold out: the configurations' own seed, before a run's takes its place.
+///
+/// # Errors
+/// If configurations differ in it.
+fn split_seed(arguments: &SweepArgs, files: &[PathBuf]) -> Result<u64> {
+    let data = arguments.data.as_ref();
+    let seed_of = |file: &Path| config_in(file, data).map(|config| config.split_seed());
+    let shared = seed_of(&files[0])?;
+    for file in files {
+        let seed = seed_of(file)?;
+        if seed != shared {
+            return Err(usage(format!(
+                "{}: expected to hold out the images that {} does, by the seed {shared}, found {seed}; give both the same data.split_seed",
+                file.display(),
+                files[0].display()
+            )));
+        }
+    }
+    Ok(shared)
 }
 
 /// The configuration files by name.

@@ -73,6 +73,34 @@ fn checkpoints_with_a_flipped_bit() {
 }
 
 #[test]
+fn a_run_that_cannot_go_on_says_what_can_be_done() {
+    let lab = Lab::trained();
+    lab.write("run/checkpoints/latest.safetensors", "damaged");
+    let resume = "train --resume --out run --steps 9";
+    let advice = "vdvae train --init run --out DIR";
+    lab.run(resume)
+        .fails(1, &["latest.safetensors: not a whole checkpoint", advice]);
+    std::fs::remove_file(lab.path("run/checkpoints/latest.safetensors")).unwrap();
+    lab.run(resume)
+        .fails(2, &["latest.safetensors is missing", advice]);
+    lab.run("train --init run --out other --steps 1")
+        .succeeds()
+        .tells(&[
+            "starting from the weights of step",
+            "run/checkpoints/best.safetensors",
+        ]);
+    lab.write("run/checkpoints/latest.safetensors", "damaged");
+    std::fs::remove_file(lab.path("run/checkpoints/best.safetensors")).unwrap();
+    lab.run(resume).fails(
+        1,
+        &[
+            "latest.safetensors: not a whole checkpoint",
+            "train anew with another --out",
+        ],
+    );
+}
+
+#[test]
 fn checkpoints_that_are_none() {
     let lab = Lab::trained();
     lab.write("text.safetensors", "some text");
@@ -137,8 +165,10 @@ fn a_resumed_run_that_could_not_go_on_as_it_was() {
     lab.run("train --resume --out run --steps 9 --set train.accumulate=3")
         .fails(2, &["train.n_batch x train.accumulate", "images an update"]);
     std::fs::remove_file(lab.path("run/checkpoints/latest.safetensors")).unwrap();
-    lab.run("train --resume --out run --steps 9")
-        .fails(2, &["latest.safetensors is missing", "another --out"]);
+    lab.run("train --resume --out run --steps 9").fails(
+        2,
+        &["latest.safetensors is missing", "vdvae train --init run"],
+    );
     assert_eq!(lab.read("run/config.toml"), before);
     lab.run("eval run --latents mean --samples 2")
         .fails(2, &["--samples", "--latents sample"]);

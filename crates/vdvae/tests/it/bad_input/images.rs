@@ -255,6 +255,29 @@ fn cifar10_of_another_size() {
     );
 }
 
+/// Opening a FIFO waits for who writes into it.
+#[cfg(unix)]
+#[test]
+fn a_fifo_is_no_file() {
+    let lab = Lab::trained();
+    let made = std::process::Command::new("mkfifo")
+        .args([lab.path("pipe"), lab.path("pipe.npz")])
+        .status();
+    assert!(made.expect("mkfifo starts").success());
+    for command in [
+        "eval run --data npy:pipe",
+        "eval run --data npz:pipe",
+        "eval run --data tar:pipe",
+        "eval run --checkpoint pipe",
+        "decode run pipe.npz",
+        "import pipe --preset cifar10 --out imported",
+        "train --init pipe --config tiny.toml --out other --steps 1",
+    ] {
+        lab.run(command)
+            .fails(1, &["is a FIFO, where a regular file was expected"]);
+    }
+}
+
 #[test]
 fn a_configuration_may_leave_the_data_to_the_option() {
     let lab = Lab::new();
@@ -264,4 +287,12 @@ fn a_configuration_may_leave_the_data_to_the_option() {
         .succeeds();
     lab.run("train --config bare.toml --out other --steps 1")
         .fails(2, &["bare.toml", "data.source", "[data]"]);
+    let text = crate::support::TINY.replace("source = \"npy:images.npy\"", "flip = true");
+    lab.write("flipped.toml", text);
+    lab.run("train --config flipped.toml --data npy:images.npy --out flipped --steps 1")
+        .succeeds();
+    let kept = String::from_utf8(lab.read("flipped/config.toml")).unwrap();
+    assert!(kept.contains("flip = true"), "{kept}");
+    lab.run("train --config flipped.toml --out other --steps 1")
+        .fails(2, &["flipped.toml:10: data.source", "[data]"]);
 }

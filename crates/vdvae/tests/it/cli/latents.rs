@@ -144,7 +144,7 @@ fn decoded_images_are_the_reconstructions() {
         .succeeds();
     for layers in [1, 3] {
         lab.run(&format!(
-            "decode run z.safetensors --layers {layers} --out single"
+            "decode run z.safetensors --layers {layers} --out single{layers}"
         ))
         .succeeds();
         let options = format!("--data npy:four.npy -n 4 --layers {layers} --out x.png");
@@ -153,7 +153,8 @@ fn decoded_images_are_the_reconstructions() {
         // Below the originals, each pixel a square, the last image at the right border.
         let factor = (96 / SIDE) as u32;
         let (left, top) = (picture.width() - 8 - 96, 8 + 96 + 2);
-        let decoded = image::open(lab.path("single/decode-000003.png")).unwrap();
+        let decoded = lab.path(&format!("single{layers}/decode-000003.png"));
+        let decoded = image::open(decoded).unwrap();
         for (x, y, pixel) in decoded.into_rgb8().enumerate_pixels() {
             assert_eq!(
                 picture.get_pixel(left + x * factor, top + y * factor),
@@ -249,9 +250,12 @@ fn binary_and_gray_images() {
         lab.train(&format!("{out} {options}")).succeeds();
         lab.run(&format!("encode {likelihood} --out z.npz"))
             .succeeds();
-        lab.run(&format!("decode {likelihood} z.npz --out single"))
-            .succeeds();
-        let one = image::open(lab.path("single/decode-000000.png")).unwrap();
+        lab.run(&format!(
+            "decode {likelihood} z.npz --out {likelihood}-single"
+        ))
+        .succeeds();
+        let one = lab.path(&format!("{likelihood}-single/decode-000000.png"));
+        let one = image::open(one).unwrap();
         assert!(one.as_luma8().is_some());
     }
     lab.run("sample dmol -n 2 --out x.npy").succeeds();

@@ -43,6 +43,22 @@ fn samples_as_a_picture_single_files_or_an_array() {
 }
 
 #[test]
+fn pictures_of_one_folder_are_of_one_seed() {
+    let lab = Lab::trained();
+    lab.run("sample run -n 5 --out single").succeeds();
+    let before = lab.read("single/sample-000003.png");
+    let there = "single: pictures of these numbers are there already";
+    lab.run("sample run -n 2 --from 3 --seed 1 --out single")
+        .fails(2, &[there, "2 from sample-000003.png on"]);
+    assert_eq!(lab.read("single/sample-000003.png"), before);
+    lab.run("sample run -n 2 --from 5 --out single").succeeds();
+    lab.run("encode run --out z.npz").succeeds();
+    lab.run("decode run z.npz --out single").succeeds();
+    lab.run("decode run z.npz --from 2 --out single")
+        .fails(2, &[there, "2 from decode-000002.png on"]);
+}
+
+#[test]
 fn a_sample_is_a_function_of_its_seed_number_and_temperatures() {
     let lab = Lab::trained();
     let sample = |options: &str| {

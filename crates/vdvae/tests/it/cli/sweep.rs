@@ -79,7 +79,8 @@ fn a_sweep_is_its_runs_and_their_evaluations() {
     assert_eq!(figure.matches("<circle").count(), 4);
     assert!(figure.contains("@media (prefers-color-scheme:dark)"));
 
-    lab.train("--out alone --seed 1").succeeds();
+    lab.train("--out alone --seed 1 --set data.split_seed=0")
+        .succeeds();
     assert_same_state(&lab.path("out/a-seed1"), &lab.path("alone"));
 }
 
@@ -96,12 +97,41 @@ fn finished_runs_are_not_made_again() {
     assert!(!again.err.contains("run 1 of 2"), "{again:#?}");
     assert_eq!(lab.read("out/table.json"), kept);
     assert_eq!(again.out, first.out);
-    let warning = "each seed holds out others";
-    assert!(!first.err.contains(warning) && !again.err.contains(warning));
     let more = sweep(&lab, "--seeds 1,0,1").succeeds();
-    assert!(more.err.contains(warning), "{}", more.err);
     more.tells(&["run 3 of 4: a, seed 1", "run 4 of 4: b, seed 1"]);
     assert_eq!(names(&table(&lab)), ["a-0", "b-0", "a-1", "b-1"]);
+}
+
+#[test]
+fn all_runs_hold_out_the_same_images() {
+    let lab = lab();
+    for number in 0..40 {
+        lab.write_picture(&format!("pictures/{number}.png"), 8, 8);
+    }
+    let data = "--data folder:pictures --steps 1";
+    sweep(&lab, data).succeeds();
+    let list = |run: &str| lab.read(&format!("{run}/images.tsv"));
+    let first = list("out/a-seed0");
+    for run in ["out/b-seed0", "out/a-seed1", "out/b-seed1"] {
+        assert_eq!(list(run), first, "{run}");
+    }
+    lab.train(&format!("--out alone --seed 1 {data}"))
+        .succeeds();
+    assert_ne!(list("alone"), first);
+    let tiny = String::from_utf8(lab.read("tiny.toml")).unwrap();
+    lab.write(
+        "other/c.toml",
+        tiny.replace("[data]", "[data]\nsplit_seed = 3"),
+    );
+    lab.run("sweep set other --out mixed").fails(
+        2,
+        &[
+            "other/c.toml",
+            "set/a.toml",
+            "by the seed 0, found 3",
+            "data.split_seed",
+        ],
+    );
 }
 
 /// What a killed sweep leaves: a run in the middle, one without an evaluation, one not begun.

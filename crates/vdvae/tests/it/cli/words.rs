@@ -71,6 +71,34 @@ fn info_of_a_run_a_file_and_everything() {
 }
 
 #[test]
+fn one_of_a_thing_is_said_in_the_singular() {
+    let lab = Lab::trained();
+    lab.write_picture("cat.png", 8, 8);
+    for (command, says) in [
+        ("sample run -n 1 --out x.png", "1 sample at temperature 1 "),
+        (
+            "reconstruct run cat.png --layers 1",
+            "1 image, reconstructed from [1] of 3 layers: ",
+        ),
+        ("encode run cat.png --out z.npz", "1 image, layers 0..3, "),
+        (
+            "decode run z.npz --layers 1 --out y.png",
+            "1 image, 1 layer as given, 2 from the prior: ",
+        ),
+        (
+            "features run cat.png --layer 0 --out f.npz",
+            "\n1 image: f.npz",
+        ),
+    ] {
+        let out = lab.run(command).succeeds().out;
+        assert!(out.contains(says), "no {says:?} of {command} in {out}");
+    }
+    lab.train("--out short --steps 1")
+        .succeeds()
+        .tells(&["1 step in "]);
+}
+
+#[test]
 fn a_printed_configuration_is_one_to_start_from() {
     let lab = Lab::new();
     let toml = lab

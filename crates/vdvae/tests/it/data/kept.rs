@@ -3,6 +3,7 @@
 use std::fs;
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::support::{Finished, Lab, SIDE, images, npy};
 
@@ -24,7 +25,7 @@ fn images_that_come_and_go_leave_every_other_in_its_split() {
     let of = |split: &str| {
         let lines = list.lines();
         let of_split = lines.filter(|line| line.starts_with(&format!("{split}\t")));
-        let names = of_split.filter_map(|line| line.split('\t').nth(2));
+        let names = of_split.filter_map(|line| line.split('\t').nth(3));
         names.map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(
@@ -81,6 +82,57 @@ fn images_that_were_left_out_are_not_asked_for_again() {
     lab.run("train --resume --out run --steps 12")
         .succeeds()
         .tells(&["36 training"]);
+}
+
+/// As uncompressed pictures of one camera have.
+#[test]
+fn files_of_the_same_names_and_sizes_are_known_by_their_contents() {
+    let lab = Lab::new();
+    for (folder, tag) in [("pictures", 1), ("others", 2)] {
+        fs::create_dir(lab.path(folder)).unwrap();
+        for number in 0..30 {
+            let picture = image::RgbImage::from_pixel(8, 8, image::Rgb([tag, number, 0]));
+            picture
+                .save(lab.path(&format!("{folder}/{number}.bmp")))
+                .unwrap();
+        }
+    }
+    lab.train("--out run --data folder:pictures").succeeds();
+    let list = || String::from_utf8(lab.read("run/images.tsv")).unwrap();
+    let before = list();
+    let resume = "train --resume --out run";
+    lab.run(&format!("{resume} --steps 7 --data folder:others"))
+        .fails(2, &["of its 30 there are 0, with 30 others"]);
+    let trained = "the run was trained on 26 images";
+    let all = |folder: &str| {
+        lab.run(&format!("eval run --data folder:{folder}"))
+            .succeeds()
+    };
+    assert!(all("pictures").err.contains(trained));
+    assert!(!all("others").err.contains(trained));
+
+    // As the program wrote it before.
+    let lines = before.lines().skip(4).map(|line| {
+        let fields: Vec<&str> = line.split('\t').collect();
+        format!("{}\t{}\t{}\n", fields[0], fields[1], fields[3])
+    });
+    let lines: String = lines.collect();
+    let hash = Sha256::digest(format!("folder\n{lines}"));
+    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let title = before.lines().next().unwrap();
+    lab.write(
+        "run/images.tsv",
+        format!("{title}\n# source folder\n# sha256 {hash}\n{lines}"),
+    );
+    lab.run(&format!("{resume} --steps 8"))
+        .succeeds()
+        .tells(&["26 training"]);
+    assert_eq!(list(), before, "and now by their contents");
+
+    fs::copy(lab.path("others/0.bmp"), lab.path("pictures/0.bmp")).unwrap();
+    lab.run("eval run").succeeds().tells(&[
+        "1 image of the run is another than when the run began, and stays in its split: 0.bmp",
+    ]);
 }
 
 #[test]
@@ -162,7 +214,7 @@ fn a_run_that_starts_from_anothers_weights_tests_on_none_of_its_training_images(
     lab.write_picture("pictures/0.png", 9, 9);
     lab.run("train --init run --out fine --seed 5 --steps 1")
         .succeeds()
-        .tells(&["for what they were in the run that the weights are from; 1 new ones"]);
+        .tells(&["for what they were in the run that the weights are from; for training also 1 new image"]);
     assert_eq!(tested("fine"), tested("run"));
     lab.fill("others", 45);
     lab.run("train --init run --out other --data folder:others --steps 1")

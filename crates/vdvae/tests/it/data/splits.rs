@@ -11,7 +11,7 @@ fn test_images_are_not_trained_on() {
         .succeeds()
         .tells(&[
             "folder:pictures: 19 images for training (train/), 1 for validation (held out), 5 for test (Test/)",
-            "19 training and 1 validation images",
+            "19 training and 1 validation image,",
         ]);
     assert_eq!(
         lab.run("eval run --json").succeeds().json()["images"],
@@ -19,10 +19,7 @@ fn test_images_are_not_trained_on() {
         "of the test folder"
     );
     let all = lab.run("eval run --json --data folder:pictures").succeeds();
-    all.tells(&[
-        "all 25 images",
-        "19 of these images are training images of the run",
-    ]);
+    all.tells(&["all 25 images", "of these the run was trained on 19 images"]);
 }
 
 #[test]

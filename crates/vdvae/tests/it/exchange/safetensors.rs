@@ -57,13 +57,43 @@ fn what_is_exported_is_imported_without_being_told_what_it_is() {
     for (name, values) in &best {
         assert_eq!(back[name], *values, "{name}");
     }
-    let eval = |run: &str| lab.run(&format!("eval {run} --json")).succeeds().json();
+    let eval = |run: &str| {
+        let data = "--data npy:images.npy --split test";
+        lab.run(&format!("eval {run} {data} --json"))
+            .succeeds()
+            .json()
+    };
     assert_eq!(eval("back")["bits_per_dim"], eval("run")["bits_per_dim"]);
+    lab.run("eval back").fails(
+        2,
+        &[
+            "the run's own images (--data SOURCE gives others)",
+            "npy:FILE",
+        ],
+    );
     // A run's own checkpoint too.
     lab.run("import run/checkpoints/best.safetensors --out again")
         .succeeds();
     assert_eq!(eval("again")["bits_per_dim"], eval("run")["bits_per_dim"]);
-    lab.run("train --resume --out back --steps 9").succeeds();
+    lab.run("train --resume --out back --steps 9 --data npy:images.npy")
+        .succeeds();
+}
+
+/// Nor do they depend on it.
+#[test]
+fn exported_files_do_not_tell_where_images_are() {
+    let [one, other] = [Lab::new(), Lab::new()];
+    let export = |lab: &Lab| {
+        let images = lab.path("images.npy");
+        lab.train(&format!("--out run --data npy:{}", images.display()))
+            .succeeds();
+        lab.run("export run --format safetensors").succeeds();
+        lab.read("run.safetensors")
+    };
+    let (bytes, others) = (export(&one), export(&other));
+    assert!(bytes == others, "the bytes depend on the folder");
+    let place = one.path("images.npy").display().to_string();
+    assert!(!String::from_utf8_lossy(&bytes).contains(&place));
 }
 
 /// `run.safetensors` with its numbers in another type.
@@ -100,7 +130,12 @@ fn half_precision_is_imported() {
     for (name, tolerance) in [("f16", 0.01), ("bf16", 0.1)] {
         lab.run(&format!("import {name}.safetensors --out {name}"))
             .succeeds();
-        let report = lab.run(&format!("eval {name} --json")).succeeds().json();
+        let report = lab
+            .run(&format!(
+                "eval {name} --data npy:images.npy --split test --json"
+            ))
+            .succeeds()
+            .json();
         let found = report["bits_per_dim"].as_f64().unwrap();
         assert!(
             found != exact && (found - exact).abs() < tolerance,
@@ -127,7 +162,7 @@ fn half_precision_is_imported() {
     );
     for command in [
         "import nan.safetensors --out nan",
-        "train --init nan.safetensors --out nan",
+        "train --init nan.safetensors --out nan --data npy:images.npy",
     ] {
         lab.run(command).fails(
             1,
@@ -179,7 +214,7 @@ fn a_run_starts_from_the_weights_of_another() {
     // The first step of a warm-up has the rate 0.
     for (init, more) in [
         ("run", ""),
-        ("run.safetensors", ""),
+        ("run.safetensors", "--data npy:images.npy"),
         ("run/checkpoints/best.safetensors", ""),
         ("run", "--config tiny.toml"),
         ("run-model-ema.th", told.as_str()),
