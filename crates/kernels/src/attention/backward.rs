@@ -9,7 +9,7 @@ use super::tile::{Product, multiply};
 use super::{Attention, KEYS, QUERIES, Statistics, from, padded};
 use crate::blank::Blank;
 use crate::detect::{Kernel, dispatch};
-use crate::math::exp;
+use crate::math::exp_share;
 use crate::parallel::{Shared, for_ranges, threads};
 use crate::rows::{load, store};
 use crate::scratch::Scratch;
@@ -241,7 +241,7 @@ impl Kernel for Slice<'_> {
             );
             transpose(s, k, key_row, here, key_size, &mut keys_across, KEYS);
             transpose(s, v, value_row, here, value_size, &mut values_across, KEYS);
-            let k = pad(s, k, key_row, here, key_size, &mut keys, key_wide);
+            let k = pad(s, k, key_row, here, key_size, &mut keys, key_wide, false);
             dk.fill(0.0);
             dv.fill(0.0);
             for first in (0..queries).step_by(QUERIES) {
@@ -292,8 +292,10 @@ impl Kernel for Slice<'_> {
                     fresh: false,
                 };
                 let [q_room, dout_room] = &mut room;
-                let q = pad(s, q, key_row, count, key_size, q_room, key_wide);
-                let dout = pad(s, dout, value_row, count, value_size, dout_room, value_wide);
+                let q = pad(s, q, key_row, count, key_size, q_room, key_wide, false);
+                let dout = pad(
+                    s, dout, value_row, count, value_size, dout_room, value_wide, false,
+                );
                 let sums = |a: &[f32], b: Padded, c: &mut [f32], size: usize| Product {
                     a: a.as_ptr(),
                     a_row: 1,
@@ -339,18 +341,22 @@ impl Slice<'_> {
         weights: &mut [f32],
         slopes: &mut [f32],
     ) {
-        let zero = s.splat(0.0);
         let scale = s.splat(self.attention.scale);
         let largest = s.splat(self.largest[query]);
         let share = s.splat(1.0 / self.total[query]);
         let along = s.splat(self.along[query]);
         for j in (0..weights.len()).step_by(S::LANES) {
-            let inside = first(s, depth.saturating_sub(j));
-            let product = s.load(&weights[j..]);
-            let weight = s.mul(exp(s, s.mul(s.sub(product, largest), scale)), share);
-            let slope = s.mul(s.mul(weight, scale), s.sub(s.load(&slopes[j..]), along));
-            s.store(&mut weights[j..], s.select(inside, weight, zero));
-            s.store(&mut slopes[j..], s.select(inside, slope, zero));
+            let lower = s.sub(s.load(&weights[j..]), largest);
+            let mut weight = s.mul(exp_share(s, s.mul(lower, scale)), share);
+            let away = s.sub(s.load(&slopes[j..]), along);
+            let mut slope = s.mul(s.mul(weight, scale), away);
+            if j + S::LANES > depth {
+                let (inside, zero) = (first(s, depth.saturating_sub(j)), s.splat(0.0));
+                weight = s.select(inside, weight, zero);
+                slope = s.select(inside, slope, zero);
+            }
+            s.store(&mut weights[j..], weight);
+            s.store(&mut slopes[j..], slope);
         }
     }
 }

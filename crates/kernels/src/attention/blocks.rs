@@ -39,9 +39,11 @@ pub(super) struct Padded {
     pub row: usize,
 }
 
-/// `rows` rows of `width` numbers, whose starts are `from_row` apart: in place where whole vectors hold
-/// them, else copied to `room`, rows of `room_row` numbers, with zeros behind each.
+/// `rows` rows of `width` numbers, whose starts are `from_row` apart, in `room`: rows of `room_row`
+/// numbers, with zeros behind each. In place where whole vectors hold them and they lie next to each other,
+/// or are read only `once`: rows that are far apart share few places of a cache.
 #[inline(always)]
+#[allow(clippy::too_many_arguments)]
 pub(super) fn pad<S: Simd>(
     s: S,
     from: &[f32],
@@ -50,8 +52,9 @@ pub(super) fn pad<S: Simd>(
     width: usize,
     room: &mut [f32],
     room_row: usize,
+    once: bool,
 ) -> Padded {
-    if width.is_multiple_of(S::LANES) {
+    if width.is_multiple_of(S::LANES) && (once || from_row == width) {
         return Padded {
             at: from.as_ptr(),
             row: from_row,
@@ -77,6 +80,19 @@ pub(super) fn first<S: Simd>(s: S, count: usize) -> S::M {
         0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0,
     ];
     s.lt(s.load(&INDEX), s.splat(count as f32))
+}
+
+/// The largest lane, in all lanes.
+#[inline(always)]
+pub(super) fn largest_lane<S: Simd>(s: S, a: S::F) -> S::F {
+    let (mut largest, mut width) = (a, S::LANES);
+    while width > 1 {
+        // Each lane meets the one that is half a vector further, and there are half as many different ones.
+        let [low, high] = s.interleave(largest, largest);
+        largest = s.max(low, high);
+        width /= 2;
+    }
+    largest
 }
 
 /// The sum of products of `n` pairs of numbers.

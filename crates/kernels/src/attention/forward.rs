@@ -1,10 +1,10 @@
 //! A block of queries and all the keys that they see.
 
-use super::blocks::{first, pad, scale_row, transpose};
+use super::blocks::{first, largest_lane, pad, scale_row, transpose};
 use super::tile::{Product, multiply};
 use super::{Attention, KEYS, QUERIES, padded};
 use crate::detect::Kernel;
-use crate::math::exp;
+use crate::math::{exp, exp_share};
 use crate::parallel::Shared;
 use crate::scratch::Scratch;
 use crate::simd::Simd;
@@ -77,7 +77,7 @@ impl Kernel for Queries<'_> {
                 }
             }
             let v = &self.v[start * v_row..];
-            let v = pad(s, v, v_row, here, value_size, &mut values, wide);
+            let v = pad(s, v, v_row, here, value_size, &mut values, wide, count == 1);
             let weighted = Product {
                 a: weights.as_ptr(),
                 a_row: KEYS,
@@ -97,7 +97,7 @@ impl Kernel for Queries<'_> {
             let (factor, total) = if self.seen[i] == 0 {
                 (0.0, 0.0)
             } else {
-                let total = state[i].sum + epsilon;
+                let total = s.sum(s.load(&state[i].sums)) + epsilon;
                 (1.0 / total, total)
             };
             // SAFETY: places for all queries, promised by whoever made this.
@@ -116,21 +116,21 @@ impl Kernel for Queries<'_> {
 struct Running {
     /// The largest product so far.
     largest: f32,
-    /// The sum of weights relative to that.
-    sum: f32,
+    /// The sum of weights relative to that, lane by lane.
+    sums: [f32; 16],
 }
 
 impl Default for Running {
     fn default() -> Self {
         Self {
             largest: f32::NEG_INFINITY,
-            sum: 0.0,
+            sums: [0.0; 16],
         }
     }
 }
 
 impl Running {
-    /// Turns the first `count` products of a block into weights, and what was summed before into sums
+    /// Turns the first `count` products of a block into weights, and what was `weighted` before into sums
     /// relative to the same largest product.
     #[inline(always)]
     fn take<S: Simd>(
@@ -139,39 +139,47 @@ impl Running {
         products: &mut [f32],
         count: usize,
         scale: f32,
-        sums: &mut [f32],
+        weighted: &mut [f32],
     ) {
+        let whole = count / S::LANES * S::LANES;
         let lowest = s.splat(f32::NEG_INFINITY);
         let mut best = lowest;
-        for j in (0..count).step_by(S::LANES) {
-            let inside = first(s, count - j);
-            best = s.max(s.select(inside, s.load(&products[j..]), lowest), best);
+        for j in (0..whole).step_by(S::LANES) {
+            best = s.max(s.load(&products[j..]), best);
         }
-        let mut lanes = [f32::NEG_INFINITY; 16];
-        s.store(&mut lanes, best);
-        let mut largest = self.largest;
-        for lane in lanes {
-            largest = largest.max(lane);
+        let inside = first(s, count - whole);
+        if whole < count {
+            let rest = s.select(inside, s.load(&products[whole..]), lowest);
+            best = s.max(rest, best);
         }
         let scale = s.splat(scale);
-        if largest > self.largest {
-            let lower = s.splat(self.largest - largest);
-            s.store(&mut lanes, exp(s, s.mul(lower, scale)));
-            let factor = lanes[0];
-            self.sum *= factor;
-            self.largest = largest;
-            // SAFETY: the same numbers, read and written.
-            unsafe { scale_row(s, sums.as_ptr(), factor, sums.as_mut_ptr(), sums.len()) };
+        let before = s.splat(self.largest);
+        let largest = s.max(largest_lane(s, best), before);
+        let mut lanes = [0.0; 16];
+        s.store(&mut lanes, largest);
+        let mut sum = s.load(&self.sums);
+        if lanes[0] > self.largest {
+            self.largest = lanes[0];
+            let factor = exp(s, s.mul(s.sub(before, largest), scale));
+            sum = s.mul(sum, factor);
+            for c in (0..weighted.len()).step_by(S::LANES) {
+                let scaled = s.mul(s.load(&weighted[c..]), factor);
+                s.store(&mut weighted[c..], scaled);
+            }
         }
-        let (zero, largest) = (s.splat(0.0), s.splat(largest));
-        let mut sum = zero;
-        for j in (0..count).step_by(S::LANES) {
-            let product = s.load(&products[j..]);
-            let weight = exp(s, s.mul(s.sub(product, largest), scale));
-            let weight = s.select(first(s, count - j), weight, zero);
+        for j in (0..whole).step_by(S::LANES) {
+            let lower = s.sub(s.load(&products[j..]), largest);
+            let weight = exp_share(s, s.mul(lower, scale));
             s.store(&mut products[j..], weight);
             sum = s.add(sum, weight);
         }
-        self.sum += s.sum(sum);
+        if whole < count {
+            let lower = s.sub(s.load(&products[whole..]), largest);
+            let weight = exp_share(s, s.mul(lower, scale));
+            let weight = s.select(inside, weight, s.splat(0.0));
+            s.store(&mut products[whole..], weight);
+            sum = s.add(sum, weight);
+        }
+        s.store(&mut self.sums, sum);
     }
 }
