@@ -13,6 +13,7 @@ use crate::precision::Precision;
 use crate::scratch::Scratch;
 use crate::sizes::{check_images, product};
 use crate::weight_gradient::WeightGradient;
+use std::ops::Range;
 
 /// The shape of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,52 +130,78 @@ unsafe fn read(ties: Ties, input: Input, room: &mut Option<Scratch>) -> Map {
     to
 }
 
-/// Computes `[batch, height, width, c_out]` from `x` `[batch, height, width, c_in]`, weights and `bias` `[c_out]`.
+/// Computes `[batch, height, width, c_out]` from `x` `[batch, height, width, c_in]`, of which `before` is read, weights
+/// and `bias` `[c_out]`.
 ///
 /// # Panics
 /// If a slice does not have the length that the shape says, or no convolution is like that.
 pub fn forward_new(
     shape: &Window,
-    (x, before): (&[f32], Before),
+    input: (&[f32], Before),
     weights: &[f32],
     bias: Option<&[f32]>,
 ) -> Vec<f32> {
-    shape.check(weights);
-    let input = shape.input(x, before);
-    if let Some(bias) = bias {
-        check_length("bias", bias.len(), shape.c_out);
-    }
-    let ties = shape.ties();
     let mut y = Blank::new(shape.output_length());
     let to = Map {
         at: y.at(),
-        grid: ties.coarse_grid(),
+        grid: shape.ties().coarse_grid(),
         channels: shape.c_out,
         precision: Precision::Fp32,
     };
-    enter(shape.operations(), || {
-        let rows = ties.taps() * shape.inputs();
-        let weights = Weights::forward(weights, rows, shape.c_out, to.grid.pixels());
-        let taps = Taps {
-            weights: &weights,
-            reversed: false,
-            bias,
-            outputs: shape.c_out,
-        };
-        let together = TOGETHER.div_ceil(ties.coarse[0] * ties.coarse[1]);
-        for_items(shape.batch, together, shape.operations(), |images| {
-            let ties = ties.images(images.len());
-            let to = to.images(&images);
-            let mut room = None;
-            // SAFETY: lengths were checked; ranges of images are disjoint.
-            unsafe {
-                let from = read(ties, input.images(&images), &mut room);
-                gather(ties, from, &taps, Finish::Store { to, add: None });
-            }
+    let finish = |images: &Range<usize>| Finish::Store {
+        to: to.images(images),
+        add: None,
+    };
+    // SAFETY: there is room for all pixels, and all are written.
+    unsafe {
+        shape.run(input, weights, bias, finish);
+        y.written()
+    }
+}
+
+impl Window {
+    /// Computes all pixels; `finish` says what becomes of those of some images.
+    ///
+    /// # Safety
+    /// The buffers of `finish` must be alive and of the output's pixels, those that are written used by nobody else.
+    ///
+    /// # Panics
+    /// As [`forward_new`].
+    pub(crate) unsafe fn run(
+        &self,
+        (x, before): (&[f32], Before),
+        weights: &[f32],
+        bias: Option<&[f32]>,
+        finish: impl Fn(&Range<usize>) -> Finish + Sync,
+    ) {
+        self.check(weights);
+        let input = self.input(x, before);
+        if let Some(bias) = bias {
+            check_length("bias", bias.len(), self.c_out);
+        }
+        let ties = self.ties();
+        let pixels = ties.coarse[0] * ties.coarse[1];
+        enter(self.operations(), || {
+            let rows = ties.taps() * self.inputs();
+            let weights = Weights::forward(weights, rows, self.c_out, self.batch * pixels);
+            let taps = Taps {
+                weights: &weights,
+                reversed: false,
+                bias,
+                outputs: self.c_out,
+            };
+            let together = TOGETHER.div_ceil(pixels);
+            for_items(self.batch, together, self.operations(), |images| {
+                let ties = ties.images(images.len());
+                let mut room = None;
+                // SAFETY: promised by the caller, lengths were checked; ranges of images are disjoint.
+                unsafe {
+                    let from = read(ties, input.images(&images), &mut room);
+                    gather(ties, from, &taps, finish(&images));
+                }
+            });
         });
-    });
-    // SAFETY: all pixels were written.
-    unsafe { y.written() }
+    }
 }
 
 /// The gradients from `dy`, the one with respect to the output; of `x` if it is `wanted`, with `other` added, which

@@ -40,6 +40,21 @@ impl Window {
         }
     }
 
+    /// A pixel sees as far in all directions; an odd number of rows and columns.
+    pub fn around(kernel: usize) -> Self {
+        let side = kernel / 2;
+        Self {
+            kernel: [kernel; 2],
+            padding: Padding {
+                top: side,
+                bottom: side,
+                left: side,
+                right: side,
+            },
+            stride: 1,
+        }
+    }
+
     /// A pixel sees rows above and its own, as far to the left as to the right; an odd number of columns
     /// ("down-shifted" in PixelCNN++).
     pub fn down(kernel: [usize; 2]) -> Self {
