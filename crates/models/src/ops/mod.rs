@@ -7,6 +7,7 @@
 use burn::tensor::Device;
 
 mod activation;
+mod attention;
 mod before;
 mod bottleneck;
 mod categorical;
@@ -31,6 +32,7 @@ mod total;
 mod window;
 
 pub use activation::{elu, swish};
+pub use attention::causal_attention;
 pub use before::{Activation, Before, activate, dropout};
 pub use bottleneck::{
     BottleneckWeights, Compute, KeptWeights, add_drawn, bottleneck, draws_in_one,
@@ -69,6 +71,7 @@ pub fn awake<T: Send>(device: &Device, body: impl FnOnce() -> T + Send) -> T {
 /// The same operations composed of Burn's own, on any device.
 pub mod composed {
     pub use super::activation::composed::*;
+    pub use super::attention::composed::*;
     pub use super::before::composed::{activate, dropout};
     pub use super::bottleneck::composed::*;
     pub use super::categorical::composed::*;
