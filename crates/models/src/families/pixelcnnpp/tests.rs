@@ -25,6 +25,7 @@ fn parameters_of_the_presets() {
     for (name, parameters) in [
         ("cifar10", 53_659_080),
         ("cifar10_classes", 53_659_080 + 64 * 10 * 320),
+        ("photos32", 577_060),
     ] {
         let preset = crate::registry::presets()
             .find(|preset| preset.path() == format!("pixelcnnpp/{name}"))
@@ -34,9 +35,11 @@ fn parameters_of_the_presets() {
         model.remove(crate::registry::KEY);
         let plan = PixelCnnPlan::new(crate::family::read(&model).unwrap()).unwrap();
         assert_eq!(plan.parameters(), parameters, "{name}");
-        // Two for each multiply-add of an evaluation, as counted by running the published graph.
-        let giga = plan.operations().evaluation / 1e9;
-        assert!((giga - 48.74).abs() < 0.05, "{giga} GFLOP");
+        if name == "cifar10" {
+            // Two for each multiply-add, as counted by running the published graph.
+            let giga = plan.operations().evaluation / 1e9;
+            assert!((giga - 48.74).abs() < 0.05, "{giga} GFLOP");
+        }
     }
 }
 

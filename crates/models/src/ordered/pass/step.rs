@@ -388,8 +388,11 @@ impl Pass for Step<'_> {
             return x.clone();
         };
         let columns = self.side >> level;
-        let own = x.pixels().skip(column >> level).step_by(columns);
-        Line::new(own.flatten().copied().collect(), x.channels)
+        let mut own = Vec::with_capacity(self.batch * x.channels);
+        for pixel in x.pixels().skip(column >> level).step_by(columns) {
+            own.extend_from_slice(pixel);
+        }
+        Line::new(own, x.channels)
     }
 }
 
