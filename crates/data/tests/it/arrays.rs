@@ -115,7 +115,10 @@ fn missing_and_unreadable_paths_are_named() {
     let error = open_error(Source::Npy(folder.path().to_owned()), Split::All, rgb(4));
     assert_says(
         &error,
-        &["cannot read", &folder.path().display().to_string()],
+        &[
+            &folder.path().display().to_string(),
+            "is a folder, where a regular file was expected",
+        ],
     );
 }
 
