@@ -1,4 +1,18 @@
-//! The functions that stand before convolutions.
+//! The functions that stand before convolutions, and dropout after them.
+
+use crate::blank::Blank;
+use crate::bottleneck::check_length;
+use crate::detect::{Kernel, dispatch};
+use crate::gelu::{gelu, gelu_and_slope};
+use crate::grid::{Grid, Map};
+use crate::layer::Finish;
+use crate::math::{one_minus_exp_neg, swish, swish_and_slope};
+use crate::parallel::{Shared, for_ranges};
+use crate::precision::Precision;
+use crate::rows::{load, store};
+use crate::simd::Simd;
+use crate::sizes::product;
+use std::ops::Range;
 
 /// What is done to each number before it is multiplied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +37,424 @@ impl Activation {
         match self {
             Self::ConcatElu => 2 * channels,
             _ => channels,
+        }
+    }
+}
+
+/// What becomes of an input before it is multiplied.
+#[derive(Clone, Copy, Debug)]
+pub struct Before<'a> {
+    pub activation: Activation,
+    /// What stays of the result, if not all.
+    pub kept: Option<Kept<'a>>,
+}
+
+impl From<Activation> for Before<'_> {
+    fn from(activation: Activation) -> Self {
+        Self {
+            activation,
+            kept: None,
+        }
+    }
+}
+
+/// What stays of an activation, and what that is multiplied by.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept<'a> {
+    /// A bit for each channel that stays, 32 to a word; each pixel begins a word.
+    pub words: &'a [u32],
+    pub factor: f32,
+}
+
+impl Kept<'_> {
+    /// Words of a pixel of so many channels.
+    pub fn words_of(channels: usize) -> usize {
+        channels.div_ceil(32)
+    }
+}
+
+/// The input of a convolution, `[pixels, channels]`, and what is done to it.
+#[derive(Clone, Copy)]
+pub(crate) struct Input {
+    pub x: Map,
+    pub activation: Activation,
+    /// Words in the place of numbers, and the factor.
+    kept: Option<(Map, f32)>,
+}
+
+impl Input {
+    /// # Panics
+    /// If there are not as many numbers, or words, as pixels and channels need.
+    pub fn new(x: &[f32], grid: Grid, channels: usize, before: Before) -> Self {
+        check_length("x", x.len(), product(&[grid.pixels(), channels]));
+        let activation = before.activation;
+        let kept = before.kept.map(|Kept { words, factor }| {
+            let each = Kept::words_of(activation.channels(channels));
+            check_length("kept", words.len(), product(&[grid.pixels(), each]));
+            let at = Shared(words.as_ptr().cast_mut().cast());
+            let words = Map {
+                at,
+                grid,
+                channels: each,
+                precision: Precision::Fp32,
+            };
+            (words, factor)
+        });
+        Self {
+            x: Map::of(x, grid, channels, Precision::Fp32),
+            activation,
+            kept,
+        }
+    }
+
+    /// Channels of what is read.
+    #[inline(always)]
+    pub fn channels(self) -> usize {
+        self.activation.channels(self.x.channels)
+    }
+
+    /// Whether what is read is `x` itself.
+    pub fn is_x(self) -> bool {
+        self.activation == Activation::None && self.kept.is_none()
+    }
+
+    /// Some of the images.
+    pub fn images(self, range: &Range<usize>) -> Self {
+        Self {
+            x: self.x.images(range),
+            kept: self
+                .kept
+                .map(|(words, factor)| (words.images(range), factor)),
+            ..self
+        }
+    }
+
+    /// The same buffers, other pixels.
+    pub fn view(self, grid: Grid) -> Self {
+        Self {
+            x: self.x.view(grid),
+            kept: self.kept.map(|(words, factor)| (words.view(grid), factor)),
+            ..self
+        }
+    }
+
+    /// Writes what is read to a map of the same pixels, and clears what is around them.
+    ///
+    /// # Safety
+    /// All buffers must be alive, the one that is written used by nobody else.
+    pub unsafe fn fill(self, to: Map) {
+        let (height, width) = (to.grid.height, to.grid.width);
+        let each = if self.is_x() { 1 } else { 20 };
+        let operations = each * to.grid.pixels() * to.channels;
+        // SAFETY: promised by the caller; ranges are of different rows.
+        unsafe { to.clear_border() };
+        for_ranges(to.grid.batch * height, 1, operations, |rows| {
+            dispatch(Fill {
+                input: self,
+                to,
+                pixels: rows.start * width..rows.end * width,
+            });
+        });
+    }
+
+    /// The factors of dropout for the channels from `at` on.
+    #[inline(always)]
+    unsafe fn factors<S: Simd>(
+        self,
+        s: S,
+        (words, factor): (Map, f32),
+        place: usize,
+        at: usize,
+    ) -> S::F {
+        // SAFETY: promised by the caller.
+        unsafe {
+            let words = words.at_place(place).cast::<u32>().cast_const();
+            let mut bits = *words.add(at / 32) >> (at % 32);
+            if at % 32 > 32 - S::LANES && at / 32 + 1 < Kept::words_of(self.channels()) {
+                bits |= *words.add(at / 32 + 1) << (32 - at % 32);
+            }
+            let own = s.and_i(s.splat_i(bits as i32), s.to_bits(s.load(&LANE_BITS)));
+            let zero = s.splat(0.0);
+            s.select(s.eq(s.to_float(own), zero), zero, s.splat(factor))
+        }
+    }
+}
+
+/// Read as it is.
+impl From<Map> for Input {
+    fn from(x: Map) -> Self {
+        Self {
+            x,
+            activation: Activation::None,
+            kept: None,
+        }
+    }
+}
+
+/// A bit for each lane.
+const LANE_BITS: [f32; 16] = {
+    let mut bits = [0.0; 16];
+    let mut i = 0;
+    while i < 16 {
+        bits[i] = f32::from_bits(1 << i);
+        i += 1;
+    }
+    bits
+};
+
+/// Some rows of pixels.
+struct Fill {
+    input: Input,
+    to: Map,
+    pixels: Range<usize>,
+}
+
+impl Kernel for Fill {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { input, to, pixels } = self;
+        let width = to.grid.width;
+        // SAFETY: whoever makes a `Fill` promises that the buffers are valid.
+        unsafe {
+            if input.is_x() {
+                for pixel in pixels.step_by(width) {
+                    let from = input.x.pixel(pixel);
+                    to.pixel(pixel)
+                        .copy_from_nonoverlapping(from, width * to.channels);
+                }
+                return;
+            }
+            let mut places = to.grid.places_from(pixels.start);
+            let mut own = input.x.grid.places_from(pixels.start);
+            for _ in pixels {
+                activate(s, input, own.next(), to.at_place(places.next()));
+            }
+        }
+    }
+}
+
+/// The activation of a pixel, and of the negative number where that is wanted too.
+#[inline(always)]
+fn values<S: Simd>(s: S, activation: Activation, x: S::F) -> [S::F; 2] {
+    let zero = s.splat(0.0);
+    match activation {
+        Activation::None => [x, zero],
+        Activation::Relu => [s.max(zero, x), zero],
+        Activation::Gelu => [gelu(s, x), zero],
+        Activation::Swish => [swish(s, x), zero],
+        Activation::Elu => {
+            let below = s.neg(one_minus_exp_neg(s, s.neg(s.min(x, zero))));
+            [s.select(s.lt(zero, x), x, below), zero]
+        }
+        Activation::ConcatElu => {
+            let below = s.neg(one_minus_exp_neg(s, s.abs(x)));
+            [
+                s.select(s.lt(zero, x), x, below),
+                s.select(s.lt(x, zero), s.neg(x), below),
+            ]
+        }
+    }
+}
+
+/// The derivatives of [`values`].
+#[inline(always)]
+fn slopes<S: Simd>(s: S, activation: Activation, x: S::F) -> [S::F; 2] {
+    let [zero, one] = [0.0, 1.0].map(|number| s.splat(number));
+    match activation {
+        Activation::None => [one, zero],
+        Activation::Relu => [s.select(s.lt(zero, x), one, zero), zero],
+        Activation::Gelu => [gelu_and_slope(s, x).1, zero],
+        Activation::Swish => [swish_and_slope(s, x).1, zero],
+        Activation::Elu => {
+            let below = one_minus_exp_neg(s, s.neg(s.min(x, zero)));
+            [s.sub(one, below), zero]
+        }
+        Activation::ConcatElu => {
+            let below = s.sub(one, one_minus_exp_neg(s, s.abs(x)));
+            [
+                s.select(s.lt(zero, x), one, below),
+                s.neg(s.select(s.lt(x, zero), one, below)),
+            ]
+        }
+    }
+}
+
+/// `to` becomes what is read of a pixel.
+///
+/// # Safety
+/// The place must be one of the input's, `to` writable for all channels of the result.
+#[inline(always)]
+unsafe fn activate<S: Simd>(s: S, input: Input, place: usize, to: *mut f32) {
+    let channels = input.x.channels;
+    let mut i = 0;
+    while i < channels {
+        let n = S::LANES.min(channels - i);
+        // SAFETY: promised by the caller.
+        unsafe {
+            let x = load(s, input.x.at_place(place).add(i), n);
+            let mut values = values(s, input.activation, x);
+            let parts = input.activation.channels(1);
+            for j in 0..parts {
+                if let Some(kept) = input.kept {
+                    let factors = input.factors(s, kept, place, j * channels + i);
+                    values[j] = s.mul(values[j], factors);
+                }
+                store(s, to.add(j * channels + i), values[j], n);
+            }
+        }
+        i += n;
+    }
+}
+
+/// The gradient of what a convolution read, taken to its input.
+#[derive(Clone, Copy)]
+pub(crate) struct ActivationGradient {
+    /// Of the input's pixels, as they lie there.
+    pub to: Map,
+    pub of: Input,
+    /// Added to it, if anything.
+    pub add: Option<Map>,
+}
+
+impl ActivationGradient {
+    /// Some of the images.
+    pub fn images(self, range: &Range<usize>) -> Self {
+        Self {
+            to: self.to.images(range),
+            of: self.of.images(range),
+            add: self.add.map(|add| add.images(range)),
+        }
+    }
+
+    /// What becomes of the outputs of the layer that computes the gradient of what was read.
+    pub fn finish(self) -> Finish {
+        if self.of.is_x() {
+            let (to, add) = (self.to, self.add);
+            return Finish::Store { to, add };
+        }
+        Finish::Activated(self)
+    }
+
+    /// The same buffers, other pixels.
+    pub fn view(self, grid: Grid) -> Self {
+        Self {
+            to: self.to.view(grid),
+            of: self.of.view(grid),
+            add: self.add.map(|add| add.view(grid)),
+        }
+    }
+
+    /// Stores a pixel, given the gradient `h` of what was read of it.
+    ///
+    /// # Safety
+    /// The place must be one of the buffers', and `h` readable for all channels of the result.
+    #[inline(always)]
+    pub unsafe fn store<S: Simd>(self, s: S, h: *const f32, place: usize) {
+        let Self { to, of, add } = self;
+        let channels = to.channels;
+        let mut i = 0;
+        while i < channels {
+            let n = S::LANES.min(channels - i);
+            // SAFETY: promised by the caller.
+            unsafe {
+                let x = load(s, of.x.at_place(place).add(i), n);
+                let slopes = slopes(s, of.activation, x);
+                let mut sum = s.splat(0.0);
+                for j in 0..of.activation.channels(1) {
+                    let mut h = load(s, h.add(j * channels + i), n);
+                    if let Some(kept) = of.kept {
+                        h = s.mul(h, of.factors(s, kept, place, j * channels + i));
+                    }
+                    let part = s.mul(h, slopes[j]);
+                    sum = if j == 0 { part } else { s.add(sum, part) };
+                }
+                if let Some(add) = add {
+                    sum = s.add(sum, load(s, add.at_place(place).add(i), n));
+                }
+                store(s, to.at_place(place).add(i), sum, n);
+            }
+            i += n;
+        }
+    }
+}
+
+/// What would be read of `x` `[pixels, channels]`: `[pixels, channels or twice as many]`.
+///
+/// # Panics
+/// If a length does not agree with the channels.
+pub fn activate_new(channels: usize, x: &[f32], before: Before) -> Vec<f32> {
+    let grid = Grid::line_of(x.len().checked_div(channels).unwrap_or(0));
+    let input = Input::new(x, grid, channels, before);
+    let mut y = Blank::new(product(&[grid.pixels(), input.channels()]));
+    let to = Map {
+        at: y.at(),
+        grid: Grid::plain(grid.width, 1, 1),
+        channels: input.channels(),
+        precision: Precision::Fp32,
+    };
+    // SAFETY: all lengths were checked, all pixels are written.
+    unsafe {
+        input.fill(to);
+        y.written()
+    }
+}
+
+/// The gradient with respect to `x` from the one with respect to [`activate_new`], plus `add`.
+///
+/// # Panics
+/// If a length does not agree with the channels.
+pub fn activate_backward_new(
+    channels: usize,
+    x: &[f32],
+    before: Before,
+    dy: &[f32],
+    add: Option<&[f32]>,
+) -> Vec<f32> {
+    let grid = Grid::line_of(x.len().checked_div(channels).unwrap_or(0));
+    let of = Input::new(x, grid, channels, before);
+    check_length("dy", dy.len(), product(&[grid.pixels(), of.channels()]));
+    let mut dx = Blank::new(x.len());
+    let to = Map {
+        at: dx.at(),
+        ..of.x
+    };
+    let gradient = ActivationGradient {
+        to,
+        of,
+        add: add.map(|add| {
+            check_length("gradient of x", add.len(), x.len());
+            Map::of(add, grid, channels, Precision::Fp32)
+        }),
+    };
+    for_ranges(grid.pixels(), 1, 20 * dy.len(), |pixels| {
+        dispatch(Gradient {
+            gradient,
+            dy,
+            pixels,
+        });
+    });
+    // SAFETY: all pixels were written.
+    unsafe { dx.written() }
+}
+
+struct Gradient<'a> {
+    gradient: ActivationGradient,
+    dy: &'a [f32],
+    pixels: Range<usize>,
+}
+
+impl Kernel for Gradient<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let channels = self.gradient.of.channels();
+        for pixel in self.pixels {
+            let h = self.dy[pixel * channels..].as_ptr();
+            // SAFETY: lengths were checked; ranges are disjoint.
+            unsafe { self.gradient.store(s, h, pixel) };
         }
     }
 }

@@ -136,12 +136,7 @@ unsafe fn copied(shape: &Conv, from: &[f32], channels: usize, room: &mut [f32]) 
 
 /// Images of these sides, each inside the border that a 3x3 convolution needs.
 pub(crate) fn bordered(batch: usize, height: usize, width: usize) -> Grid {
-    Grid {
-        batch,
-        height,
-        width,
-        border: Grid::border_for(3, height, width),
-    }
+    Grid::bordered(3, batch, height, width)
 }
 
 /// Computes all pixels of `to`, without border, from `from`.
@@ -194,7 +189,7 @@ pub(crate) unsafe fn gradients(from: Map, slope: Map, [weights, bias]: [Shared; 
             for_jobs(&[gradient.back()]);
             return;
         }
-        if grid.border == 0 {
+        if grid.is_plain() {
             // One pixel sees the centre alone.
             let length = 9 * from.channels * slope.channels;
             weights.0.write_bytes(0, length);
@@ -204,7 +199,7 @@ pub(crate) unsafe fn gradients(from: Map, slope: Map, [weights, bias]: [Shared; 
             segments: grid.segments(3, from.channels),
             slope,
             weights,
-            bias,
+            bias: Some(bias),
         };
         for_jobs(&[gradient.job()]);
     }

@@ -6,57 +6,114 @@ use crate::rows::Row;
 use crate::tile::Segment;
 use std::ops::Range;
 
-/// The pixels of a batch of images, each image perhaps inside a border of one zero pixel.
+/// The pixels of a batch of images, and where they lie: each image may have zeros around it, or be every second
+/// pixel of a larger one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Grid {
     pub batch: usize,
     pub height: usize,
     pub width: usize,
-    /// 0 or 1.
-    pub border: usize,
+    /// Whether the pixels lie side by side, and nothing else.
+    plain: bool,
+    /// The place of an image's first pixel.
+    first: usize,
+    /// Places from a pixel to the next one, in lines as in columns.
+    step: usize,
+    /// Places in a line.
+    line: usize,
+    /// Lines of an image.
+    lines: usize,
 }
 
 impl Grid {
-    /// So many pixels in one line.
-    pub fn line_of(pixels: usize) -> Self {
+    /// Images without anything around them.
+    pub fn plain(batch: usize, height: usize, width: usize) -> Self {
+        Self::inside(batch, [height, width], [0; 2], [0; 2])
+    }
+
+    /// Images inside so many lines and columns of zeros, before and after them.
+    pub fn inside(
+        batch: usize,
+        [height, width]: [usize; 2],
+        before: [usize; 2],
+        after: [usize; 2],
+    ) -> Self {
+        let line = before[1] + width + after[1];
         Self {
-            batch: 1,
-            height: 1,
-            width: pixels,
-            border: 0,
+            batch,
+            height,
+            width,
+            plain: before == [0; 2] && after == [0; 2],
+            first: before[0] * line + before[1],
+            step: 1,
+            line,
+            lines: before[0] + height + after[0],
         }
     }
 
-    /// Pixels without the border.
+    /// Other pixels at the same places: `height` lines of `width`, the first one at `first` (line and column), `step`
+    /// lines and columns apart.
+    pub fn view(self, first: [usize; 2], [height, width]: [usize; 2], step: usize) -> Self {
+        let first = first[0] * self.line + first[1];
+        let all = (first, step, height, width) == (0, 1, self.lines, self.line);
+        Self {
+            batch: self.batch,
+            height,
+            width,
+            plain: all,
+            first,
+            step,
+            ..self
+        }
+    }
+
+    /// So many pixels in one line.
+    pub fn line_of(pixels: usize) -> Self {
+        Self::plain(1, 1, pixels)
+    }
+
+    /// Whether the pixels lie side by side, and nothing else.
+    #[inline(always)]
+    pub fn is_plain(self) -> bool {
+        self.plain
+    }
+
+    /// Pixels without what is around them.
     pub fn pixels(self) -> usize {
         self.batch * self.height * self.width
     }
 
-    /// Pixels with the border.
+    /// Places of pixels and what is around them.
     pub fn places(self) -> usize {
-        self.batch * self.rows() * self.line()
+        self.batch * self.lines * self.line
     }
 
-    /// Places in a row with its border.
+    /// Places in a line.
     #[inline(always)]
     pub fn line(self) -> usize {
-        self.width + 2 * self.border
+        self.line
     }
 
-    /// Rows of an image with its border.
-    fn rows(self) -> usize {
-        self.height + 2 * self.border
+    /// Lines and columns before an image's first pixel.
+    pub fn before(self) -> [usize; 2] {
+        [self.first / self.line, self.first % self.line]
+    }
+
+    /// Places from a pixel to the next one.
+    #[inline(always)]
+    pub fn step(self) -> usize {
+        self.step
     }
 
     /// The place of a pixel.
     #[inline(always)]
     pub fn place(self, pixel: usize) -> usize {
-        if self.border == 0 {
+        if self.plain {
             return pixel;
         }
         let (row, column) = (pixel / self.width, pixel % self.width);
         let (image, row) = (row / self.height, row % self.height);
-        (image * self.rows() + row + 1) * self.line() + column + 1
+        (image * self.lines + row * self.step) * self.line + self.first + column * self.step
     }
 
     /// The same for only so many images.
@@ -75,10 +132,10 @@ impl Grid {
         }
     }
 
-    /// How many pixels from this one on, at most `limit`, lie at consecutive places.
+    /// How many pixels from this one on, at most `limit`, lie at regular distances.
     #[inline(always)]
     pub fn run(self, pixel: usize, limit: usize) -> usize {
-        if self.border == 0 {
+        if self.plain {
             limit
         } else {
             limit.min(self.width - pixel % self.width)
@@ -91,15 +148,27 @@ impl Grid {
         usize::from(kernel == 3 && (height, width) != (1, 1))
     }
 
-    /// The taps of a convolution that reads a buffer laid out like this: so many elements
-    /// each, in the order of the weights.
+    /// Images inside the [border](Self::border_for) that a convolution with this kernel needs.
+    pub fn bordered(kernel: usize, batch: usize, height: usize, width: usize) -> Self {
+        let border = [Self::border_for(kernel, height, width); 2];
+        Self::inside(batch, [height, width], border, border)
+    }
+
+    /// Whether each image is inside a border of one pixel.
+    pub fn has_border(self) -> bool {
+        let sides = [self.height, self.width];
+        self == Self::inside(self.batch, sides, [1; 2], [1; 2])
+    }
+
+    /// The taps of a convolution that reads a buffer laid out like this, in the border that it needs: so many
+    /// elements each, in the order of the weights.
     pub fn segments(self, kernel: usize, elements: usize) -> Vec<Segment> {
         let tap = |tap: usize, dy: isize, dx: isize| Segment {
             input: (dy * self.line() as isize + dx) * elements as isize,
             row: tap * elements,
             rows: elements,
         };
-        if self.border == 0 {
+        if self.plain {
             return vec![tap(kernel * kernel / 2, 0, 0)];
         }
         let offset = |i: usize| i as isize - 1;
@@ -123,18 +192,21 @@ impl Places {
     #[inline(always)]
     pub fn next(&mut self) -> usize {
         let place = self.place;
-        self.place += 1;
-        if self.grid.border > 0 {
+        let grid = &self.grid;
+        self.place += grid.step;
+        if !grid.plain {
             self.column += 1;
-            if self.column == self.grid.width {
+            if self.column == grid.width {
                 self.column = 0;
                 self.row += 1;
-                // Over the right border and the next left one, and between images over two
-                // whole lines of border.
-                self.place += 2;
-                if self.row == self.grid.height {
+                // Over what is beside the pixels, and the lines between theirs.
+                self.place += grid.step * (grid.line - grid.width);
+                if self.row == grid.height {
                     self.row = 0;
-                    self.place += 2 * self.grid.line();
+                    // Back, where the lines between go beyond the image.
+                    let covered = grid.step * grid.height;
+                    let rest = grid.lines.wrapping_sub(covered).wrapping_mul(grid.line);
+                    self.place = self.place.wrapping_add(rest);
                 }
             }
         }
@@ -199,7 +271,7 @@ impl Map {
     /// # Panics
     /// If there are not so many, or they have a border.
     pub fn pixels(self, range: &Range<usize>) -> Self {
-        assert!(range.end <= self.grid.pixels() && self.grid.border == 0);
+        assert!(range.end <= self.grid.pixels() && self.grid.is_plain());
         let skipped = range.start * self.elements();
         Self {
             at: Shared(self.at.0.wrapping_add(skipped)),
@@ -239,7 +311,7 @@ impl Map {
     /// As for [`Map::pixel`]; the place must be that of the pixel where the grid has a border.
     #[inline(always)]
     pub unsafe fn spot(self, pixel: usize, place: usize) -> *mut f32 {
-        let place = if self.grid.border == 0 { pixel } else { place };
+        let place = if self.grid.is_plain() { pixel } else { place };
         // SAFETY: promised by the caller.
         unsafe { self.at_place(place) }
     }
@@ -254,29 +326,48 @@ impl Map {
         unsafe { self.at.0.add(place * self.elements()) }
     }
 
-    /// Sets the border to zero.
+    /// The same buffer, other pixels.
+    ///
+    /// # Panics
+    /// If they are not at its places.
+    pub fn view(self, grid: Grid) -> Self {
+        let last = grid.pixels().checked_sub(1).map(|last| grid.place(last));
+        assert!(last.is_none_or(|last| last < self.grid.places()));
+        Self { grid, ..self }
+    }
+
+    /// Sets what is around the images to zero.
     ///
     /// # Safety
-    /// The buffer must be alive, writable and used by nobody else.
+    /// The buffer must be alive, writable and used by nobody else; the grid no view.
     pub unsafe fn clear_border(self) {
-        let Grid { batch, border, .. } = self.grid;
-        if border == 0 {
+        let Grid {
+            batch,
+            height,
+            width,
+            first,
+            line,
+            lines,
+            plain,
+            ..
+        } = self.grid;
+        if plain {
             return;
         }
-        let (rows, line) = (self.grid.rows(), self.grid.line());
         // SAFETY: ranges of places within the buffer, whose length was checked.
-        let clear = |place: usize, count: usize| unsafe {
+        let clear = |place: usize, end: usize| unsafe {
             let start = self.at.0.add(place * self.elements());
-            start.write_bytes(0, count * self.elements());
+            start.write_bytes(0, (end - place) * self.elements());
         };
         for image in 0..batch {
-            let first = image * rows * line;
-            clear(first, line + 1);
-            for row in 1..rows - 2 {
-                // The right border of one row and the left border of the next are neighbours.
-                clear(first + (row + 1) * line - 1, 2);
+            let mut before = image * lines * line;
+            let pixels = before + first;
+            for row in 0..height {
+                // What is right of one row and left of the next are neighbours.
+                clear(before, pixels + row * line);
+                before = pixels + row * line + width;
             }
-            clear(first + (rows - 1) * line - 1, line + 1);
+            clear(before, (image + 1) * lines * line);
         }
     }
 }
@@ -287,18 +378,41 @@ mod tests {
 
     #[test]
     fn places_are_those_of_the_pixels() {
-        for (batch, height, width, border) in [(2, 3, 4, 1), (3, 1, 1, 1), (2, 2, 3, 0)] {
-            let grid = Grid {
-                batch,
-                height,
-                width,
-                border,
-            };
+        let plain = Grid::plain(2, 5, 7);
+        for grid in [
+            Grid::bordered(3, 2, 3, 4),
+            Grid::inside(3, [1, 1], [1, 1], [1, 1]),
+            Grid::inside(2, [3, 2], [1, 2], [0, 1]),
+            Grid::plain(2, 2, 3),
+            plain.view([0, 0], [3, 4], 2),
+            plain.view([1, 0], [2, 4], 2),
+            plain.view([1, 1], [2, 3], 2),
+        ] {
             for first in 0..grid.pixels() {
                 let mut places = grid.places_from(first);
                 for pixel in first..grid.pixels() {
-                    assert_eq!(places.next(), grid.place(pixel));
+                    assert_eq!(places.next(), grid.place(pixel), "{grid:?}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_border_is_cleared_and_nothing_else() {
+        for grid in [
+            Grid::bordered(3, 2, 3, 4),
+            Grid::inside(2, [3, 2], [1, 2], [0, 1]),
+            Grid::inside(1, [2, 3], [0, 0], [2, 0]),
+            Grid::plain(2, 2, 3),
+        ] {
+            let mut buffer = vec![1.0; grid.places() * 3];
+            let map = Map::new(&mut buffer, grid, 3, Precision::Fp32);
+            // SAFETY: nobody else uses the buffer.
+            unsafe { map.clear_border() };
+            assert_eq!(buffer.iter().sum::<f32>(), 3.0 * grid.pixels() as f32);
+            for pixel in 0..grid.pixels() {
+                let place = 3 * grid.place(pixel);
+                assert_eq!(buffer[place..place + 3], [1.0; 3], "{grid:?}");
             }
         }
     }

@@ -3,6 +3,7 @@
 //! Forward passes and data gradients are the same loop: rows of inputs times panels of weights,
 //! a chunk of pixels at a time, so that what follows finds its numbers in the cache.
 
+use crate::activation::ActivationGradient;
 use crate::detect::{Kernel, dispatch};
 use crate::grid::{Grid, Map};
 use crate::multiply::{CHUNK, GRANULE, Product, Rows, multiply};
@@ -58,6 +59,8 @@ pub(crate) enum Finish {
     Gelu { to: Map, save: Option<Map> },
     /// Stores `h * gelu'(of)`, and gelu(of) if asked.
     TimesSlope { to: Map, of: Map, gelu: Option<Map> },
+    /// Stores the gradient with respect to what was activated before a convolution read it.
+    Activated(ActivationGradient),
     /// Splits `h` by channels into the gradients of two inputs.
     InputGradient {
         first: InputGradient,
@@ -100,11 +103,12 @@ impl Finish {
         match *self {
             Finish::Gelu { to, .. } => to.grid,
             Finish::TimesSlope { to, gelu, .. } => match gelu {
-                Some(gelu) if to.grid.border == 0 => gelu.grid,
+                Some(gelu) if to.grid.is_plain() => gelu.grid,
                 _ => to.grid,
             },
             Finish::Store { to, .. } | Finish::StoreOnto { to, .. } => to.grid,
             Finish::InputGradient { first, .. } => first.to.grid,
+            Finish::Activated(gradient) => gradient.to.grid,
         }
     }
 }
@@ -243,8 +247,9 @@ impl Layer<'_> {
             }
             if let Finish::Store { to, add } = self.finish {
                 let mut more = [std::ptr::null(); CHUNK];
+                let mut places = to.grid.places_from(first);
                 for i in 0..count {
-                    rows.output[i] = to.pixel(first + i);
+                    rows.output[i] = to.at_place(places.next());
                     if let Some(add) = add {
                         more[i] = add.pixel(first + i);
                     }
@@ -314,6 +319,7 @@ pub(crate) unsafe fn finish_row<S: Simd>(
                 };
                 slope_row(s, h, of, more, to.row(to.spot(pixel, place)), n);
             }
+            Finish::Activated(gradient) => gradient.store(s, h, place),
             Finish::InputGradient { first, rest } => {
                 first.store(s, h, pixel);
                 if let Some(rest) = rest {

@@ -33,6 +33,7 @@ mod multiply;
 pub mod naive;
 pub mod naive_cells;
 pub mod naive_residual;
+pub mod naive_window;
 mod pack;
 mod paired;
 pub mod parallel;
@@ -49,6 +50,7 @@ pub mod squeeze;
 mod tile;
 mod weight_gradient;
 pub mod weight_norm;
+pub mod window;
 mod winograd;
 
 pub use precision::Precision;

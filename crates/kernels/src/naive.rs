@@ -88,7 +88,7 @@ fn for_taps(shape: &Conv, mut body: impl FnMut(usize, usize, usize)) {
     }
 }
 
-/// Twin of [`crate::conv::forward`].
+/// Twin of a [`Conv`]'s [`crate::window::forward_new`].
 pub fn conv_forward(shape: &Conv, x: &[f64], weights: &[f32], bias: &[f32]) -> Vec<f64> {
     let (c_in, c_out) = (shape.c_in, shape.c_out);
     let mut y: Vec<f64> = (0..shape.pixels() * c_out)
@@ -105,7 +105,7 @@ pub fn conv_forward(shape: &Conv, x: &[f64], weights: &[f32], bias: &[f32]) -> V
     y
 }
 
-/// Twin of [`crate::conv::backward`]: gradients of `x`, weights and bias.
+/// Twin of a [`Conv`]'s [`crate::window::backward_new`]: gradients of `x`, weights and bias.
 pub fn conv_backward(
     shape: &Conv,
     x: &[f64],

@@ -33,8 +33,8 @@ pub(crate) struct WeightGradient {
     pub slope: Map,
     /// Receives the gradient of the weights, taps times channels rows of outputs.
     pub weights: Shared,
-    /// Receives the gradient of the bias.
-    pub bias: Shared,
+    /// Receives the gradient of the bias, if there is one.
+    pub bias: Option<Shared>,
 }
 
 impl WeightGradient {
@@ -107,7 +107,7 @@ impl Kernel for Part<'_> {
             unsafe {
                 let runs = self.runs(s, first, count, &mut input);
                 self.add_rows(s, &runs, first == 0);
-                if self.rows.start == 0 {
+                if let (0, Some(bias)) = (self.rows.start, bias) {
                     add_bias(s, slope, first..first + count, bias);
                 }
             }
@@ -136,7 +136,7 @@ impl Part<'_> {
         unsafe {
             match self.gradient.source {
                 Source::Map(map) => {
-                    runs.stride = map.channels;
+                    runs.stride = map.grid.step() * map.channels;
                     let mut i = 0;
                     while i < count {
                         let pixel = first + i;
@@ -199,7 +199,8 @@ impl Part<'_> {
     /// Adds a chunk to the rows, one tap after the other.
     #[inline(always)]
     unsafe fn add_rows<S: Simd>(&self, s: S, runs: &Runs, first: bool) {
-        let outputs = self.gradient.slope.channels;
+        let slope = self.gradient.slope;
+        let outputs = slope.channels;
         // Rows are counted over the segments, of which there may be fewer than taps.
         let mut taps_start = 0;
         for segment in &self.gradient.segments {
@@ -217,7 +218,7 @@ impl Part<'_> {
                     stride: runs.stride,
                     rows: end - from,
                     outputs,
-                    slope_stride: outputs,
+                    slope_stride: slope.grid.step() * outputs,
                     // SAFETY: a row of the gradient.
                     to: unsafe { self.gradient.weights.0.add(row * outputs) },
                     to_stride: outputs,

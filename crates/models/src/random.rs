@@ -6,6 +6,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
+use vdvae_kernels::activation::Kept as Bits;
 use vdvae_kernels::elementwise::normal::{GROUP, normal};
 
 use crate::ops::profile::{Work, timed};
@@ -104,38 +105,44 @@ impl Keys {
     }
 }
 
-/// Which numbers of a tensor stay: a bit each, 32 to a word, each image with words of its own.
+/// Which numbers of a tensor [B, H, W, C] stay: a bit each, 32 to a word; each pixel begins a word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
-    /// Of the tensor.
     shape: [usize; 4],
     words: Vec<u32>,
 }
 
 impl Kept {
-    /// Bits for a tensor [B, H, W, C] from a function that makes an image's words.
-    fn new(shape: [usize; 4], image: impl Fn(usize, &mut [u32]) + Sync) -> Self {
-        let per_image: usize = shape[1..].iter().product();
-        let mut words = vec![0; shape[0] * per_image.div_ceil(32)];
-        let images = words.par_chunks_mut(per_image.div_ceil(32).max(1));
-        images.enumerate().for_each(|(i, words)| image(i, words));
+    /// Words of a task; any number of them would give the same.
+    const TASK: usize = 512;
+
+    /// Bits from a function that makes words of an image, from a word on.
+    fn new(shape: [usize; 4], make: impl Fn(usize, usize, &mut [u32]) + Sync) -> Self {
+        let [batch, height, width, channels] = shape;
+        let per_image = height * width * Bits::words_of(channels);
+        let mut words = vec![0; batch * per_image];
+        let images = words.par_chunks_mut(per_image.max(1)).enumerate();
+        images.for_each(|(image, words)| {
+            let tasks = words.par_chunks_mut(Self::TASK).enumerate();
+            tasks.for_each(|(i, words)| make(image, i * Self::TASK, words));
+        });
         Self { shape, words }
     }
 
-    /// The words of the images, one after the other.
+    /// The bits, those of a pixel in [`vdvae_kernels::activation::Kept::words_of`] words.
     pub fn words(&self) -> &[u32] {
         &self.words
     }
 
     /// 1 for what stays and 0 for the rest.
     pub fn tensor(&self, device: &Device) -> Tensor<4> {
-        let per_image: usize = self.shape[1..].iter().product();
-        let images = self.words.chunks(per_image.div_ceil(32).max(1));
-        let bits = |image: &[u32]| -> Vec<f32> {
-            let bit = |i: usize| (image[i / 32] >> (i % 32) & 1) as f32;
-            (0..per_image).map(bit).collect()
+        let channels = self.shape[3];
+        let pixels = self.words.chunks(Bits::words_of(channels).max(1));
+        let bits = |pixel: &[u32]| -> Vec<f32> {
+            let bit = |i: usize| (pixel[i / 32] >> (i % 32) & 1) as f32;
+            (0..channels).map(bit).collect()
         };
-        let numbers = images.flat_map(bits).collect();
+        let numbers = pixels.flat_map(bits).collect();
         let device = device.clone().without_autodiff();
         Tensor::from_data(TensorData::new(numbers, self.shape), &device)
     }
@@ -184,17 +191,24 @@ impl Noise {
                 };
                 let generators = keys.generators(layer);
                 let dropped = (f64::from(rate) * 65536.0).round() as u32;
-                Kept::new(shape, |image, words| {
-                    keep(&mut generators[image].clone(), dropped, words);
+                Kept::new(shape, |image, first, words| {
+                    let mut generator = generators[image].clone();
+                    generator.set_word_pos((first * 16) as u128);
+                    keep(&mut generator, dropped, words);
                 })
             }
             Self::Given(noise) => {
                 let numbers: Vec<f32> = host(noise[layer].clone());
-                let per_image: usize = shape[1..].iter().product();
-                Kept::new(shape, |image, words| {
-                    let numbers = &numbers[image * per_image..][..per_image];
-                    for (i, &number) in numbers.iter().enumerate() {
-                        words[i / 32] |= u32::from(number != 0.0) << (i % 32);
+                let [_, height, width, channels] = shape;
+                let per_pixel = Bits::words_of(channels);
+                Kept::new(shape, |image, first, words| {
+                    for (i, word) in words.iter_mut().enumerate() {
+                        let (pixel, at) = ((first + i) / per_pixel, (first + i) % per_pixel * 32);
+                        let pixel = &numbers[(image * height * width + pixel) * channels..];
+                        let own = &pixel[at..channels.min(at + 32)];
+                        for (bit, &number) in own.iter().enumerate() {
+                            *word |= u32::from(number != 0.0) << bit;
+                        }
                     }
                 })
             }
@@ -204,12 +218,13 @@ impl Noise {
 
 /// Sets each bit unless the next 16 of the generator are a number below `dropped`.
 fn keep(generator: &mut ChaCha8Rng, dropped: u32, words: &mut [u32]) {
-    let mut pairs = [0_u32; 16];
-    for word in words {
-        generator.fill(&mut pairs);
+    let mut pairs = [0_u32; 16 * Kept::TASK];
+    let pairs = &mut pairs[..16 * words.len()];
+    generator.fill(pairs);
+    for (word, pairs) in words.iter_mut().zip(pairs.chunks_exact(16)) {
         for (i, pair) in pairs.iter().enumerate() {
-            *word |= u32::from(pair & 0xffff >= dropped) << (2 * i);
-            *word |= u32::from(pair >> 16 >= dropped) << (2 * i + 1);
+            let stays = [pair & 0xffff, pair >> 16].map(|half| u32::from(half >= dropped));
+            *word |= (stays[0] | stays[1] << 1) << (2 * i);
         }
     }
 }
@@ -257,6 +272,39 @@ mod tests {
             bits.len(),
             all.len()
         );
+    }
+
+    fn kept_of(items: &[u64], side: usize, channels: usize, rate: f32) -> Kept {
+        let keys = Keys::new(3, Purpose::Training, items.iter().copied());
+        Noise::Keyed(keys).kept(2, rate, [items.len(), side, side, channels])
+    }
+
+    /// More words than a task makes.
+    #[test]
+    fn what_stays_is_a_function_of_image_and_place() {
+        let all = kept_of(&[5, 9], 20, 37, 0.25);
+        for threads in [1, 3] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            let found = pool.build().unwrap();
+            let found = found.install(|| kept_of(&[9], 20, 37, 0.25));
+            assert!(found.words == all.words[800..], "{threads} threads");
+        }
+        let numbers = host(all.tensor(&Device::flex()));
+        let share = numbers.iter().sum::<f32>() / numbers.len() as f32;
+        // Four standard deviations of a mean of 29,600 numbers.
+        assert!((share - 0.75).abs() < 0.01, "{share} stay");
+        let none = kept_of(&[5], 3, 5, 0.0).tensor(&Device::flex());
+        assert_eq!(host(none), [1.0; 45]);
+    }
+
+    #[test]
+    fn what_is_given_stays() {
+        let numbers: Vec<f32> = (0..2 * 3 * 2 * 35).map(|i| (i % 3) as f32).collect();
+        let data = TensorData::new(numbers.clone(), [2, 3, 2, 35]);
+        let given = Noise::Given(vec![Tensor::from_data(data, &Device::flex())]);
+        let kept = given.kept(0, 0.5, [2, 3, 2, 35]).tensor(&Device::flex());
+        let expected: Vec<f32> = numbers.iter().map(|n| n.min(1.0)).collect();
+        assert_eq!(host(kept), expected);
     }
 
     /// From version to version, unless the changelog says otherwise.

@@ -16,6 +16,9 @@ mod weights;
 #[path = "ops/cells.rs"]
 mod cells;
 
+#[path = "ops/window.rs"]
+mod window;
+
 /// Makes tracked inputs that are the same for both ways.
 struct Inputs {
     generator: ChaCha8Rng,

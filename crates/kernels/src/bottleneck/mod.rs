@@ -227,20 +227,12 @@ impl Bottleneck {
 
     /// The pixels as they lie in inputs and outputs.
     fn plain(&self) -> Grid {
-        Grid {
-            batch: self.batch,
-            height: self.height,
-            width: self.width,
-            border: 0,
-        }
+        Grid::plain(self.batch, self.height, self.width)
     }
 
     /// The pixels as they lie in what the inner convolutions read.
     fn bordered(&self) -> Grid {
-        Grid {
-            border: Grid::border_for(self.kernel, self.height, self.width),
-            ..self.plain()
-        }
+        Grid::bordered(self.kernel, self.batch, self.height, self.width)
     }
 
     fn check(&self, x: &[f32], act: Option<&[f32]>, weights: &Weights) {

@@ -39,7 +39,7 @@ impl Gradient {
                 segments: grid.segments(kernel, source.channels()),
                 slope,
                 weights,
-                bias,
+                bias: Some(bias),
             }),
             (Precision::Bf16, Source::Gelu(first, second)) => {
                 let source = Pixels {
@@ -118,6 +118,6 @@ impl Bottleneck {
     /// where 3x3 convolutions see one pixel alone.
     pub(super) fn leaves_gradients(&self) -> bool {
         let no_inputs = self.c_x + self.c_act == 0 || self.mid == 0;
-        no_inputs || self.pixels() == 0 || (self.kernel == 3 && self.bordered().border == 0)
+        no_inputs || self.pixels() == 0 || (self.kernel == 3 && self.bordered().is_plain())
     }
 }

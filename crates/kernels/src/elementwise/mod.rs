@@ -6,15 +6,18 @@
 
 pub mod adamax;
 pub mod bilinear;
+pub mod categorical;
 pub mod clamp;
 pub mod dmol;
 pub mod elu;
 pub mod features;
+pub mod gate;
 pub mod latents;
 pub mod naive;
 pub mod normal;
 pub mod optimizer;
 pub mod pool;
+pub mod shift;
 pub mod upsample;
 
 use crate::simd::Simd;

@@ -28,7 +28,7 @@ pub(super) struct Steps {
 impl Steps {
     /// The steps for a convolution that needs the grid's border.
     pub fn of(grid: Grid) -> Self {
-        if grid.border == 0 {
+        if grid.is_plain() {
             // Where no input has neighbours, all pixels are one line.
             return Self {
                 images: 1,
@@ -41,7 +41,7 @@ impl Steps {
             images: grid.batch,
             height: grid.height,
             width: grid.width,
-            border: grid.border,
+            border: 1,
         }
     }
 

@@ -57,7 +57,7 @@ fn position_rows(channels: usize) -> usize {
 /// batch changes no result. An image of one tile is not worth transforming weights for.
 pub(crate) fn suits(grid: Grid) -> bool {
     let fits = |side: usize| side.is_multiple_of(SIDE) && side > SIDE;
-    grid.border == 1 && fits(grid.height) && fits(grid.width)
+    grid.has_border() && fits(grid.height) && fits(grid.width)
 }
 
 /// Goes through the tiles of a bordered grid, row by row, image by image.
@@ -114,7 +114,7 @@ impl Tiles {
     /// The place of the first output pixel in a grid with or without border.
     #[inline(always)]
     fn place(&self, to: Grid) -> usize {
-        if to.border == 0 {
+        if to.is_plain() {
             self.pixel
         } else {
             self.corner + self.grid.line() + 1
@@ -261,12 +261,7 @@ mod tests {
 
     #[test]
     fn tiles_follow_one_another() {
-        let grid = Grid {
-            batch: 3,
-            height: 8,
-            width: 12,
-            border: 1,
-        };
+        let grid = Grid::bordered(3, 3, 8, 12);
         let mut tiles = Tiles::starting_at(grid, 0);
         for tile in 0..Tiles::count(grid) {
             let expected = Tiles::starting_at(grid, tile);

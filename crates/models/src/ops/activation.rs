@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 use burn::tensor::activation::sigmoid;
-pub use vdvae_kernels::activation::Activation;
 use vdvae_kernels::elementwise::elu as kernel;
 
 use super::fused::{CpuOperation, apply, is_cpu};
@@ -13,11 +12,6 @@ use super::fused::{CpuOperation, apply, is_cpu};
 /// x sigmoid(x).
 pub fn swish<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     sigmoid(x.clone()) * x
-}
-
-/// The activation of `x` [B, H, W, C]; as many channels, twice as many of [`Activation::ConcatElu`].
-pub fn activate(x: Tensor<4>, activation: Activation) -> Tensor<4> {
-    composed::activate(x, activation)
 }
 
 /// x above 0, else exp(x) - 1.
@@ -93,20 +87,6 @@ impl<'a> Before<'a> {
 
 pub(super) mod composed {
     use super::*;
-    use burn::tensor::activation::{gelu, relu};
-
-    /// [`super::activate`] of Burn's operations.
-    pub fn activate(x: Tensor<4>, activation: Activation) -> Tensor<4> {
-        match activation {
-            Activation::None => x,
-            Activation::Elu => elu(x),
-            Activation::ConcatElu => elu(Tensor::cat(vec![x.clone(), x.neg()], 3)),
-            Activation::Relu => relu(x),
-            Activation::Gelu => gelu(x),
-            Activation::Swish => swish(x),
-        }
-    }
-
     /// [`super::elu`] of Burn's operations.
     pub fn elu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
         x.clone().clamp_min(0.0) + (x.clamp_max(0.0).exp() - 1.0)

@@ -5,12 +5,13 @@ use std::sync::{Arc, OnceLock};
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
+use vdvae_kernels::activation::Activation;
 use vdvae_kernels::conv::{self, Conv};
 use vdvae_kernels::elementwise::{clamp, features, latents};
+use vdvae_kernels::window::backward_new;
 
 pub use vdvae_kernels::elementwise::clamp::SoftClamp;
 
-use super::conv::Convolution;
 use super::fused::{CpuOperation, apply, host, host_slice, is_cpu, is_plain, tensor};
 use super::profile::{Work, timed};
 use super::sum::whole;
@@ -148,12 +149,7 @@ pub fn add_latents(
     };
     let [x, prior, z] = [x, prior, z].map(Tensor::into_dispatch);
     apply(
-        AddLatents {
-            projection: Convolution {
-                shape: projection,
-                elu: false,
-            },
-        },
+        AddLatents { projection },
         [x, prior, z, weight.into_dispatch(), bias.into_dispatch()],
     )
 }
@@ -292,7 +288,7 @@ impl CpuOperation<1> for Divergence {
 
 #[derive(Clone, Debug)]
 struct AddLatents {
-    projection: Convolution,
+    projection: Conv,
 }
 
 impl CpuOperation<5> for AddLatents {
@@ -303,7 +299,8 @@ impl CpuOperation<5> for AddLatents {
     }
 
     fn output_shape(&self) -> Vec<usize> {
-        CpuOperation::output_shape(&self.projection)
+        let shape = &self.projection;
+        vec![shape.batch, shape.height, shape.width, shape.c_out]
     }
 
     fn passes_on(&self) -> [bool; 5] {
@@ -316,7 +313,7 @@ impl CpuOperation<5> for AddLatents {
         saved: Option<&mut Option<()>>,
     ) -> Vec<f32> {
         saved.map(|saved| saved.insert(()));
-        conv::forward_onto(&self.projection.shape, z, weight, bias, (x, prior))
+        conv::forward_onto(&self.projection, z, weight, bias, (x, prior))
     }
 
     fn works_in_place(&self) -> bool {
@@ -324,28 +321,31 @@ impl CpuOperation<5> for AddLatents {
     }
 
     fn forward_in_place(&self, x: &mut [f32], [_, prior, z, weight, bias]: [&[f32]; 5]) {
-        conv::forward_onto_in_place(&self.projection.shape, z, weight, bias, (x, prior));
+        conv::forward_onto_in_place(&self.projection, z, weight, bias, (x, prior));
     }
 
     fn backward(
         &self,
-        [_, prior, z, weight, bias]: [&[f32]; 5],
-        saved: &(),
+        [_, prior, z, weight, _]: [&[f32]; 5],
+        _: &(),
         gradient: &[f32],
         wanted: [bool; 5],
         _: &mut [Option<FlexTensor>; 5],
     ) -> [Option<Vec<f32>>; 5] {
-        let Conv { c_out, .. } = self.projection.shape;
-        let pixels = self.projection.shape.pixels();
+        let Conv { c_out, .. } = self.projection;
+        let pixels = self.projection.pixels();
         let offset = (prior.len() - gradient.len()) / pixels.max(1);
         let dprior = features::add_features_backward(c_out, offset, gradient);
-        let convolved = [z, weight, bias];
-        let [_, _, rest @ ..] = wanted;
-        let nothing = &mut [const { None }; 3];
-        let [dz, dweight, dbias] = self
-            .projection
-            .backward(convolved, saved, gradient, rest, nothing);
-        [None, Some(dprior), dz, dweight, dbias]
+        let window = self.projection.window(Activation::None);
+        let z = (z, Activation::None.into());
+        let found = backward_new(&window, z, weight, gradient, true, wanted[2], None);
+        [
+            None,
+            Some(dprior),
+            found.x,
+            Some(found.weights),
+            Some(found.bias),
+        ]
     }
 }
 

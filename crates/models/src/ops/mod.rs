@@ -7,13 +7,13 @@
 use burn::tensor::Device;
 
 mod activation;
+mod before;
 mod bottleneck;
 mod categorical;
 mod cells;
 mod conv;
 mod depthwise;
 mod dmol;
-mod dropout;
 mod fused;
 mod gate;
 mod inverted;
@@ -30,7 +30,8 @@ mod sum;
 mod total;
 mod window;
 
-pub use activation::{Activation, activate, elu, swish};
+pub use activation::{elu, swish};
+pub use before::{Activation, Before, activate, dropout};
 pub use bottleneck::{
     BottleneckWeights, Compute, KeptWeights, add_drawn, bottleneck, draws_in_one,
 };
@@ -39,7 +40,6 @@ pub use cells::{InvertedCell, ResidualCell, SqueezeExcite, inverted_cell, residu
 pub use conv::{conv, conv_of_elu};
 pub use depthwise::depthwise_conv_of_elu;
 pub use dmol::{Dmol, UPPER_EDGE, dmol_nll, dmol_sample};
-pub use dropout::dropout;
 pub use gate::{Gate, add_gated, gate};
 pub use latents::{
     SoftClamp, add_latents, draw, draw_with_kl, gaussian_kl, gaussian_kl_per_element,
@@ -69,13 +69,13 @@ pub fn awake<T: Send>(device: &Device, body: impl FnOnce() -> T + Send) -> T {
 /// The same operations composed of Burn's own, on any device.
 pub mod composed {
     pub use super::activation::composed::*;
+    pub use super::before::composed::{activate, dropout};
     pub use super::bottleneck::composed::*;
     pub use super::categorical::composed::*;
     pub use super::cells::composed::*;
     pub use super::conv::composed::*;
     pub use super::depthwise::composed::*;
     pub use super::dmol::composed::*;
-    pub use super::dropout::composed::*;
     pub use super::gate::composed::*;
     pub use super::latents::composed::*;
     pub use super::norm::composed::*;

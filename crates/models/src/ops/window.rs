@@ -1,8 +1,13 @@
 //! Convolutions whose kernel lies anywhere over its input: shifted ones, those that halve the sides, and their
 //! mirror, which doubles them.
 
+use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
-use vdvae_kernels::activation::Activation;
+use vdvae_kernels::elementwise::shift as shift_kernel;
+use vdvae_kernels::window::{self as kernel, Gradients, Transposed};
+
+use super::before::{Applied, Before};
+use super::fused::{CpuOperation, apply, host_slice, is_cpu};
 
 /// Rows and columns of zeros around an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +36,21 @@ impl Window {
         Self {
             kernel: [1, 1],
             padding: Padding::default(),
+            stride: 1,
+        }
+    }
+
+    /// A pixel sees as far in all directions; an odd number of rows and columns.
+    pub fn around(kernel: usize) -> Self {
+        let side = kernel / 2;
+        Self {
+            kernel: [kernel; 2],
+            padding: Padding {
+                top: side,
+                bottom: side,
+                left: side,
+                right: side,
+            },
             stride: 1,
         }
     }
@@ -70,18 +90,115 @@ impl Window {
     }
 }
 
-/// Convolution of the activation of `x` [B, H, W, C_in] with `weight` [kh, kw, C_in, C_out] (twice as many inputs
-/// after [`Activation::ConcatElu`]) and `bias` `[C_out]`; returns [B, H', W', C_out], where H' is
+/// Convolution of what `before` makes of `x` [B, H, W, C_in], an [`Activation`](super::Activation) as a rule, with `weight` [kh, kw, C_in, C_out] (twice as many inputs
+/// after `ConcatElu`) and `bias` `[C_out]`; returns [B, H', W', C_out], where H' is
 /// `(H + top + bottom - kh) / stride + 1`, rounded down. What is activated is not kept for the backward pass, but
 /// computed again.
-pub fn convolve(
+pub fn convolve<'a>(
     x: Tensor<4>,
-    before: Activation,
+    before: impl Into<Before<'a>>,
     window: &Window,
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,
 ) -> Tensor<4> {
-    composed::convolve(x, before, window, weight, bias)
+    if !is_cpu(&x.device()) {
+        return composed::convolve(x, before, window, weight, bias);
+    }
+    let [batch, height, width, c_in] = x.dims();
+    let before = before.into().of(x.dims());
+    let Padding {
+        top,
+        bottom,
+        left,
+        right,
+    } = window.padding;
+    let shape = kernel::Window {
+        batch,
+        height,
+        width,
+        c_in,
+        c_out: weight.dims()[3],
+        activation: before.kernel().activation,
+        kernel: window.kernel,
+        before: [top, left],
+        after: [bottom, right],
+        stride: window.stride,
+    };
+    assert_eq!(
+        weight.dims(),
+        [
+            window.kernel[0],
+            window.kernel[1],
+            shape.inputs(),
+            shape.c_out
+        ],
+        "weights of {window:?}"
+    );
+    let operation = Convolution { shape, before };
+    let [x, weight] = [x, weight].map(Tensor::into_dispatch);
+    match bias {
+        Some(bias) => apply(operation, [x, weight, bias.into_dispatch()]),
+        None => apply(operation, [x, weight]),
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Convolution {
+    shape: kernel::Window,
+    before: Applied,
+}
+
+/// Of inputs, weights and, where there is one, a bias.
+impl<const N: usize> CpuOperation<N> for Convolution {
+    type Saved = ();
+
+    fn name(&self) -> String {
+        let [rows, columns] = self.shape.kernel;
+        format!("conv {rows}x{columns}")
+    }
+
+    fn operations(&self) -> usize {
+        self.shape.operations()
+    }
+
+    fn output_shape(&self) -> Vec<usize> {
+        let [height, width] = self.shape.size_out();
+        vec![self.shape.batch, height, width, self.shape.c_out]
+    }
+
+    fn forward(&self, inputs: [&[f32]; N], saved: Option<&mut Option<()>>) -> Vec<f32> {
+        saved.map(|saved| saved.insert(()));
+        let bias = inputs.get(2).copied();
+        let input = (inputs[0], self.before.kernel());
+        kernel::forward_new(&self.shape, input, inputs[1], bias)
+    }
+
+    fn backward(
+        &self,
+        inputs: [&[f32]; N],
+        _: &(),
+        gradient: &[f32],
+        wanted: [bool; N],
+        earlier: &mut [Option<FlexTensor>; N],
+    ) -> [Option<Vec<f32>>; N] {
+        let other = if wanted[0] { earlier[0].take() } else { None };
+        all(kernel::backward_new(
+            &self.shape,
+            (inputs[0], self.before.kernel()),
+            inputs[1],
+            gradient,
+            N > 2,
+            wanted[0],
+            other.as_ref().map(host_slice),
+        ))
+    }
+}
+
+/// Gradients in the order of inputs.
+fn all<const N: usize>(gradients: Gradients) -> [Option<Vec<f32>>; N] {
+    let Gradients { x, weights, bias } = gradients;
+    let mut all = [x, Some(weights), Some(bias)].into_iter();
+    std::array::from_fn(|_| all.next().flatten())
 }
 
 /// Transposed convolution with stride 2 of `x` [B, H, W, C_in] with `weight` [kh, kw, C_in, C_out] and `bias`
@@ -94,12 +211,119 @@ pub fn convolve_transposed(
     bias: Option<Tensor<1>>,
     left: usize,
 ) -> Tensor<4> {
-    composed::convolve_transposed(x, weight, bias, left)
+    if !is_cpu(&x.device()) {
+        return composed::convolve_transposed(x, weight, bias, left);
+    }
+    let [batch, height, width, c_in] = x.dims();
+    let [rows, columns, _, c_out] = weight.dims();
+    let shape = Transposed {
+        batch,
+        height,
+        width,
+        c_in,
+        c_out,
+        kernel: [rows, columns],
+        left,
+    };
+    let [x, weight] = [x, weight].map(Tensor::into_dispatch);
+    match bias {
+        Some(bias) => apply(shape, [x, weight, bias.into_dispatch()]),
+        None => apply(shape, [x, weight]),
+    }
+}
+
+/// Of inputs, weights and, where there is one, a bias.
+impl<const N: usize> CpuOperation<N> for Transposed {
+    type Saved = ();
+
+    fn name(&self) -> String {
+        let [rows, columns] = self.kernel;
+        format!("transposed conv {rows}x{columns}")
+    }
+
+    fn operations(&self) -> usize {
+        Transposed::operations(self)
+    }
+
+    fn output_shape(&self) -> Vec<usize> {
+        vec![self.batch, 2 * self.height, 2 * self.width, self.c_out]
+    }
+
+    fn forward(&self, inputs: [&[f32]; N], saved: Option<&mut Option<()>>) -> Vec<f32> {
+        saved.map(|saved| saved.insert(()));
+        kernel::transposed_forward_new(self, inputs[0], inputs[1], inputs.get(2).copied())
+    }
+
+    fn backward(
+        &self,
+        inputs: [&[f32]; N],
+        _: &(),
+        gradient: &[f32],
+        _: [bool; N],
+        earlier: &mut [Option<FlexTensor>; N],
+    ) -> [Option<Vec<f32>>; N] {
+        let other = earlier[0].take();
+        let other = other.as_ref().map(host_slice);
+        let [x, weight] = [inputs[0], inputs[1]];
+        all(kernel::transposed_backward_new(
+            self,
+            x,
+            weight,
+            gradient,
+            N > 2,
+            other,
+        ))
+    }
 }
 
 /// `x` [B, H, W, C], each image so many rows further down and columns further to the right; zeros come in.
 pub fn shift(x: Tensor<4>, rows: usize, columns: usize) -> Tensor<4> {
-    composed::shift(x, rows, columns)
+    if !is_cpu(&x.device()) {
+        return composed::shift(x, rows, columns);
+    }
+    let [batch, height, width, channels] = x.dims();
+    let shape = shift_kernel::Shift {
+        batch,
+        height,
+        width,
+        channels,
+        rows,
+        columns,
+    };
+    apply(shape, [x.into_dispatch()])
+}
+
+impl CpuOperation<1> for shift_kernel::Shift {
+    type Saved = ();
+    const KEEPS_INPUTS: bool = false;
+
+    fn name(&self) -> String {
+        "shift".to_owned()
+    }
+
+    fn output_shape(&self) -> Vec<usize> {
+        vec![self.batch, self.height, self.width, self.channels]
+    }
+
+    fn forward(&self, [x]: [&[f32]; 1], saved: Option<&mut Option<()>>) -> Vec<f32> {
+        saved.map(|saved| saved.insert(()));
+        let mut y = vec![0.0; x.len()];
+        shift_kernel::shift(self, x, &mut y);
+        y
+    }
+
+    fn backward(
+        &self,
+        _: [&[f32]; 1],
+        _: &(),
+        gradient: &[f32],
+        _: [bool; 1],
+        _: &mut [Option<FlexTensor>; 1],
+    ) -> [Option<Vec<f32>>; 1] {
+        let mut dx = vec![0.0; gradient.len()];
+        shift_kernel::shift_backward(self, gradient, &mut dx);
+        [Some(dx)]
+    }
 }
 
 pub(super) mod composed {
@@ -107,17 +331,18 @@ pub(super) mod composed {
     use burn::tensor::module::{conv_transpose2d, conv2d};
     use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 
-    use crate::ops::composed::activate;
+    use crate::ops::before;
 
     /// [`super::convolve`] of Burn's operations.
-    pub fn convolve(
+    pub fn convolve<'a>(
         x: Tensor<4>,
-        before: Activation,
+        before: impl Into<Before<'a>>,
         window: &Window,
         weight: Tensor<4>,
         bias: Option<Tensor<1>>,
     ) -> Tensor<4> {
-        let x = padded(activate(x, before), window.padding);
+        let x = before::composed::before(x, before.into());
+        let x = padded(x, window.padding);
         let strides = [window.stride; 2];
         let options = ConvOptions::new(strides, [0, 0], [1, 1], 1);
         let weight = weight.permute([3, 2, 0, 1]); // [C_out, C_in, kh, kw]
