@@ -13,6 +13,7 @@
 
 pub mod activation;
 pub mod arch;
+pub mod attention;
 pub mod batch_norm;
 mod bf16;
 mod blank;
@@ -31,6 +32,7 @@ mod layer;
 pub mod math;
 mod multiply;
 pub mod naive;
+pub mod naive_attention;
 pub mod naive_cells;
 pub mod naive_residual;
 pub mod naive_window;

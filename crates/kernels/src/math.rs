@@ -73,6 +73,15 @@ pub fn exp<S: Simd>(s: S, x: S::F) -> S::F {
     s.mul(y, power_of_two(s, s.sub_i(n, half)))
 }
 
+/// `e^x` for x <= 0, of what is to be a share of a sum: 1e-38 where the true value is smaller.
+#[inline(always)]
+pub(crate) fn exp_share<S: Simd>(s: S, x: S::F) -> S::F {
+    // Within this bound one power of two suffices; this order of arguments lets NaN through.
+    let (n, rest) = split_exp(s, s.max(s.splat(-87.0), x));
+    let scale = power_of_two(s, n);
+    s.fma(rest, scale, scale)
+}
+
 /// `1 - e^-x` for x >= 0, exact to relative accuracy near 0.
 #[inline(always)]
 pub fn one_minus_exp_neg<S: Simd>(s: S, x: S::F) -> S::F {

@@ -430,7 +430,7 @@ impl Transpose<'_> {
 /// bottom of the column number, and the column's top bit to the bottom of the row number; after
 /// as many rounds as a number has bits, they have changed places.
 #[inline(always)]
-fn transpose_square<S: Simd>(
+pub(crate) fn transpose_square<S: Simd>(
     s: S,
     from: &[f32],
     from_stride: usize,

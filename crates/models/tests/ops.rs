@@ -10,6 +10,9 @@ use vdvae_models::ops::{
 };
 use vdvae_models::random::{Purpose, generator};
 
+#[path = "ops/attention.rs"]
+mod attention;
+
 #[path = "ops/weights.rs"]
 mod weights;
 

@@ -12,6 +12,7 @@ pub mod dmol;
 pub mod elu;
 pub mod features;
 pub mod gate;
+pub mod gates;
 pub mod latents;
 pub mod naive;
 pub mod normal;

@@ -66,7 +66,7 @@ pub(super) struct Block<'a> {
 }
 
 /// Bytes of weights that are asked for before they are needed.
-const AHEAD: usize = 2048;
+const AHEAD: usize = 4096;
 const LINE: usize = 64;
 
 /// Takes rows `first .. first + count` on from the inputs before `depths`, from the bias if there are

@@ -8,6 +8,7 @@ use burn::tensor::Device;
 
 mod activation;
 mod before;
+mod attention;
 mod bottleneck;
 mod categorical;
 mod cells;
@@ -32,6 +33,7 @@ mod window;
 
 pub use activation::{elu, swish};
 pub use before::{Activation, Before, activate, dropout};
+pub use attention::causal_attention;
 pub use bottleneck::{
     BottleneckWeights, Compute, KeptWeights, add_drawn, bottleneck, draws_in_one,
 };
@@ -70,6 +72,7 @@ pub fn awake<T: Send>(device: &Device, body: impl FnOnce() -> T + Send) -> T {
 pub mod composed {
     pub use super::activation::composed::*;
     pub use super::before::composed::{activate, dropout};
+    pub use super::attention::composed::*;
     pub use super::bottleneck::composed::*;
     pub use super::categorical::composed::*;
     pub use super::cells::composed::*;
