@@ -22,6 +22,8 @@ pub struct Batch {
     pub image: ImageShape,
     /// The n images' indices in their data set.
     pub indices: Vec<u64>,
+    /// The numbers of their classes, see [`Dataset::class`]; empty where they have none.
+    pub classes: Vec<usize>,
     /// Position of the first image: in training counted from its start, else in the split. The
     /// others follow.
     pub first_position: u64,
@@ -59,6 +61,10 @@ impl Batch {
             images,
             image,
             indices: indices.iter().map(|&index| index as u64).collect(),
+            classes: indices
+                .iter()
+                .filter_map(|&index| dataset.class(index))
+                .collect(),
             first_position: 0,
         })
     }
@@ -88,6 +94,7 @@ pub fn load_images(paths: &[PathBuf], image: ImageShape) -> Result<(Batch, LossC
         images,
         image,
         indices: (0..paths.len() as u64).collect(),
+        classes: Vec::new(),
         first_position: 0,
     };
     Ok((batch, losses))
@@ -154,6 +161,7 @@ impl Plan {
         let image = self.dataset.image();
         let mut images = vec![0; (end - first_position) as usize * image.len()];
         let mut indices = Vec::with_capacity((end - first_position) as usize);
+        let mut classes = Vec::new();
         for (position, out) in (first_position..end).zip(images.chunks_exact_mut(image.len())) {
             let index = match &self.order {
                 Order::Shuffled(shuffled) => shuffled.item(position),
@@ -162,11 +170,13 @@ impl Plan {
             self.dataset
                 .read(index, &mut ItemRng::for_item(self.seed, position), out)?;
             indices.push(index as u64);
+            classes.extend(self.dataset.class(index));
         }
         Ok(Batch {
             images,
             image,
             indices,
+            classes,
             first_position,
         })
     }

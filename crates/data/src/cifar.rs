@@ -1,5 +1,7 @@
 //! CIFAR-10 and CIFAR-100 in every form in which they are downloaded, CIFAR-10 with the splits of published results.
 
+mod classes;
+
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Read;
@@ -9,11 +11,13 @@ use std::sync::Arc;
 use vdvae_formats::gzip;
 
 use crate::array::{ArrayImages, Bytes};
-use crate::dataset::{Dataset, Subset};
+use crate::dataset::{Dataset, Labelled, Subset};
 use crate::error::DataError;
 use crate::options::OpenOptions;
 use crate::pickled::with_rows;
 use crate::split::{Split, legacy_permutation};
+
+pub(crate) use classes::{CIFAR10 as CIFAR10_CLASSES, CIFAR100 as CIFAR100_CLASSES, names};
 
 const SIDE: usize = 32;
 const CHANNELS: usize = 3;
@@ -35,8 +39,12 @@ struct Release {
     test: &'static str,
     /// Images of a training file; the test file has 10000.
     images_per_file: usize,
-    /// Bytes before each image in binary files.
+    /// Bytes before each image in binary files, the last of which is its label.
     labels: usize,
+    /// The list of labels in pickled files.
+    label_key: &'static str,
+    /// The names of the classes, in the order of the labels.
+    classes: &'static str,
     /// Folders inside of the archives.
     folders: [&'static str; 2],
     archives: [&'static str; 2],
@@ -56,6 +64,8 @@ const CIFAR10: Release = Release {
     test: "test_batch",
     images_per_file: 10_000,
     labels: 1,
+    label_key: "labels",
+    classes: classes::CIFAR10,
     folders: ["cifar-10-batches-py", "cifar-10-batches-bin"],
     archives: ["cifar-10-python.tar.gz", "cifar-10-binary.tar.gz"],
 };
@@ -66,6 +76,8 @@ const CIFAR100: Release = Release {
     test: "test",
     images_per_file: 50_000,
     labels: 2,
+    label_key: "fine_labels",
+    classes: classes::CIFAR100,
     folders: ["cifar-100-python", "cifar-100-binary"],
     archives: ["cifar-100-python.tar.gz", "cifar-100-binary.tar.gz"],
 };
@@ -129,6 +141,8 @@ fn open(
     };
     let all: usize = batches.iter().map(|batch| images(batch)).sum();
     let mut pixels = Vec::with_capacity(all * IMAGE);
+    let numbers = release.numbers(options, &place)?;
+    let mut classes = Vec::new();
     for batch in &batches {
         let name = flavour.file_name(batch);
         let file_place = format!("{place}: {name}");
@@ -147,15 +161,18 @@ fn open(
             Flavour::Python => release.read_python(bytes, images, &file_place, &mut pixels)?,
             Flavour::Binary => release.read_binary(bytes, images, &file_place, &mut pixels)?,
         }
+        if let Some(numbers) = &numbers {
+            let labels = release.read_labels(flavour, bytes, images, &file_place)?;
+            classes.extend(labels.into_iter().map(|label| numbers[usize::from(label)]));
+        }
     }
     let array = 0..pixels.len();
-    let inner = Arc::new(ArrayImages::new(
-        Bytes::Owned(pixels),
-        array,
-        CHANNELS,
-        options.image,
-        place,
-    ));
+    let images = ArrayImages::new(Bytes::Owned(pixels), array, CHANNELS, options.image, place);
+    let inner: Arc<dyn Dataset> = Arc::new(images);
+    let inner = match numbers {
+        Some(_) => Arc::new(Labelled { inner, classes }),
+        None => inner,
+    };
     if matches!(split, Split::Test | Split::All) {
         return Ok(inner);
     }

@@ -195,6 +195,26 @@ impl Collection {
         }
     }
 
+    /// The names of the classes of the images: folders, sorted, or in the order of the data set's labels.
+    ///
+    /// # Errors
+    /// [`DataError::NoClasses`] if they are not told.
+    pub fn classes(&self) -> Result<Vec<String>, DataError> {
+        match (&self.source, &self.contents) {
+            (Source::Folder(_) | Source::Tar(_), Contents::Files(files, _)) => files.classes(),
+            (Source::Cifar10(_), _) => Ok(cifar::names(cifar::CIFAR10_CLASSES)),
+            (Source::Cifar100(_), _) => Ok(cifar::names(cifar::CIFAR100_CLASSES)),
+            _ => Err(self.no_classes()),
+        }
+    }
+
+    fn no_classes(&self) -> DataError {
+        DataError::NoClasses {
+            place: self.source.to_string(),
+            found: "a source that tells none".to_owned(),
+        }
+    }
+
     /// Whether the images are files of their own, which may come and go.
     pub fn has_files(&self) -> bool {
         matches!(self.contents, Contents::Files(..))
@@ -251,10 +271,21 @@ impl Collection {
     /// Opens a split. What it returns has at least one item.
     ///
     /// # Errors
-    /// If there is nothing in it, or a file is not what it has to be; see [`DataError`].
+    /// If there is nothing in it, a file is not what it has to be, or classes are wanted that the source does not
+    /// tell; see [`DataError`].
     pub fn open(&self, split: Split, options: &OpenOptions) -> Result<Arc<dyn Dataset>, DataError> {
+        let tells_classes = matches!(
+            self.source,
+            Source::Folder(_) | Source::Tar(_) | Source::Cifar10(_) | Source::Cifar100(_)
+        );
+        if !options.classes.is_empty() && !tells_classes {
+            return Err(self.no_classes());
+        }
         let dataset = match &self.contents {
-            Contents::Files(files, open) => open(&files.place, files.files(split)?, split, options),
+            Contents::Files(files, open) => {
+                let of_split = files.files(split, options.classes)?;
+                open(&files.place, of_split, split, options)
+            }
             Contents::Array(array) => array.part(split, options.seed, &self.source.place()),
             Contents::Fixed(open, path, _) => open(path, split, options),
         }?;

@@ -8,6 +8,15 @@ pub fn counted(count: usize, items: &str) -> String {
     }
 }
 
+/// The first ten of some names: "a, b", "a, b, c, d, e, f, g, h, i, j and 2 more".
+pub fn some_of(names: &[String]) -> String {
+    let shown = &names[..names.len().min(10)];
+    match names.len() - shown.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::counted;

@@ -80,6 +80,11 @@ pub trait Dataset: Send + Sync {
     /// What a person would call item `index`: a file, "photos/test/moose.webp crop 3", "a.npy row 17".
     fn name(&self, index: usize) -> String;
 
+    /// The number of the class of item `index` among [`crate::OpenOptions::classes`]; nothing where these are empty.
+    fn class(&self, _index: usize) -> Option<usize> {
+        None
+    }
+
     /// The images that were left out because they could not be read, with the reason.
     /// Empty unless [`crate::OpenOptions::skip_bad_images`] is set.
     fn skipped(&self) -> &[String] {
@@ -114,6 +119,10 @@ impl Dataset for Subset {
 
     fn name(&self, index: usize) -> String {
         self.inner.name(self.indices[index])
+    }
+
+    fn class(&self, index: usize) -> Option<usize> {
+        self.inner.class(self.indices[index])
     }
 
     fn skipped(&self) -> &[String] {
@@ -159,6 +168,40 @@ impl Dataset for Joined {
         let (dataset, index) = self.locate(index);
         dataset.name(index)
     }
+
+    fn class(&self, index: usize) -> Option<usize> {
+        let (dataset, index) = self.locate(index);
+        dataset.class(index)
+    }
+}
+
+/// Another data set whose images have classes.
+pub(crate) struct Labelled {
+    pub inner: Arc<dyn Dataset>,
+    /// The number of each image's.
+    pub classes: Vec<usize>,
+}
+
+impl Dataset for Labelled {
+    fn len(&self) -> usize {
+        self.inner.len()
+    }
+
+    fn image(&self) -> ImageShape {
+        self.inner.image()
+    }
+
+    fn read(&self, index: usize, rng: &mut ItemRng, out: &mut [u8]) -> Result<(), DataError> {
+        self.inner.read(index, rng, out)
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.inner.name(index)
+    }
+
+    fn class(&self, index: usize) -> Option<usize> {
+        self.classes.get(index).copied()
+    }
 }
 
 /// Another data set whose images are mirrored left to right, half of the time.
@@ -183,6 +226,10 @@ impl Dataset for RandomlyFlipped {
 
     fn name(&self, index: usize) -> String {
         self.0.name(index)
+    }
+
+    fn class(&self, index: usize) -> Option<usize> {
+        self.0.class(index)
     }
 
     fn skipped(&self) -> &[String] {

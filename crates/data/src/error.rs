@@ -142,6 +142,33 @@ pub enum DataError {
         found: String,
     },
 
+    /// A model tells classes apart, and the source does not tell which an image is of.
+    #[error(
+        "{place}: expected images of known classes, which the model tells apart, found {found}. Give a folder with a \
+         folder for each class, below train, valid and test or without these (folder:DIR), cifar10:PATH or \
+         cifar100:PATH; or take a model without classes"
+    )]
+    NoClasses {
+        /// The file or folder.
+        place: String,
+        /// What there is.
+        found: String,
+    },
+
+    /// An image is of a class that the model does not know.
+    #[error(
+        "{place}: expected images of the classes that the model knows ({expected}), found class `{found}`. Name it as \
+         the model does, or leave its images out"
+    )]
+    OtherClasses {
+        /// The file or folder.
+        place: String,
+        /// The classes of the model.
+        expected: String,
+        /// That of an image.
+        found: String,
+    },
+
     /// Too few items to set some aside for validation and test.
     #[error(
         "{place}: expected at least {needed} {items} to hold some out for validation and test, \

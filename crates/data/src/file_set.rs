@@ -1,10 +1,12 @@
 //! Image files with the split of each.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::classes::Numbers;
 use crate::counted::counted;
 use crate::error::DataError;
 use crate::image_file::ImageFile;
@@ -249,11 +251,58 @@ impl FileSet {
         of_split
     }
 
-    /// The files of a split, in the order of their names.
+    /// The names of the folders that are classes, sorted.
     ///
     /// # Errors
-    /// [`DataError::NoSplit`] if there are none.
-    pub fn files(&self, split: Split) -> Result<Vec<ImageFile>, DataError> {
+    /// As [`file_classes`](Self::file_classes).
+    pub fn classes(&self) -> Result<Vec<String>, DataError> {
+        let all: Vec<usize> = (0..self.files.len()).collect();
+        let classes: BTreeSet<String> = self.file_classes(&all)?.into_iter().collect();
+        Ok(classes.into_iter().collect())
+    }
+
+    /// The classes of some files: the folders that they are in, the highest below the place or below the folders
+    /// that are named after splits.
+    ///
+    /// # Errors
+    /// [`DataError::NoClasses`] if one is in no such folder; as [`named_splits`].
+    fn file_classes(&self, indices: &[usize]) -> Result<Vec<String>, DataError> {
+        let names: Vec<Cow<str>> = self.files.iter().map(|file| self.telling(file)).collect();
+        let names: Vec<&str> = names.iter().map(|name| &**name).collect();
+        let level = match named_splits(&self.place, &names)? {
+            Some(named) => named.level + 1,
+            None => usize::from(self.tops_are_hints),
+        };
+        let class = |name: &str| {
+            let (folders, _) = name.rsplit_once('/')?;
+            folders.split('/').nth(level).map(str::to_owned)
+        };
+        let classes: Vec<Option<String>> =
+            indices.iter().map(|&index| class(names[index])).collect();
+        let mut outside = indices
+            .iter()
+            .zip(&classes)
+            .filter(|(_, class)| class.is_none());
+        if let Some((&first, _)) = outside.next() {
+            let count = counted(1 + outside.count(), self.items);
+            return Err(DataError::NoClasses {
+                place: self.place.clone(),
+                found: format!(
+                    "{count} in no folder of a class, such as {}",
+                    self.files[first].entry.name
+                ),
+            });
+        }
+        Ok(classes.into_iter().flatten().collect())
+    }
+
+    /// The files of a split, in the order of their names, each with the number of its class among `classes`, if
+    /// there are any.
+    ///
+    /// # Errors
+    /// [`DataError::NoSplit`] if there are none; [`DataError::NoClasses`] or [`DataError::OtherClasses`] if one has
+    /// none of `classes`.
+    pub fn files(&self, split: Split, classes: &[String]) -> Result<Vec<ImageFile>, DataError> {
         let indices = self.indices(split);
         if indices.is_empty() {
             return Err(DataError::NoSplit {
@@ -262,8 +311,15 @@ impl FileSet {
                 layout: self.describe(Split::Train),
             });
         }
-        let file = |index: usize| self.files[index].file.clone();
-        Ok(indices.into_iter().map(file).collect())
+        let file = |&index: &usize| self.files[index].file.clone();
+        let mut files: Vec<ImageFile> = indices.iter().map(file).collect();
+        if !classes.is_empty() {
+            let numbers = Numbers::new(classes);
+            for (file, class) in files.iter_mut().zip(self.file_classes(&indices)?) {
+                file.class = Some(numbers.of(&class, &self.place)?);
+            }
+        }
+        Ok(files)
     }
 
     /// What is kept with a run.

@@ -56,6 +56,10 @@ impl Dataset for Folder {
         self.store.name(index).to_owned()
     }
 
+    fn class(&self, index: usize) -> Option<usize> {
+        self.store.class(index)
+    }
+
     fn skipped(&self) -> &[String] {
         self.store.skipped()
     }

@@ -28,6 +28,8 @@ pub(crate) type Reason = String;
 #[derive(Clone)]
 pub(crate) struct ImageFile {
     pub name: String,
+    /// The number of its class, where classes are told apart.
+    pub class: Option<usize>,
     content: Content,
 }
 
@@ -67,6 +69,7 @@ impl ImageFile {
     pub fn at(path: PathBuf) -> Self {
         Self {
             name: path.display().to_string(),
+            class: None,
             content: Content::Path(path),
         }
     }
@@ -74,6 +77,7 @@ impl ImageFile {
     pub fn embedded(name: String, bytes: &'static [u8]) -> Self {
         Self {
             name,
+            class: None,
             content: Content::Embedded(bytes),
         }
     }
@@ -81,7 +85,11 @@ impl ImageFile {
     /// A part of the file at `path`.
     pub fn inside(name: String, path: Arc<Path>, start: u64, size: u64) -> Self {
         let content = Content::Inside { path, start, size };
-        Self { name, content }
+        Self {
+            name,
+            class: None,
+            content,
+        }
     }
 
     /// Bytes of the encoded file; 0 if that cannot be told.

@@ -116,6 +116,11 @@ impl ImageStore {
         &self.files[index].name
     }
 
+    /// The class of image `index`.
+    pub fn class(&self, index: usize) -> Option<usize> {
+        self.files[index].class
+    }
+
     /// The images that were dropped, with the reason.
     pub fn skipped(&self) -> &[String] {
         &self.skipped

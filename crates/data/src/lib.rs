@@ -29,6 +29,7 @@ mod batches;
 mod celeba;
 mod channels;
 mod cifar;
+mod classes;
 mod collection;
 mod counted;
 mod crops;
@@ -63,7 +64,7 @@ mod statistics;
 
 pub use batches::{Batch, Batches, load_images};
 pub use collection::Collection;
-pub use counted::counted;
+pub use counted::{counted, some_of};
 pub use dataset::{Dataset, ImageShape};
 pub use error::DataError;
 pub use file_set::Changes;

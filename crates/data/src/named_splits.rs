@@ -68,6 +68,7 @@ pub(crate) fn named_splits(place: &str, names: &[&str]) -> Result<Option<NamedSp
         Some(format!("{above}{}/", paths[found][level]))
     };
     Ok(Some(NamedSplits {
+        level,
         names: [Split::Train, Split::Valid, Split::Test].map(spelling),
         splits: splits.into_iter().flatten().collect(),
     }))
@@ -77,6 +78,8 @@ pub(crate) fn named_splits(place: &str, names: &[&str]) -> Result<Option<NamedSp
 pub(crate) struct NamedSplits {
     /// Of each image.
     pub splits: Vec<Split>,
+    /// How many folders are above those.
+    pub level: usize,
     /// How the folders for training, validation and test are called: `val/`, or `*/val/` below others.
     pub names: [Option<String>; 3],
 }

@@ -20,6 +20,9 @@ pub struct OpenOptions<'a> {
     /// Whether images are decoded when the data set is opened where that takes a matter of seconds, so that
     /// bad ones show before any work. For those who want few of them, and look at these themselves, it is false.
     pub look_through: bool,
+    /// The names of the classes that a model tells apart, in the order of its numbers: each image comes with the
+    /// number of its own. Empty: images have none.
+    pub classes: &'a [String],
     /// Told, while many files are decoded in opening a data set, how many are done and of how many.
     pub progress: Option<&'a Progress<'a>>,
 }
@@ -38,6 +41,7 @@ impl OpenOptions<'_> {
             seed: 0,
             skip_bad_images: false,
             look_through: true,
+            classes: &[],
             progress: None,
         }
     }

@@ -298,6 +298,17 @@ pub trait Plan: Debug + Send + Sync {
     /// If they cannot be.
     fn coding(&self) -> Result<Coding, Cannot>;
 
+    /// Whether it makes an image pixel after pixel, as [`Model::ordered`] does.
+    ///
+    /// # Errors
+    /// If not.
+    fn ordered(&self) -> Result<(), Cannot> {
+        match self.coding() {
+            Ok(Coding::InOrder) => Ok(()),
+            _ => Err(all_at_once()),
+        }
+    }
+
     /// Whether the model can be computed in this way.
     ///
     /// # Errors
@@ -416,7 +427,8 @@ pub trait Model: Parameters + Debug + Send + Sync {
     /// What the images cost.
     fn cost(&self, batch: Prepared, latents: PosteriorLatents) -> Cost;
 
-    /// Chooses what depends on data before the first step, such as scales of weight normalisation.
+    /// Chooses what depends on data before the first step, such as scales of weight normalisation: by the first
+    /// images of a new run, on the model's device, once. The moving average begins with what comes out.
     fn start(&mut self, _batch: Prepared, _noise: &Noise) {}
 
     /// What a training step minimises, where that is more than the cost; may change what is no weight, such
@@ -465,10 +477,14 @@ pub trait Model: Parameters + Debug + Send + Sync {
     /// # Errors
     /// If it is none.
     fn ordered(&self) -> Result<&dyn Ordered, Cannot> {
-        Err(Cannot {
-            what: "pixel after pixel",
-            why: "the model makes all pixels of an image at once".to_owned(),
-            instead: "Leave out what is about single pixels".to_owned(),
-        })
+        Err(all_at_once())
+    }
+}
+
+fn all_at_once() -> Cannot {
+    Cannot {
+        what: "pixel after pixel",
+        why: "the model makes all pixels of an image at once".to_owned(),
+        instead: "Leave out what is about single pixels".to_owned(),
     }
 }

@@ -56,6 +56,11 @@ impl Prepared {
             classes: Vec::new(),
         }
     }
+
+    /// The same images, of these classes: one number an image, or none at all.
+    pub fn of_classes(self, classes: Vec<usize>) -> Self {
+        Self { classes, ..self }
+    }
 }
 
 impl Preprocess {

@@ -31,6 +31,8 @@ pub enum Purpose {
     Binarization = 7,
     /// What a training step drops.
     Dropout = 8,
+    /// What a new model sees of its first images.
+    Start = 9,
 }
 
 /// The generator of one item (an image) in one step, for one purpose.

@@ -158,7 +158,12 @@ Examples:
 
 Sources for --data: photos, crops:DIR, folder:DIR, tar:FILES, npy:FILE, npz:FILE[NAME], cifar10:PATH, cifar100:PATH,
 imagenet32:DIR, imagenet64:DIR, imagenet32-batches:DIR, imagenet64-batches:DIR, ffhq256:DIR, ffhq1024:DIR,
-celeba:DIR, idx:DIR, amat:DIR.")]
+celeba:DIR, idx:DIR, amat:DIR.
+A model with classes learns those of folder:DIR and tar:FILES (a folder for each class, below train, valid and test or
+without these), cifar10:PATH and cifar100:PATH.
+
+Keys for --set that presets leave out: train.optimizer (adamw, adamax or adam), train.lr_decay (none, cosine, linear, or
+exponential by train.lr_rate a step), data.classes (the names of a model's classes, in its order).")]
 pub struct TrainArgs {
     /// Which configuration.
     #[command(flatten)]
@@ -293,14 +298,19 @@ Examples:
   vdvae sample runs/nvae --temperature 0.7 --readjust-bn 100    batch norms as samples want them
   vdvae sample runs/photos32 -n 1000 --out samples/     single PNG files
   vdvae sample runs/photos32 -n 50000 --out x.npy       an array [n, S, S, C] of bytes
-  vdvae sample runs/photos32 -n 50000 --from 50000 --out y.npy    the next 50000")]
+  vdvae sample runs/photos32 -n 50000 --from 50000 --out y.npy    the next 50000
+
+Models that make pixel after pixel:
+  vdvae sample runs/pixels -n 8 --given cat.png --rows 16    8 lower halves for an upper one
+  vdvae sample runs/pixels --class airplane                  of one class, where the model tells classes apart
+  vdvae sample runs/pixels -n 1 --no-cache                   the whole network for each pixel: slow, the same images")]
 pub struct SampleArgs {
     /// Which model.
     #[command(flatten)]
     pub trained: Trained,
-    /// Number of images.
-    #[arg(short, default_value_t = 64, allow_negative_numbers = true, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub n: u64,
+    /// Number of images [default: 64, or as many as --given has].
+    #[arg(short, allow_negative_numbers = true, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub n: Option<u64>,
     /// The first image's number: of a seed, each number is another image, the same in any part.
     #[arg(long, default_value_t = 0, value_name = "K")]
     pub from: u64,
@@ -313,6 +323,19 @@ pub struct SampleArgs {
         value_name = "T[,T...]"
     )]
     pub temperature: Vec<f32>,
+    /// Only images of this class, by its name or number [default: of all classes in turn].
+    #[arg(long, value_name = "NAME|NUMBER")]
+    pub class: Option<String>,
+    /// Complete images: a file, a folder of files, or an array FILE.npy. The n-th image drawn completes the n-th of
+    /// them, over and over. A picture shows both.
+    #[arg(long, value_name = "PATH", requires = "rows")]
+    pub given: Option<PathBuf>,
+    /// Keep the first K rows of what is --given.
+    #[arg(long, value_name = "K", requires = "given", value_parser = clap::value_parser!(u64).range(1..))]
+    pub rows: Option<u64>,
+    /// Draw by the plain sampler, the whole network for each pixel (and colour): slow; to check the other.
+    #[arg(long)]
+    pub no_cache: bool,
     /// FILE.png (one picture), FILE.npy, or a folder for single images
     /// [default: RUN/samples/sample-tT-seedN.png].
     #[arg(long, value_name = "PATH")]

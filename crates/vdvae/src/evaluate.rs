@@ -151,6 +151,7 @@ fn evaluate_batch(
             ..keys(Purpose::Binarization)
         };
         let prepared = preprocess.apply(&batch.images, &binarization, device);
+        let prepared = prepared.of_classes(batch.classes.clone());
         let latents = if options.mean_latents {
             PosteriorLatents::Mean
         } else {

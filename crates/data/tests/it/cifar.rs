@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tempfile::tempdir;
-use vdvae_data::{Source, Split, legacy_permutation};
+use vdvae_data::{Collection, OpenOptions, Source, Split, legacy_permutation, open};
 
 use crate::files::*;
 
@@ -57,7 +57,15 @@ pub fn python(batch: usize, images: usize, width: usize) -> Vec<u8> {
     for index in 0..images {
         pickle.extend_from_slice(&planes(batch, index)[..width]);
     }
-    pickle.extend_from_slice(b"tbU\x06labelsq\x0a]q\x0b(K\x06K\x09eu.");
+    pickle.extend_from_slice(b"tb");
+    for key in ["labels", "fine_labels"] {
+        pickle.extend_from_slice(&[b'U', key.len() as u8]);
+        pickle.extend_from_slice(key.as_bytes());
+        pickle.extend_from_slice(b"](");
+        pickle.extend((0..images).flat_map(|index| [b'K', (index % 10) as u8]));
+        pickle.push(b'e');
+    }
+    pickle.extend_from_slice(b"u.");
     pickle
 }
 
@@ -268,4 +276,88 @@ fn cifar100_has_one_file_for_each_split_and_two_labels() {
     let source = Source::Cifar100(binary.path().to_owned());
     let test = opened(source, Split::Test, rgb(32)).unwrap();
     assert_eq!(item(&*test, 17), item(&*open(Split::Test), 17));
+}
+
+#[test]
+fn labels_are_classes() {
+    let folder = tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    write_folder(&at("py"), &[0, 1, 2, 3, 4, 5], "", |batch| {
+        python(batch, IMAGES, 3072)
+    });
+    write_folder(&at("bin"), &[5], ".bin", binary);
+    write(&at("100/test"), &python(5, IMAGES, 3072));
+    let records =
+        (0..IMAGES).flat_map(|index| [vec![1, (index % 10) as u8], planes(5, index)].concat());
+    write(&at("100bin/test.bin"), &records.collect::<Vec<u8>>());
+    let plain = OpenOptions::new(rgb(32));
+    for (source, split, first, count) in [
+        (Source::Cifar10(at("py")), Split::Test, "airplane", 10),
+        (Source::Cifar10(at("py")), Split::Train, "airplane", 10),
+        (Source::Cifar10(at("bin")), Split::Test, "airplane", 10),
+        (Source::Cifar100(at("100")), Split::Test, "apple", 100),
+        (Source::Cifar100(at("100bin")), Split::Test, "apple", 100),
+    ] {
+        let classes = Collection::split(&source, &plain)
+            .unwrap()
+            .classes()
+            .unwrap();
+        assert_eq!((&*classes[0], classes.len()), (first, count));
+        let options = OpenOptions {
+            classes: &classes,
+            ..plain
+        };
+        let dataset = open(&source, split, &options).unwrap();
+        let order = legacy_permutation(11_172_018, 50_000);
+        for index in [0, 1, 17, 9999] {
+            let number = match split {
+                Split::Train => order[5000 + index] as usize,
+                _ => index,
+            };
+            assert_eq!(dataset.class(index), Some(number % 10), "{source}");
+        }
+    }
+    // A model that knows them in another order.
+    let reversed: Vec<String> = "truck ship horse frog dog deer cat bird automobile airplane"
+        .split(' ')
+        .map(str::to_owned)
+        .collect();
+    let options = OpenOptions {
+        classes: &reversed,
+        ..plain
+    };
+    let dataset = open(&Source::Cifar10(at("bin")), Split::Test, &options).unwrap();
+    assert_eq!(dataset.class(3), Some(6));
+
+    let mut bad = binary(5);
+    bad[2 * 3073] = 10;
+    fs::write(at("bin/test_batch.bin"), bad).unwrap();
+    let error = open(&Source::Cifar10(at("bin")), Split::Test, &options)
+        .err()
+        .unwrap();
+    assert_says(
+        &error.to_string(),
+        &["test_batch.bin: labels: expected numbers below 10, found 10"],
+    );
+    let mut bad = python(5, IMAGES, 3072);
+    let label = bad.len() - 4;
+    bad[label] = 100;
+    fs::write(at("100/test"), bad).unwrap();
+    let source = Source::Cifar100(at("100"));
+    let collection = Collection::split(&source, &plain).unwrap();
+    let options = OpenOptions {
+        classes: &collection.classes().unwrap(),
+        ..plain
+    };
+    let error = open(&source, Split::Test, &options).err().unwrap();
+    let says = "test: fine_labels: expected a list of 10000 whole numbers below 100";
+    assert_says(&error.to_string(), &[says]);
+    // Whoever wants no classes does not look at them.
+    assert!(opened(Source::Cifar10(at("bin")), Split::Test, rgb(32)).is_ok());
+    assert!(
+        opened(Source::Photos, Split::Test, rgb(32))
+            .unwrap()
+            .class(0)
+            .is_none()
+    );
 }

@@ -6,6 +6,7 @@ mod arrays;
 mod batches;
 mod celeba;
 mod cifar;
+mod classes;
 mod crops;
 mod files;
 mod folders;

@@ -102,6 +102,20 @@ impl Likelihood {
         }
     }
 
+    /// In nats per pixel, all its colours together, [B, S, S]; their sum over an image is its
+    /// [`negative_log_likelihood`](Self::negative_log_likelihood). As there.
+    pub fn nats_per_pixel(&self, parameters: Tensor<4>, target: Tensor<4>) -> Tensor<3> {
+        // Each pixel is an image of its own.
+        let [batch, height, width, channels] = target.dims();
+        let pixels = batch * height * width;
+        let each = parameters.dims()[3];
+        let nats = self.negative_log_likelihood(
+            parameters.reshape([pixels, 1, 1, each]),
+            target.reshape([pixels, 1, 1, channels]),
+        );
+        nats.reshape([batch, height, width])
+    }
+
     /// Draws an image for each item of the batch, [B, S, S, C] as bytes. `parameters`: [B, S, S, P];
     /// one generator per image.
     pub fn sample(&self, parameters: Tensor<4>, mut generators: Vec<ChaCha8Rng>) -> Vec<u8> {
@@ -187,4 +201,50 @@ pub fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
         .into_data()
         .try_into_vec()
         .expect("the model computes in f32")
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, TensorData};
+
+    use super::*;
+
+    #[test]
+    fn pixels_add_up_to_their_image() {
+        let logistics = Dmol {
+            mixtures: 2,
+            channels: 3,
+            bits: 8,
+            upper_edge: ops::UPPER_EDGE,
+        };
+        let softmax = Categorical {
+            levels: 16,
+            channels: 3,
+        };
+        for (likelihood, each) in [
+            (Likelihood::Dmol(logistics), 20),
+            (Likelihood::Categorical(softmax), 48),
+            (Likelihood::Bernoulli, 3),
+        ] {
+            let tensor = |each: usize, of: &dyn Fn(usize) -> f32| {
+                let numbers: Vec<f32> = (0..2 * 16 * each).map(of).collect();
+                Tensor::<4>::from_data(TensorData::new(numbers, [2, 4, 4, each]), &Device::flex())
+            };
+            let parameters = tensor(each, &|i| (i as f32 * 0.7).sin());
+            let target = tensor(3, &|i| match likelihood {
+                Likelihood::Dmol(_) => (i % 17) as f32 / 8.0 - 1.0,
+                Likelihood::Categorical(_) => (i % 16) as f32,
+                Likelihood::Bernoulli => (i % 2) as f32,
+            });
+            let images =
+                values(likelihood.negative_log_likelihood(parameters.clone(), target.clone()));
+            let pixels = values(likelihood.nats_per_pixel(parameters, target));
+            assert_eq!(pixels.len(), 32);
+            for (image, pixels) in images.into_iter().zip(pixels.chunks(16)) {
+                let sum: f32 = pixels.iter().sum();
+                assert!((sum - image).abs() < 1e-4 * image, "{likelihood:?}");
+                assert!(pixels.iter().any(|&nats| nats != pixels[0]));
+            }
+        }
+    }
 }

@@ -5,16 +5,17 @@
 //! of a softmax one after the other.
 
 mod canvas;
+mod drawing;
 mod source;
 
 pub use canvas::Canvas;
-pub use source::{Drawn, Known, PixelSource};
+pub use drawing::Drawing;
+pub use source::{Completed, Drawn, Given, Known, PixelSource};
 
 use burn::tensor::{Tensor, TensorData};
 
 use crate::family::ImageShape;
 use crate::likelihood::{Likelihood, values};
-use crate::random::{Keys, Purpose};
 
 /// One decision: some values of one pixel in every image of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,26 +71,6 @@ impl dyn Ordered + '_ {
             classes,
             found: Vec::new(),
         })
-    }
-
-    /// What [`Model::sample`](crate::Model::sample) asks for: an image for each item, [B, S, S, C] bytes; of kinds
-    /// in turn where there are any.
-    pub fn sample(&self, seed: u64, items: &[u64]) -> Vec<u8> {
-        let kinds = self.classes() as u64;
-        let kind = |item: &u64| item.checked_rem(kinds).map(|kind| kind as usize);
-        let classes: Vec<usize> = items.iter().filter_map(kind).collect();
-        let keys = Keys::new(seed, Purpose::Pixels, items.to_vec());
-        let mut canvas = self.blank(items.len());
-        let mut next = self.begin(items.len(), &classes);
-        let mut source = Drawn::new(self.likelihood(), keys);
-        fill(
-            &mut *next,
-            self.likelihood(),
-            &mut source,
-            &mut canvas,
-            &mut |_| (),
-        );
-        canvas.into_bytes()
     }
 }
 

@@ -46,6 +46,51 @@ impl PixelSource for Drawn<'_> {
     }
 }
 
+/// Given: the values of `images` [B, S, S, C], each put on the canvas when its turn comes and not before.
+pub struct Given<'a> {
+    likelihood: &'a Likelihood,
+    images: &'a [u8],
+}
+
+impl<'a> Given<'a> {
+    /// One image for each of the batch.
+    pub fn new(likelihood: &'a Likelihood, images: &'a [u8]) -> Self {
+        Self { likelihood, images }
+    }
+}
+
+impl PixelSource for Given<'_> {
+    fn decide(&mut self, turn: Turn, _: &[f32], canvas: &mut Canvas) {
+        let shape = canvas.shape();
+        let channels = self.likelihood.channels_of(turn.part, shape.channels);
+        let pixel = (turn.row * shape.size + turn.column) * shape.channels;
+        for (image, given) in self.images.chunks_exact(shape.len()).enumerate() {
+            let values = &given[pixel..][channels.clone()];
+            canvas.set(image, [turn.row, turn.column], channels.start, values);
+        }
+    }
+}
+
+/// The first `rows` rows by one source, the rest by another.
+pub struct Completed<A, B> {
+    /// Rows of the first source.
+    pub rows: usize,
+    /// It.
+    pub above: A,
+    /// The other one.
+    pub below: B,
+}
+
+impl<A: PixelSource, B: PixelSource> PixelSource for Completed<A, B> {
+    fn decide(&mut self, turn: Turn, parameters: &[f32], canvas: &mut Canvas) {
+        if turn.row < self.rows {
+            self.above.decide(turn, parameters, canvas);
+        } else {
+            self.below.decide(turn, parameters, canvas);
+        }
+    }
+}
+
 /// Known: the canvas holds them already; `see` is told what they were distributed as.
 pub struct Known<S>(pub S);
 

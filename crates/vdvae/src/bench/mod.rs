@@ -15,9 +15,10 @@ use serde::Serialize;
 use crate::config::Config;
 use crate::likelihood::values;
 use crate::models::hierarchy::{Latents, Noise};
+use crate::models::ordered::Turn;
 use crate::models::state::TrainState;
 use crate::models::step::train_step;
-use crate::models::{Model, Operations, Plan, PosteriorLatents};
+use crate::models::{Model, Operations, Ordered, Plan, PosteriorLatents};
 use crate::ops::Compute;
 use crate::parameters::Specs;
 use crate::preprocess::{Normalisation, Prepared};
@@ -61,6 +62,8 @@ pub struct Bench<'a> {
     pub batch: usize,
     /// Whether samples are drawn to the pixels.
     pub pixels: bool,
+    /// Whether samples are those of the plain sampler of an ordered model, of which one pixel is measured.
+    pub plain: bool,
     /// How it computes.
     pub compute: Compute,
     /// Where it computes; without autodiff.
@@ -68,17 +71,22 @@ pub struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// Makes `warmup` steps, calls `ready`, makes `steps` more; returns the seconds of each of these.
+    /// Makes `warmup` steps, calls `ready`, makes `steps` more; returns the seconds of each of these: of the plain
+    /// sampler those of one pixel, times the pixels of an image.
     ///
     /// # Errors
     /// If the device fails.
     pub fn run(&self, warmup: u64, steps: u64, ready: impl FnOnce()) -> Result<Vec<f64>> {
         let mut step = self.step();
+        let pixels = match self.plain {
+            true => self.plan.image().size.pow(2) as f64,
+            false => 1.0,
+        };
         let mut timed = |number| -> Result<f64> {
             let start = Instant::now();
             step(number);
             self.device.sync().context("the device failed")?;
-            Ok(start.elapsed().as_secs_f64())
+            Ok(start.elapsed().as_secs_f64() * pixels)
         };
         for number in 0..warmup {
             timed(number)?;
@@ -121,6 +129,14 @@ impl Bench<'_> {
                     values(model.cost(images.clone(), latents).total());
                 })
             }
+            Task::Sample if self.plain => {
+                let model = self.model(self.device);
+                let classes = self.classes();
+                Box::new(move |_| {
+                    let ordered = model.ordered().expect("the plan was asked");
+                    first_pixel(ordered, batch, &classes);
+                })
+            }
             Task::Sample => {
                 let model = self.model(self.device);
                 Box::new(move |step| match model.hierarchy() {
@@ -156,6 +172,30 @@ impl Bench<'_> {
         let mut bytes = vec![0; self.batch * self.plan.image().len()];
         generator(0, Purpose::Training, 0, 0).fill_bytes(&mut bytes);
         let keys = Keys::new(0, Purpose::Binarization, 0..self.batch as u64);
-        preprocess.apply(&bytes, &keys, device)
+        preprocess
+            .apply(&bytes, &keys, device)
+            .of_classes(self.classes())
+    }
+
+    /// One for each image, in turn, where the model tells classes apart.
+    fn classes(&self) -> Vec<usize> {
+        match self.plan.classes() {
+            0 => Vec::new(),
+            classes => (0..self.batch).map(|image| image % classes).collect(),
+        }
+    }
+}
+
+/// All turns of a pixel of the plain sampler; one takes as long as any other.
+fn first_pixel(model: &dyn Ordered, batch: usize, classes: &[usize]) {
+    let canvas = model.blank(batch);
+    let mut next = model.begin_plain(classes);
+    for part in 0..model.likelihood().turns() {
+        let turn = Turn {
+            row: 0,
+            column: 0,
+            part,
+        };
+        next.parameters(turn, &canvas);
     }
 }

@@ -49,8 +49,10 @@ only be read with the same weights, which are kept in the run as checkpoints/kep
 long that trains on, and on the same kernel path: the one in use, unless --kernel-path names another.
 `portable` is the same on every machine.
 
-Images are chained: each borrows random bits from those before it, the first ones from a seed. What they
-borrow is in the file once for each of the --batch streams, and is reported as seed bits.")]
+With latents, images are chained: each borrows random bits from those before it, the first ones from a seed. What
+they borrow is in the file once for each of the --batch streams, and is reported as seed bits. Models that make
+pixel after pixel borrow nothing, and take a step of the network for each pixel, both ways: a large --batch is
+much faster.")]
 pub struct CompressArgs {
     /// Which model.
     #[command(flatten)]
@@ -84,9 +86,10 @@ pub struct CompressArgs {
     /// Independent streams, which pass through the network together: faster, and each has seed bits.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub batch: usize,
-    /// Cells per latent, as a power of 2: more are more exact, fewer have fewer seed bits.
-    #[arg(long, default_value_t = 14, value_name = "BITS", value_parser = clap::value_parser!(u32).range(4..=24))]
-    pub latent_bits: u32,
+    /// Cells per latent, as a power of 2: more are more exact, fewer have fewer seed bits [default: 14]. For models
+    /// with latents.
+    #[arg(long, value_name = "BITS", value_parser = clap::value_parser!(u32).range(4..=24))]
+    pub latent_bits: Option<u32>,
     /// Keep neither order nor names: n images then take log2(n!) bits less than in an order that means nothing. For
     /// images of one shape that fit into one of the model's.
     #[arg(long)]

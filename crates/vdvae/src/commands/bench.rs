@@ -11,10 +11,12 @@ use super::{batch_size, print_json};
 use crate::bench::profile::{Limits, Row, rows};
 use crate::bench::{Bench, Task};
 use crate::cli::BenchArgs;
+use crate::config::Config;
 use crate::console::results;
 use crate::device;
 use crate::error::usage;
 use crate::memory::peak_memory;
+use crate::models::{Exactness, Plan};
 use crate::ops::profile;
 use crate::ops::{Compute, Dtype};
 
@@ -25,6 +27,16 @@ struct Report {
     pixels: bool,
     /// Or the configuration's file.
     preset: String,
+    /// What bits per dimension of the model are.
+    eval: Exactness,
+    parameters: u64,
+    /// Of the plain sampler.
+    network_evaluations_per_sample: u64,
+    /// Of samples pixel after pixel: whether what is known of earlier pixels was kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cached: Option<bool>,
+    /// Whether one pixel was measured, and all times are of as many as an image has.
+    extrapolated: bool,
     batch: usize,
     dtype: Dtype,
     checkpoint_activations: bool,
@@ -38,6 +50,10 @@ struct Report {
     median_s: f64,
     max_s: f64,
     /// From here on, rates are those of the median step.
+    s_per_image: f64,
+    /// Of samples pixel after pixel: what one pixel of all images of the batch takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    s_per_pixel_step: Option<f64>,
     images_per_s: f64,
     /// Useful operations of a step: those of direct convolutions.
     gflop: f64,
@@ -55,21 +71,59 @@ struct Report {
 }
 
 pub fn run(arguments: &BenchArgs) -> Result<()> {
-    let device = device::parse(&arguments.machine.device)?;
-    if arguments.pixels && arguments.what != Task::Sample {
-        return Err(usage(
-            "--pixels: expected with --what sample only, which draws them",
-        ));
+    if arguments.what != Task::Sample {
+        for (name, is_given) in [
+            ("--pixels", arguments.pixels),
+            ("--no-cache", arguments.no_cache),
+        ] {
+            if is_given {
+                return Err(usage(format!(
+                    "{name}: expected with --what sample only, which draws them"
+                )));
+            }
+        }
     }
-    let mut config = config_of(&arguments.configuration)?;
-    config.apply_overrides(&arguments.configuration.set)?;
-    let plan = config.plan()?;
+    let presets = arguments.presets.iter();
+    let named = presets.map(|name| Ok((name.clone(), Config::preset(name)?)));
+    let mut subjects: Vec<(String, Config)> = named.collect::<Result<_>>()?;
+    if subjects.is_empty() {
+        subjects.push((subject(arguments), config_of(&arguments.configuration)?));
+    }
+    for (_, config) in &mut subjects {
+        config.apply_overrides(&arguments.configuration.set)?;
+    }
+    let plans = subjects.iter().map(|(_, config)| config.plan());
+    let plans = plans.collect::<Result<Vec<_>, _>>()?;
+    if let Some(Err(cannot)) = plans
+        .iter()
+        .map(|plan| plan.ordered())
+        .max_by_key(Result::is_ok)
+        && arguments.no_cache
+    {
+        return Err(usage(format!("--no-cache: {cannot}")));
+    }
+    let subjects = subjects.iter().zip(&plans);
+    let reports = subjects.map(|((name, config), plan)| report(arguments, name, config, &**plan));
+    let reports: Vec<Report> = reports.collect::<Result<_>>()?;
+    match (&reports[..], arguments.presets.is_empty(), arguments.json) {
+        ([report], true, true) => print_json(report),
+        ([report], true, false) => print_report(report),
+        (reports, _, true) => print_json(&reports),
+        (reports, _, false) => print_table(reports),
+    }
+}
+
+fn report(arguments: &BenchArgs, name: &str, config: &Config, plan: &dyn Plan) -> Result<Report> {
+    let device = device::parse(&arguments.machine.device)?;
+    let is_in_order = arguments.what == Task::Sample && plan.ordered().is_ok();
+    let is_compared = arguments.what == Task::Sample && !arguments.presets.is_empty();
     let bench = Bench {
         task: arguments.what,
-        plan: &*plan,
-        config: &config,
-        batch: batch_size(arguments.batch, &config)?,
-        pixels: arguments.pixels,
+        plan,
+        config,
+        batch: batch_size(arguments.batch, config)?,
+        pixels: arguments.pixels || is_in_order || is_compared,
+        plain: arguments.no_cache && is_in_order,
         compute: Compute {
             dtype: arguments.machine.dtype.unwrap_or(config.train.dtype),
             checkpoint_activations: arguments.checkpoint_activations,
@@ -78,15 +132,18 @@ pub fn run(arguments: &BenchArgs) -> Result<()> {
         device: &device,
     };
     plan.computes(&bench.compute)?;
-    let gflop = arguments.what.operations(&plan.operations()) * bench.batch as f64 * 1e-9;
-    let report = measure(arguments, &bench, gflop)?;
-    if arguments.json {
-        return print_json(&report);
-    }
-    print_report(&report)
+    measure(arguments, &bench, name)
 }
 
-fn measure(arguments: &BenchArgs, bench: &Bench, gflop: f64) -> Result<Report> {
+fn measure(arguments: &BenchArgs, bench: &Bench, name: &str) -> Result<Report> {
+    let (plan, operations) = (bench.plan, bench.plan.operations());
+    let each = match bench.plain {
+        true => operations.evaluation * plan.passes_per_sample() as f64,
+        false => bench.task.operations(&operations),
+    };
+    let gflop = each * bench.batch as f64 * 1e-9;
+    let is_in_order = bench.task == Task::Sample && plan.ordered().is_ok();
+    let pixels = plan.image().size.pow(2) as f64;
     let (warmup, steps) = (arguments.warmup, arguments.steps);
     let precision = bench.compute.dtype.into();
     let before = peak::multiply_add_gflops(precision);
@@ -97,7 +154,9 @@ fn measure(arguments: &BenchArgs, bench: &Bench, gflop: f64) -> Result<Report> {
     })?;
     let totals = arguments.profile.then(profile::stop);
     // What the measurement of the memory takes itself is none of the model's.
-    let peak_rss_mb = peak_memory().map(|bytes| bytes as f64 / f64::from(1 << 20));
+    // Nor is what other models took before it.
+    let memory = peak_memory().filter(|_| arguments.presets.len() < 2);
+    let peak_rss_mb = memory.map(|bytes| bytes as f64 / f64::from(1 << 20));
     let limits = Limits {
         gflops: before.max(peak::multiply_add_gflops(precision)),
         gigabytes: peak::copy_gigabytes_per_second(),
@@ -108,7 +167,12 @@ fn measure(arguments: &BenchArgs, bench: &Bench, gflop: f64) -> Result<Report> {
     Ok(Report {
         what: bench.task,
         pixels: bench.pixels,
-        preset: subject(arguments),
+        preset: name.to_owned(),
+        eval: plan.exactness(),
+        parameters: plan.parameters(),
+        network_evaluations_per_sample: plan.passes_per_sample(),
+        cached: is_in_order.then_some(!bench.plain),
+        extrapolated: bench.plain,
         batch: bench.batch,
         dtype: bench.compute.dtype,
         checkpoint_activations: bench.compute.checkpoint_activations,
@@ -120,6 +184,8 @@ fn measure(arguments: &BenchArgs, bench: &Bench, gflop: f64) -> Result<Report> {
         min_s: seconds[0],
         median_s,
         max_s: seconds[seconds.len() - 1],
+        s_per_image: median_s / bench.batch as f64,
+        s_per_pixel_step: is_in_order.then_some(median_s / pixels),
         images_per_s: bench.batch as f64 / median_s,
         gflop,
         gflops: gflop / median_s,
@@ -152,11 +218,13 @@ fn median(sorted: &[f64]) -> f64 {
 
 fn print_report(report: &Report) -> Result<()> {
     let mut out = results();
-    let what = match (report.what, report.pixels) {
-        (Task::Train, _) => "training step",
-        (Task::Eval, _) => "evaluation",
-        (Task::Sample, false) => "sampling, up to the parameters of the pixels",
-        (Task::Sample, true) => "sampling, with the pixels drawn",
+    let what = match (report.what, report.cached, report.pixels) {
+        (Task::Train, ..) => "training step",
+        (Task::Eval, ..) => "evaluation",
+        (Task::Sample, Some(true), _) => "sampling, pixel after pixel",
+        (Task::Sample, Some(false), _) => "sampling, the whole network for each pixel",
+        (Task::Sample, None, false) => "sampling, up to the parameters of the pixels",
+        (Task::Sample, None, true) => "sampling, with the pixels drawn",
     };
     let Report {
         preset,
@@ -179,7 +247,22 @@ fn print_report(report: &Report) -> Result<()> {
         "seconds        {:.4}  (min {:.4}, max {:.4})",
         report.median_s, report.min_s, report.max_s
     )?;
-    writeln!(out, "images/s       {:.2}", report.images_per_s)?;
+    if report.extrapolated {
+        writeln!(out, "               extrapolated from one pixel")?;
+    }
+    writeln!(
+        out,
+        "images/s       {:.*}",
+        decimals(report),
+        report.images_per_s
+    )?;
+    if let Some(seconds) = report.s_per_pixel_step {
+        writeln!(
+            out,
+            "ms/pixel       {:.3}  (of all images at once)",
+            1e3 * seconds
+        )?;
+    }
     writeln!(
         out,
         "GFLOP/s        {:.1}  ({:.2} GFLOP a step, direct convolutions)",
@@ -202,6 +285,71 @@ fn print_report(report: &Report) -> Result<()> {
         Some(rows) => print_profile(rows),
         None => Ok(()),
     }
+}
+
+/// Of images a second: more where these are few.
+fn decimals(report: &Report) -> usize {
+    if report.images_per_s < 1.0 { 5 } else { 2 }
+}
+
+/// Several models, a line each.
+fn print_table(reports: &[Report]) -> Result<()> {
+    let mut out = results();
+    let Some(first) = reports.first() else {
+        return Ok(());
+    };
+    let what = match first.what {
+        Task::Train => "training steps",
+        Task::Eval => "evaluation",
+        Task::Sample => "sampling, with the pixels drawn",
+    };
+    writeln!(
+        out,
+        "{what}: {}, {}, threads: {}; {} steps after {} for warming up\n",
+        first.device, first.kernels, first.threads, first.steps, first.warmup
+    )?;
+    writeln!(
+        out,
+        "{:<24} {:>6} {:>12} {:>11} {:>6} {:>10} {:>10} {:>10} {:>8}",
+        "preset",
+        "eval",
+        "parameters",
+        "evaluations",
+        "batch",
+        "s/image",
+        "least",
+        "most",
+        "GFLOP/s"
+    )?;
+    for report in reports {
+        let each = |seconds: f64| seconds / report.batch as f64;
+        let note = match (report.extrapolated, report.cached) {
+            (true, _) => "  plain, extrapolated from one pixel",
+            (_, Some(true)) => "  keeping earlier pixels",
+            _ => "",
+        };
+        let eval = match report.eval {
+            Exactness::Exact => "exact",
+            Exactness::Bound => "bound",
+        };
+        writeln!(
+            out,
+            "{:<24} {eval:>6} {:>12} {:>11} {:>6} {:>10.4} {:>10.4} {:>10.4} {:>8.1}{note}",
+            report.preset,
+            report.parameters,
+            report.network_evaluations_per_sample,
+            report.batch,
+            report.s_per_image,
+            each(report.min_s),
+            each(report.max_s),
+            report.gflops,
+        )?;
+    }
+    writeln!(
+        out,
+        "\nevaluations: passes of the network for a sample, by the plain sampler"
+    )?;
+    Ok(())
 }
 
 fn print_profile(rows: &[Row]) -> Result<()> {

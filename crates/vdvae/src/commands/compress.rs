@@ -16,7 +16,7 @@ use super::{check_extension, check_output, make_parent, print_json, progress_bar
 use crate::checkpoint::CheckpointError;
 use crate::cli::compress::{CompressArgs, KernelPath};
 use crate::compress::compare::{Compared, Encoder, compare};
-use crate::compress::{Codec, Compressed, Images, ModelId, kept};
+use crate::compress::{Codec, Compressed, Images, LATENT_BITS, ModelId, coding, kept};
 use crate::config::MAX_BATCH;
 use crate::console::{results, tell};
 use crate::error::usage;
@@ -67,9 +67,14 @@ pub fn run(arguments: &CompressArgs) -> Result<()> {
     let path = arguments.kernel_path.map(KernelPath::path);
     let device = exact_device(&arguments.trained.machine, path)?;
     let run = RunDir::new(&arguments.trained.run);
-    run.load_config()?.plan()?.coding()?;
+    let plan = run.load_config()?.plan()?;
+    coding(&*plan)?;
+    if arguments.latent_bits.is_some() {
+        plan.latents()
+            .map_err(|cannot| usage(format!("--latent-bits: {cannot}")))?;
+    }
     let model = TrainedModel::load(&run, arguments.trained.checkpoint.as_deref(), device)?;
-    let codec = Codec::new(&model, arguments.latent_bits)?;
+    let codec = Codec::new(&model, arguments.latent_bits.unwrap_or(LATENT_BITS))?;
     let inputs = Inputs::open(arguments, &model, &codec)?;
     let weights = if arguments.with_weights {
         None
@@ -196,10 +201,14 @@ fn print_report(report: &Report) -> Result<()> {
         change(*raw_bytes, *bytes),
         report.bits_per_dim
     )?;
+    let seed = match report.seed_bits {
+        0 => String::new(),
+        bits => format!("; seed {bits} bits, borrowed by the first images"),
+    };
     writeln!(
         out,
-        "  images {:.4} bits/dim net; seed {} bits, borrowed by the first images; header {} bytes",
-        report.net_bits_per_dim, report.seed_bits, report.header_bytes
+        "  images {:.4} bits/dim net{seed}; header {} bytes",
+        report.net_bits_per_dim, report.header_bytes
     )?;
     if report.weights_bytes > 0 {
         writeln!(out, "  weights {} bytes", report.weights_bytes)?;

@@ -10,7 +10,7 @@ use vdvae_data::{
 };
 
 use super::{image_shape, progress_bar};
-use crate::config::Config;
+use crate::config::{Classes, Config};
 use crate::console::{is_verbose, tell};
 use crate::models::Plan;
 use crate::run_dir::RunDir;
@@ -50,7 +50,7 @@ pub fn open_some(
 }
 
 fn open_with<'a>(
-    model: &TrainedModel,
+    model: &'a TrainedModel,
     data: Option<&Source>,
     split: Option<Split>,
     options: impl FnOnce(OpenOptions<'a>) -> OpenOptions<'a>,
@@ -76,6 +76,11 @@ fn open_with<'a>(
             (source, split, collection)
         }
     };
+    let classes = classes_of(&model.config, &*model.plan, &collection, &source)?;
+    let options = OpenOptions {
+        classes: &classes,
+        ..options
+    };
     let opened = collection.open(split, &options);
     let dataset = match data {
         Some(_) => opened?,
@@ -90,11 +95,33 @@ fn open_with<'a>(
 const OWN: &str = "the run's own images (--data SOURCE gives others)";
 
 /// Images as a model wants them, held out as its run has it.
-pub fn options_of<'a>(config: &Config, plan: &dyn Plan) -> OpenOptions<'a> {
+pub fn options_of<'a>(config: &'a Config, plan: &dyn Plan) -> OpenOptions<'a> {
     OpenOptions {
         seed: config.train.seed,
+        classes: &config.data.classes,
         ..OpenOptions::new(image_shape(plan))
     }
+}
+
+/// The names of the classes that a model tells apart: those of its configuration, or of images where that has none.
+///
+/// # Errors
+/// If these tell no classes, or not as many.
+pub fn classes_of(
+    config: &Config,
+    plan: &dyn Plan,
+    images: &Collection,
+    source: &Source,
+) -> Result<Classes> {
+    let (named, count) = (&config.data.classes, plan.classes());
+    if count == 0 || !named.is_empty() {
+        return Ok(named.clone());
+    }
+    Ok(Classes::of_source(
+        images.classes()?,
+        count,
+        &source.to_string(),
+    )?)
 }
 
 /// The images of --data: for a split other than all, as the run has it where they are the run's.

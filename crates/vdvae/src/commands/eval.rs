@@ -9,15 +9,15 @@ use vdvae_data::counted;
 
 use super::data::{open_data, tell_later_losses};
 use super::{
-    anything, batch_size, check_extension, check_output, load, make_parent, print_json,
-    progress_bar, reading_threads,
+    batch_size, check_extension, check_output, load, make_parent, print_json, progress_bar,
+    reading_threads,
 };
 use crate::cli::{EvalArgs, PosteriorKind};
 use crate::console::results;
 use crate::error::usage;
 use crate::evaluate::{EvaluateOptions, Evaluation, with_error};
 use crate::likelihood::units::bits;
-use crate::models::LatentLayer;
+use crate::models::{Cannot, Exactness, LatentLayer, Plan};
 use crate::report::{rate_per_layer, save_svg};
 
 #[derive(Serialize)]
@@ -25,6 +25,8 @@ struct Report<'a> {
     data: String,
     split: String,
     step: u64,
+    /// What the bits are.
+    exactness: Exactness,
     #[serde(flatten)]
     evaluation: &'a Evaluation,
 }
@@ -40,7 +42,7 @@ pub fn run(arguments: &EvalArgs) -> Result<()> {
             "--samples: draws differ only with --latents sample, found --latents mean",
         ));
     }
-    let (run, model) = load(&arguments.trained, anything)?;
+    let (run, model) = load(&arguments.trained, |plan| possible(arguments, plan))?;
     let (source, split, dataset) = open_data(
         &model,
         arguments.data.as_ref(),
@@ -72,6 +74,7 @@ pub fn run(arguments: &EvalArgs) -> Result<()> {
             data,
             split,
             step: model.step,
+            exactness: model.plan.exactness(),
             evaluation: &evaluation,
         });
     }
@@ -80,11 +83,35 @@ pub fn run(arguments: &EvalArgs) -> Result<()> {
         results(),
         "{source}, {split} split: {images}, weights of step {step}"
     )?;
-    print_bounds(&evaluation, arguments.samples)?;
+    match model.plan.exactness() {
+        Exactness::Exact => print_exact(&evaluation)?,
+        Exactness::Bound => print_bounds(&evaluation, arguments.samples)?,
+    }
     if layers.is_empty() {
         return Ok(());
     }
     print_rates(&layers, &evaluation)
+}
+
+/// Whether there is anything to draw, and layers to tell of, as far as that is asked for.
+fn possible(arguments: &EvalArgs, plan: &dyn Plan) -> Result<(), Cannot> {
+    let asked = [
+        ("--samples", arguments.samples > 1),
+        ("--latents mean", arguments.latents == PosteriorKind::Mean),
+    ];
+    for (what, _) in asked.into_iter().filter(|(_, is_asked)| *is_asked) {
+        if plan.exactness() == Exactness::Exact {
+            return Err(Cannot {
+                what,
+                why: "the model's likelihood is exact, and nothing is drawn for it".to_owned(),
+                instead: "Leave it out".to_owned(),
+            });
+        }
+    }
+    match arguments.rates {
+        Some(_) => plan.latents().map(drop),
+        None => Ok(()),
+    }
 }
 
 /// The rate of each layer as a picture, bits per dimension.
@@ -100,6 +127,11 @@ fn draw_rates(
     make_parent(path)?;
     save_svg(path, &rate_per_layer(title, &layers))
         .with_context(|| format!("{}: cannot save the picture", path.display()))
+}
+
+fn print_exact(evaluation: &Evaluation) -> Result<()> {
+    let bits = with_error(evaluation.bits_per_dim, evaluation.stderr_bits_per_dim, 4);
+    Ok(writeln!(results(), "{bits} bits/dim, exact")?)
 }
 
 fn print_bounds(evaluation: &Evaluation, samples: u64) -> Result<()> {

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::print_json;
 use crate::cli::InfoArgs;
+use crate::compress::coding;
 use crate::config::{Config, preset};
 use crate::console::results;
 use crate::error::usage;
@@ -22,8 +23,11 @@ use crate::run_dir::RunDir;
 struct Abilities {
     /// What its bits per dimension are.
     eval: Exactness,
-    /// Passes of the network for a sample.
+    /// Passes of the network for a sample, of the plain sampler.
     network_evaluations_per_sample: u64,
+    /// Where pixels come one after the other: the arithmetic of a sample in evaluations, with what is kept of earlier
+    /// pixels.
+    network_evaluations_per_sample_cached: Option<f64>,
     /// Layers of latents: what encode, decode, interpolate, features and reconstruct work with.
     layers: Option<usize>,
     /// How it compresses.
@@ -36,15 +40,37 @@ impl Abilities {
     fn of(plan: &dyn Plan) -> Self {
         let mut cannot = Vec::new();
         let layers = known(plan.latents(), &mut cannot).map(|layers| layers.len());
-        let compress = known(plan.coding(), &mut cannot);
+        let compress = known(coding(plan), &mut cannot);
+        let operations = plan.operations();
         Self {
             eval: plan.exactness(),
             network_evaluations_per_sample: plan.passes_per_sample(),
+            network_evaluations_per_sample_cached: plan
+                .ordered()
+                .is_ok()
+                .then_some(operations.sample / operations.evaluation),
             layers,
             compress,
             cannot,
         }
     }
+}
+
+impl Abilities {
+    /// Plain, and with what is kept.
+    fn passes(&self) -> String {
+        let plain = self.network_evaluations_per_sample;
+        match self.network_evaluations_per_sample_cached {
+            Some(cached) => format!("{plain}/{}", rounded(cached)),
+            None => plain.to_string(),
+        }
+    }
+}
+
+/// With decimals only where there are any.
+fn rounded(number: f64) -> String {
+    let text = format!("{number:.2}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 fn known<T>(answer: Result<T, Cannot>, cannot: &mut Vec<String>) -> Option<T> {
@@ -162,19 +188,19 @@ fn list(json: bool) -> Result<()> {
         writeln!(out, "{}: {}", family.name(), family.title())?;
         writeln!(
             out,
-            "  {:<20} {:>12} {:>6}  {:<6} {:>6}  {:<9}  description",
+            "  {:<20} {:>12} {:>6}  {:<6} {:>7}  {:<9}  description",
             "preset", "parameters", "layers", "eval", "passes", "compress"
         )?;
         for choice in choices {
             let abilities = &choice.abilities;
             writeln!(
                 out,
-                "  {:<20} {:>12} {:>6}  {:<6} {:>6}  {:<9}  {}",
+                "  {:<20} {:>12} {:>6}  {:<6} {:>7}  {:<9}  {}",
                 choice.preset,
                 choice.parameters,
                 abilities.layers.map_or("-".to_owned(), |n| n.to_string()),
                 word(&abilities.eval)?,
-                abilities.network_evaluations_per_sample,
+                abilities.passes(),
                 match &abilities.compress {
                     Some(coding) => word(coding)?,
                     None => "-".to_owned(),
@@ -187,7 +213,8 @@ fn list(json: bool) -> Result<()> {
     writeln!(
         out,
         "All of them train, eval, sample, sweep, report and bench. Those with layers also encode, decode, interpolate,\n\
-         reconstruct and tell features. eval: whether bits/dim are exact or a bound; passes: of the network, for a sample.\n\
+         reconstruct and tell features. eval: whether bits/dim are exact or a bound; passes: of the network, for a sample,\n\
+         and where pixels come one after the other, behind a slash, their arithmetic with what is kept of earlier ones.\n\
          The {}/ in front of a name may be left out.\n\
          vdvae info NAME tells more; vdvae info NAME --toml prints the configuration.",
         UNNAMED.name()
@@ -252,9 +279,16 @@ fn print_report(family: &dyn Family, report: &Report) -> Result<()> {
         report.dimensions
     )?;
     let passes = abilities.network_evaluations_per_sample;
+    let kept = match abilities.network_evaluations_per_sample_cached {
+        Some(cached) => format!(
+            "; keeping what is known of earlier pixels, the arithmetic of {}",
+            rounded(cached)
+        ),
+        None => String::new(),
+    };
     writeln!(
         out,
-        "a sample takes    {passes} pass{} of the network",
+        "a sample takes    {passes} pass{} of the network{kept}",
         if passes == 1 { "" } else { "es" }
     )?;
     if let Some(coding) = &abilities.compress {

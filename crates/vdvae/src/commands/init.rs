@@ -49,7 +49,7 @@ impl Start {
     }
 
     /// The configuration of a run that starts here. Where it does not say how images become input, they become
-    /// it as for these weights.
+    /// it as for these weights, and where it names no classes, these have the names that they had.
     ///
     /// # Errors
     /// If none is told, or it describes another model.
@@ -83,6 +83,9 @@ impl Start {
         }
         if !asks_for(arguments, "data.shift") && !asks_for(arguments, "data.scale") {
             (config.data.shift, config.data.scale) = (trained.data.shift, trained.data.scale);
+        }
+        if config.data.classes.is_empty() {
+            config.data.classes = trained.data.classes.clone();
         }
         Ok(config)
     }

@@ -152,6 +152,11 @@ pub fn joined(batches: Vec<Batch>, image: ImageShape) -> Batch {
     let indices = batches.iter().flat_map(|batch| &batch.indices);
     Batch {
         indices: indices.copied().collect(),
+        classes: batches
+            .iter()
+            .flat_map(|batch| &batch.classes)
+            .copied()
+            .collect(),
         images: batches.into_iter().flat_map(|batch| batch.images).collect(),
         image,
         first_position: 0,

@@ -142,9 +142,13 @@ fn image_shape(plan: &dyn Plan) -> ImageShape {
     }
 }
 
-/// One temperature, or one per layer of latents, all above 0.
+/// One temperature, or one per layer of latents, all above 0; without latents 1 and no other.
 fn check_temperatures(temperatures: &[f32], plan: &dyn Plan) -> Result<()> {
-    let depth = plan.latents().map_or(1, |layers| layers.len());
+    let depth = match plan.latents() {
+        Ok(layers) => layers.len(),
+        Err(_) if temperatures == [1.0] => return Ok(()),
+        Err(cannot) => return Err(usage(format!("--temperature: {cannot}"))),
+    };
     for &temperature in temperatures {
         if !(temperature.is_finite() && temperature > 0.0) {
             return Err(usage(format!(

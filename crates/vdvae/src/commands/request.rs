@@ -76,11 +76,14 @@ pub fn asks_for(arguments: &TrainArgs, key: &str) -> bool {
     set.any(|set| set.trim_start().starts_with(key))
 }
 
-/// Where `asked` differs from what a run holds, the normalisation that was computed for it aside.
+/// Where `asked` differs from what a run holds, the normalisation and the names of classes that its images told aside.
 pub fn difference(asked: &Config, existing: &Config) -> Vec<String> {
     let mut asked = asked.clone();
     if asked.data.shift.is_none() {
         (asked.data.shift, asked.data.scale) = (existing.data.shift, existing.data.scale);
+    }
+    if asked.data.classes.is_empty() {
+        asked.data.classes = existing.data.classes.clone();
     }
     let (asked, existing) = (located(&asked), located(existing));
     asked.difference(&existing)

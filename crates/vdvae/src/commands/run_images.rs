@@ -8,7 +8,8 @@ use vdvae_data::{
 };
 
 use super::data::{
-    FirstPass, options_of, some_of, tell_changes, tell_passed_over, tell_skipped, tell_unlisted,
+    FirstPass, classes_of, options_of, some_of, tell_changes, tell_passed_over, tell_skipped,
+    tell_unlisted,
 };
 use super::init::Start;
 use crate::cli::{NewImages, TrainArgs};
@@ -26,7 +27,8 @@ pub struct Images {
     pub list: ImageList,
 }
 
-/// Opens training and validation images; computes the normalisation where the model wants one and none is given.
+/// Opens training and validation images; computes the normalisation where the model wants one and none is
+/// given, and names its classes after those of the images where they have no names.
 ///
 /// # Errors
 /// If there are none, or they are not those that the run began with.
@@ -40,15 +42,11 @@ pub fn open(
     let source: Source = config.data.source.parse().context("data.source")?;
     let first_pass = FirstPass::default();
     let progress = |done, count| first_pass.show(done, count);
+    let asked = config.clone();
     let plain = OpenOptions {
         skip_bad_images: arguments.skip_bad_images,
         progress: Some(&progress),
-        ..options_of(config, plan)
-    };
-    let augmented = OpenOptions {
-        augment: true,
-        flip: config.data.flip,
-        ..plain
+        ..options_of(&asked, plan)
     };
     let list = if arguments.resume {
         run.load_images()?
@@ -67,6 +65,17 @@ pub fn open(
     }
     tell(collection.describe(Split::Train));
     tell_passed_over(collection.passed_over());
+    config.data.classes = classes_of(&asked, plan, &collection, &source)?;
+    let classes = config.data.classes.clone();
+    let plain = OpenOptions {
+        classes: &classes,
+        ..plain
+    };
+    let augmented = OpenOptions {
+        augment: true,
+        flip: config.data.flip,
+        ..plain
+    };
     let train = collection.open(Split::Train, &augmented)?;
     let valid = collection.open(Split::Valid, &plain)?;
     tell_skipped(&*train);

@@ -31,13 +31,19 @@ use crate::pictures::Grid;
 use crate::reconstruct::{ReconstructOptions, depths_picture, several_depths};
 use crate::report::EventWriter;
 use crate::run_dir::RunDir;
-use crate::train::{Outcome, Training};
+use crate::train::{self, Outcome, Training};
 use crate::trained::{TrainedModel, preprocess};
 
 /// Images in a row of the sample picture.
 const PICTURE_COLUMNS: usize = 8;
 /// What a run cannot change: the model, what it reads, and which images are held out.
-const FIXED: [&str; 4] = ["model.", "data.shift", "data.scale", "train.seed"];
+const FIXED: [&str; 5] = [
+    "model.",
+    "data.shift",
+    "data.scale",
+    "data.classes",
+    "train.seed",
+];
 
 /// Trains the run that the arguments describe, or goes on with it. `stop` is asked, once all is ready,
 /// for what is set from outside to end it early. Nobody else works in its folder meanwhile.
@@ -98,7 +104,12 @@ pub fn train(
         model = start.weights_in(model, &config, &specs)?;
         model.set_compute(compute);
     }
-    let (state, progress) = state(arguments, run, &config, model, specs)?;
+    // Weights that are given stay as they are.
+    let begin = |model: &mut dyn Model| match start {
+        Some(_) => Ok(()),
+        None => train::start(model, &config.train, train.clone(), &preprocess, &device),
+    };
+    let (state, progress) = state(arguments, run, &config, model, specs, begin)?;
     if progress.step > config.train.steps {
         return Err(usage(format!(
             "--resume: the run in {} has made {} steps already; expected --steps of at least that, found {}",
@@ -176,13 +187,15 @@ fn warn_about_memory(needed: u64, train: &TrainConfig) {
     ));
 }
 
-/// Where training continues: at the latest checkpoint, or at the start where there is none yet.
+/// Where training continues: at the latest checkpoint, or at the start where there is none yet, which a new model
+/// is shown by `begin`.
 fn state(
     arguments: &TrainArgs,
     run: &RunDir,
     config: &Config,
-    model: Box<dyn Model>,
+    mut model: Box<dyn Model>,
     specs: Arc<Specs>,
+    begin: impl FnOnce(&mut dyn Model) -> Result<()>,
 ) -> Result<(TrainState, Progress)> {
     if arguments.resume && run.best().exists() && !run.latest().exists() {
         return Err(usage(format!(
@@ -193,6 +206,7 @@ fn state(
     let (state, progress) = if arguments.resume && run.latest().exists() {
         checkpoint::load_state(&run.latest(), config, model, specs)?
     } else {
+        begin(&mut *model)?;
         (TrainState::new(model, specs), Progress::default())
     };
     log::truncate_after(&run.log(), progress.step)?;
@@ -311,7 +325,7 @@ fn shown_images(valid: &dyn Dataset) -> Result<Batch> {
 }
 
 /// Originals, reconstructions from several depths with the rest at t = 0.1, samples at four
-/// temperatures.
+/// temperatures; of a model without latents samples alone.
 fn sample_picture(model: &TrainedModel, shown: &Batch) -> Result<Grid> {
     let depth = model.plan.latents().map_or(0, |layers| layers.len());
     let options = ReconstructOptions {
@@ -328,9 +342,15 @@ fn sample_picture(model: &TrainedModel, shown: &Batch) -> Result<Grid> {
         Grid::new(size, channels)
     };
     let items: Vec<u64> = (0..shown.len() as u64).collect();
+    if depth == 0 {
+        return Ok(grid.row("samples", &model.model.sample(0, &items, &[1.0])));
+    }
     let temperatures = [1.0, 0.9, 0.8, 0.7].into_iter();
     Ok(temperatures.fold(grid, |grid, temperature| {
         let images = model.model.sample(0, &items, &[temperature]);
         grid.row(format!("samples, t = {temperature:.1}"), &images)
     }))
 }
+
+#[cfg(test)]
+mod tests;

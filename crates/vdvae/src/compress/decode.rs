@@ -3,17 +3,12 @@
 use std::collections::{BTreeSet, HashMap};
 
 use anyhow::{Result, bail};
-use burn::tensor::Tensor;
-use rayon::prelude::*;
 use vdvae_coding::container::{joint, pixel_checksum, short};
 use vdvae_coding::{Coder, CodingError, Tiling};
 
-use super::latents::{Gaussians, Lane, Passed, Popped};
 use super::order::Unordered;
-use super::pixels::Pixels;
 use super::plan::{Place, Plan};
-use super::{Archive, Codec, ImageEntry};
-use crate::likelihood::values;
+use super::{Archive, Codec, ImageEntry, frames};
 
 /// What has to be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,10 +55,10 @@ impl Codec<'_> {
     ) -> Result<()> {
         archive.check_model(&self.id)?;
         let plan = Plan::of(archive)?;
-        let mut lanes = archive
+        let mut coders = archive
             .chains
             .iter()
-            .map(|chain| Ok(Lane::new(Coder::from_stream(chain.stream.clone())?)))
+            .map(|chain| Coder::from_stream(chain.stream.clone()))
             .collect::<Result<Vec<_>, CodingError>>()?;
         let mut turns: Vec<_> = (0..plan.streams())
             .map(|stream| wanted(&plan, stream, only))
@@ -71,17 +66,17 @@ impl Codec<'_> {
         if archive.order_free && plan.tile_count() != archive.images.len() {
             bail!("images of several tiles in an archive without order: the archive is damaged");
         }
-        let mut decoded: Vec<_> = lanes.iter().map(|_| Unordered::default()).collect();
+        let mut decoded: Vec<_> = coders.iter().map(|_| Unordered::default()).collect();
         let mut checksums = vec![0; archive.images.len()];
         let mut half = HalfImages::default();
         let mut done = 0;
         loop {
             let (mut places, mut active, mut sets) = (Vec::new(), Vec::new(), Vec::new());
-            let streams = turns.iter_mut().zip(&mut lanes).zip(&mut decoded);
-            for ((turn, lane), decoded) in streams {
+            let streams = turns.iter_mut().zip(&mut coders).zip(&mut decoded);
+            for ((turn, coder), decoded) in streams {
                 if let Some(place) = turn.next() {
                     places.push(place);
-                    active.push(lane);
+                    active.push(coder);
                     sets.push(decoded);
                 }
             }
@@ -89,7 +84,7 @@ impl Codec<'_> {
                 break;
             }
             self.pop_tiles(&mut active, &places, &plan, &mut half)?;
-            for ((place, lane), set) in places.iter().zip(active).zip(sets) {
+            for ((place, coder), set) in places.iter().zip(active).zip(sets) {
                 let tiling = plan.tiling(place.image);
                 let Some(pixels) = half.whole(place.image, tiling)? else {
                     continue;
@@ -98,7 +93,7 @@ impl Codec<'_> {
                 check(&archive.images[place.image as usize], checksum)?;
                 checksums[place.image as usize] = checksum;
                 if archive.order_free {
-                    set.push(&mut lane.coder, &pixels)?;
+                    set.push(coder, &pixels)?;
                 }
                 if only.is_none_or(|only| only == place.image) {
                     take(place.image, pixels)?;
@@ -108,9 +103,7 @@ impl Codec<'_> {
             progress(done);
         }
         if only.is_none() {
-            lanes
-                .iter()
-                .try_for_each(|lane| lane.coder.verify_drained())?;
+            coders.iter().try_for_each(Coder::verify_drained)?;
             if joint(checksums) != archive.joint_check {
                 bail!("the check of all pixels together is wrong. {DAMAGED}");
             }
@@ -118,83 +111,18 @@ impl Codec<'_> {
         Ok(())
     }
 
-    /// Pops a tile from each lane and puts it into its image.
+    /// Pops a tile from each coder and puts it into its image.
     fn pop_tiles(
         &self,
-        lanes: &mut [&mut Lane],
+        coders: &mut [&mut Coder],
         places: &[Place],
         plan: &Plan,
         half: &mut HalfImages,
     ) -> Result<()> {
-        for lane in lanes.iter_mut() {
-            lane.size = self.cells.pop(&mut lane.coder)?;
-        }
-        let mut popped = Popped::new(&self.cells, lanes);
-        let parameters = self.hierarchy.decode(places.len(), None, &mut popped);
-        let passed = popped.finish()?;
-        let parameters = values(parameters);
-        let tiles = self.pop_pixels(lanes, places, plan, &parameters)?;
-
+        let tiles = self.tiles.pop(coders, &frames(plan, places))?;
         let size = self.side().pow(2) * self.colours();
-        let mut input = vec![0; places.len() * size];
-        let tiles = places.iter().zip(tiles);
-        for ((place, coded), tile) in tiles.zip(input.chunks_exact_mut(size)) {
-            let tiling = plan.tiling(place.image);
-            pad(tiling, place.tile, &coded, tile)?;
-            half.add(*place, coded);
-        }
-        Ok(self.push_posteriors(lanes, &passed, self.input(&input))?)
-    }
-
-    /// Pops the pixels of each lane's tile, `[S, S, channels]`.
-    fn pop_pixels(
-        &self,
-        lanes: &mut [&mut Lane],
-        places: &[Place],
-        plan: &Plan,
-        parameters: &[f32],
-    ) -> Result<Vec<Vec<u8>>, CodingError> {
-        let each = parameters.len() / places.len();
-        let likelihood = &self.likelihood;
-        let pop = |((lane, place), parameters): ((&mut &mut Lane, &Place), &[f32])| {
-            let tiling = plan.tiling(place.image);
-            let channels = tiling.channels();
-            let mut tile = vec![0; self.side().pow(2) * channels];
-            let valid = tiling.valid(place.tile);
-            Pixels::new(likelihood, channels, self.colours())?.pop(
-                &mut lane.coder,
-                parameters,
-                &mut tile,
-                valid.as_deref(),
-            )?;
-            Ok(tile)
-        };
-        let items = lanes.par_iter_mut().zip(places);
-        items
-            .zip(parameters.par_chunks_exact(each))
-            .map(pop)
-            .collect()
-    }
-
-    /// Gives back what the latents were popped with when the images were compressed, the last layer
-    /// first.
-    fn push_posteriors(
-        &self,
-        lanes: &mut [&mut Lane],
-        passed: &[Passed],
-        input: Tensor<4>,
-    ) -> Result<(), CodingError> {
-        let activations = self.hierarchy.encode(input);
-        for (layer, Passed { state, prior }) in passed.iter().enumerate().rev() {
-            let state = state.clone();
-            let posterior = self.hierarchy.posterior(layer, state, &activations);
-            let posterior = Gaussians::new(&posterior, posterior.dims()[3] / 2);
-            let push = |(item, lane): (usize, &mut &mut Lane)| {
-                let (prior, posterior) = (prior.item(item), posterior.item(item));
-                let codec = self.cells.codec(lane.size);
-                codec.push_posterior(&mut lane.coder, prior, posterior, &lane.cells[layer])
-            };
-            lanes.par_iter_mut().enumerate().try_for_each(push)?;
+        for (place, tile) in places.iter().zip(tiles.chunks_exact(size)) {
+            half.add(*place, tile.to_vec());
         }
         Ok(())
     }
@@ -227,21 +155,13 @@ fn check(entry: &ImageEntry, checksum: u32) -> Result<()> {
     )
 }
 
-/// A tile as the network sees it, `[S, S, colours]`, of what was decoded, `[S, S, channels]`.
-fn pad(tiling: &Tiling, tile: usize, coded: &[u8], out: &mut [u8]) -> Result<(), CodingError> {
-    let alone = tiling.alone(tile);
-    let mut image = vec![0; alone.image_len()];
-    alone.paste(coded, 0, &mut image)?;
-    alone.cut(&image, 0, out)
-}
-
 /// Images of which some tiles are decoded and some are not. An image takes no more room than its decoded
 /// tiles, whatever size the archive claims for it.
 #[derive(Default)]
 struct HalfImages(HashMap<u32, Vec<(usize, Vec<u8>)>>);
 
 impl HalfImages {
-    /// Keeps a tile, `[S, S, channels]`.
+    /// Keeps a tile as the network sees it, [S, S, C].
     fn add(&mut self, place: Place, tile: Vec<u8>) {
         let tiles = self.0.entry(place.image).or_default();
         tiles.push((place.tile, tile));

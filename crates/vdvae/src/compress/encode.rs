@@ -3,17 +3,14 @@
 use std::collections::{HashMap, VecDeque};
 
 use anyhow::{Context, Result, bail};
-use rayon::prelude::*;
 use vdvae_coding::container::{joint, number, pixel_checksum, short};
 use vdvae_coding::{Coder, CodingError};
 
-use super::latents::{Lane, Popped};
 use super::order::Unordered;
-use super::pixels::Pixels;
 use super::plan::{Place, Plan};
-use super::{Archive, Chain, Codec, ImageEntry, Images};
+use super::{Archive, Chain, Codec, ImageEntry, Images, frames};
 use crate::error::usage;
-use crate::likelihood::{Likelihood, values};
+use crate::likelihood::Likelihood;
 
 /// An archive and what its images cost.
 #[derive(Debug)]
@@ -134,9 +131,9 @@ impl Codec<'_> {
             .map(|index| entry(images, index))
             .collect::<Result<Vec<_>>>()?;
         let plan = Plan::deal(&entries, self.side(), self.colours(), streams)?;
-        let lanes = (0..plan.streams()).map(|_| Lane::new(Coder::seeded()));
+        let coders = (0..plan.streams()).map(|_| Coder::seeded());
         Ok(Work {
-            lanes: lanes.collect(),
+            coders: coders.collect(),
             checksums: vec![None; entries.len()],
             entries,
             plan,
@@ -152,7 +149,7 @@ impl Codec<'_> {
         mut progress: impl FnMut(u64),
     ) -> Result<()> {
         let Work {
-            lanes,
+            coders,
             checksums,
             entries,
             plan,
@@ -161,10 +158,10 @@ impl Codec<'_> {
         let mut done = 0;
         loop {
             let (mut places, mut active) = (Vec::new(), Vec::new());
-            for (stream, lane) in lanes.iter_mut().enumerate() {
-                if let Some(place) = next(stream, &mut lane.coder)? {
+            for (stream, coder) in coders.iter_mut().enumerate() {
+                if let Some(place) = next(stream, coder)? {
                     places.push(place);
-                    active.push(lane);
+                    active.push(coder);
                 }
             }
             if places.is_empty() {
@@ -197,10 +194,10 @@ impl Codec<'_> {
         }
     }
 
-    /// Pushes a tile onto each lane.
+    /// Pushes a tile onto each coder.
     fn push_tiles(
         &self,
-        lanes: &mut [&mut Lane],
+        coders: &mut [&mut Coder],
         places: &[Place],
         plan: &Plan,
         open: &OpenImages,
@@ -211,52 +208,13 @@ impl Codec<'_> {
             let pixels = &open.0[&place.image].pixels;
             plan.tiling(place.image).cut(pixels, place.tile, tile)?;
         }
-        for lane in lanes.iter_mut() {
-            lane.size = self.cells.affordable(&lane.coder);
-        }
-        let mut popped = Popped::new(&self.cells, lanes);
-        let input = Some(self.input(&tiles));
-        let parameters = self.hierarchy.decode(places.len(), input, &mut popped);
-        popped.finish()?;
-        let parameters = values(parameters);
-        let each = parameters.len() / places.len();
-        let items = lanes.par_iter_mut().zip(places).zip(
-            tiles
-                .par_chunks_exact(size)
-                .zip(parameters.par_chunks_exact(each)),
-        );
-        items.try_for_each(|((lane, place), (tile, parameters))| {
-            self.push_tile(lane, *place, plan, tile, parameters)
-        })?;
-        Ok(())
-    }
-
-    /// Pushes the pixels of one tile, then its latents.
-    fn push_tile(
-        &self,
-        lane: &mut Lane,
-        place: Place,
-        plan: &Plan,
-        tile: &[u8],
-        parameters: &[f32],
-    ) -> Result<(), CodingError> {
-        let tiling = plan.tiling(place.image);
-        let channels = tiling.channels();
-        let mut pixels = Pixels::new(&self.likelihood, channels, self.colours())?;
-        let coded = super::channels_of(tile, self.colours(), channels);
-        let valid = tiling.valid(place.tile);
-        pixels.push(&mut lane.coder, parameters, &coded, valid.as_deref())?;
-        let latents = self.cells.codec(lane.size);
-        for cells in lane.cells.iter().rev() {
-            latents.push_prior(&mut lane.coder, cells)?;
-        }
-        self.cells.push(&mut lane.coder, lane.size)
+        self.tiles.push(coders, &frames(plan, places), &tiles)
     }
 
     /// `order`, if the streams chose one: the images one after the other, as streams taking turns had them.
     fn finish(&self, work: Work, order: Option<Vec<u32>>) -> Compressed {
         let Work {
-            lanes,
+            coders,
             checksums,
             mut entries,
             plan,
@@ -278,13 +236,13 @@ impl Codec<'_> {
         for (entry, &checksum) in entries.iter_mut().zip(&checksums) {
             entry.check = short(checksum);
         }
-        let net_bits = lanes.iter().map(|lane| lane.coder.net_bits()).sum();
-        let seed_words: u64 = lanes.iter().map(|lane| lane.coder.seed_words()).sum();
+        let net_bits = coders.iter().map(Coder::net_bits).sum();
+        let seed_words: u64 = coders.iter().map(Coder::seed_words).sum();
         let values = |image: &ImageEntry| {
             u64::from(image.width) * u64::from(image.height) * u64::from(image.channels)
         };
-        let chains = lanes.into_iter().enumerate().map(|(stream, lane)| Chain {
-            stream: lane.coder.into_stream(),
+        let chains = coders.into_iter().enumerate().map(|(stream, coder)| Chain {
+            stream: coder.into_stream(),
             images: if order_free {
                 (0..count as u32)
                     .skip(stream)
@@ -314,9 +272,8 @@ impl Codec<'_> {
 /// What is under way.
 struct Work {
     /// One per stream.
-    lanes: Vec<Lane>,
+    coders: Vec<Coder>,
     /// One per image, known when that is read.
-    /// Of those that were read.
     checksums: Vec<Option<u32>>,
     entries: Vec<ImageEntry>,
     plan: Plan,

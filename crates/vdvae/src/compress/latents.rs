@@ -8,25 +8,32 @@ use super::cells::Cells;
 use crate::likelihood::values;
 use crate::models::hierarchy::{LatentSource, StochasticLayer};
 
-/// A stream at work.
+/// A tile at work.
 #[derive(Debug)]
-pub struct Lane {
-    /// The stack of bits.
-    pub coder: Coder,
-    /// How fine the cells of the tile at hand are, by [`Cells`].
+pub struct Lane<'a> {
+    /// The stack of bits that it goes to or comes from.
+    pub coder: &'a mut Coder,
+    /// How fine its cells are, by [`Cells`].
     pub size: usize,
     /// Its latents' cells, layer by layer from the top.
     pub cells: Vec<Vec<u32>>,
 }
 
-impl Lane {
-    /// Works on a stack.
-    pub fn new(coder: Coder) -> Self {
-        Self {
+impl<'a> Lane<'a> {
+    /// Of cells of a size that the coder tells, none of which is known yet.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn new(
+        coder: &'a mut Coder,
+        size: impl FnOnce(&mut Coder) -> Result<usize, CodingError>,
+    ) -> Result<Self, CodingError> {
+        let size = size(coder)?;
+        Ok(Self {
             coder,
-            size: 0,
+            size,
             cells: Vec::new(),
-        }
+        })
     }
 }
 
@@ -73,18 +80,15 @@ pub struct Passed {
 /// batch. The lanes keep the cells.
 pub struct Popped<'a, 'b> {
     cells: &'a Cells,
-    lanes: &'a mut [&'b mut Lane],
+    lanes: &'a mut [Lane<'b>],
     /// Layer by layer, only of latents from the prior.
     passed: Vec<Passed>,
     failure: Option<CodingError>,
 }
 
 impl<'a, 'b> Popped<'a, 'b> {
-    /// For one pass of the loop; the lanes know their tiles' sizes of cells.
-    pub fn new(cells: &'a Cells, lanes: &'a mut [&'b mut Lane]) -> Self {
-        for lane in lanes.iter_mut() {
-            lane.cells.clear();
-        }
+    /// For one pass of the loop.
+    pub fn new(cells: &'a Cells, lanes: &'a mut [Lane<'b>]) -> Self {
         Self {
             cells,
             lanes,
@@ -114,16 +118,16 @@ impl LatentSource for Popped<'_, '_> {
         let mut z = vec![0.0; batch * prior.latents];
         let sizes = self.cells;
         let items = z.par_chunks_exact_mut(prior.latents);
-        let pop = |(item, (values, lane)): (usize, (&mut [f32], &mut &mut Lane))| {
+        let pop = |(item, (values, lane)): (usize, (&mut [f32], &mut Lane))| {
             let prior = prior.item(item);
             let codec = sizes.codec(lane.size);
             let mut cells = vec![0; values.len()];
             match &posterior {
                 Some(posterior) => {
                     let posterior = posterior.item(item);
-                    codec.pop_posterior(&mut lane.coder, prior, posterior, &mut cells)?;
+                    codec.pop_posterior(lane.coder, prior, posterior, &mut cells)?;
                 }
-                None => codec.pop_prior(&mut lane.coder, &mut cells)?,
+                None => codec.pop_prior(lane.coder, &mut cells)?,
             }
             codec.values(prior, &cells, values)?;
             lane.cells.push(cells);

@@ -1,7 +1,9 @@
-//! Lossless compression of images of any size with a trained model, by bits-back coding.
+//! Lossless compression of images of any size with a trained model.
 //!
 //! [`Codec::compress`] makes an [`Archive`] of [`Images`]; [`Codec::decompress`] gives the images back,
-//! bit for bit. The cost is close to the evidence lower bound that [`crate::evaluate`] measures.
+//! bit for bit. Plan, streams and archive are the same for all models. How a tile gets onto a stream is
+//! a [`TileCoder`]'s: with latents by bits back, pixel after pixel in order. The cost is close to what
+//! [`crate::evaluate`] measures.
 //!
 //! Both directions must compute the same parameters to the last bit. They do with the same weights on
 //! the same kernel path, for any number of threads and any number of streams; the archive says which
@@ -35,12 +37,14 @@
 //! # Ok::<(), anyhow::Error>(())
 //! ```
 
+mod bits_back;
 mod cells;
 pub mod compare;
 mod decode;
 mod encode;
 mod identity;
 mod images;
+mod in_order;
 pub mod kept;
 mod latents;
 mod order;
@@ -48,7 +52,7 @@ mod pixels;
 mod plan;
 
 use anyhow::Result;
-use burn::tensor::Tensor;
+use vdvae_coding::{Coder, Tiling};
 
 pub use decode::Cost;
 pub use encode::Compressed;
@@ -58,35 +62,72 @@ pub use plan::{Place, Plan};
 pub use vdvae_coding::container::{Archive, Chain, ContainerError, ImageEntry, ModelId};
 
 use crate::likelihood::Likelihood;
-use crate::models::{Hierarchy, LatentLayer};
-use crate::random::{Keys, Purpose};
+use crate::models::{self, Cannot, Coding};
 use crate::trained::TrainedModel;
-use cells::Cells;
+use bits_back::BitsBack;
+use in_order::InOrder;
+
+/// Cells of a latent are as many as 2 to this power, unless somebody wants others.
+pub const LATENT_BITS: u32 = 14;
 
 /// Compresses and decompresses with one model.
 pub struct Codec<'a> {
-    model: &'a TrainedModel,
-    hierarchy: &'a dyn Hierarchy,
     likelihood: Likelihood,
     id: ModelId,
-    cells: Cells,
+    tiles: Box<dyn TileCoder + 'a>,
+}
+
+/// Puts tiles onto stacks of bits and takes them off again, each the exact inverse of the other. A batch of
+/// tiles passes through the network together; what becomes of one does not depend on the others.
+trait TileCoder: Send + Sync {
+    /// Pushes a tile onto each of the `coders`. `frames`: one per tile, what of it lies in its image, which has as
+    /// many channels; `tiles`: as the network sees them, [B, S, S, C].
+    ///
+    /// # Errors
+    /// If a tile has no code.
+    fn push(&self, coders: &mut [&mut Coder], frames: &[Tiling], tiles: &[u8]) -> Result<()>;
+
+    /// Pops what [`push`](Self::push) pushed: the tiles as the network sees them, [B, S, S, C].
+    ///
+    /// # Errors
+    /// If a stream is damaged.
+    fn pop(&self, coders: &mut [&mut Coder], frames: &[Tiling]) -> Result<Vec<u8>>;
+}
+
+/// How images are compressed with a model.
+///
+/// # Errors
+/// If they cannot be.
+pub fn coding(plan: &dyn models::Plan) -> Result<Coding, Cannot> {
+    let coding = plan.coding()?;
+    if plan.classes() > 0 {
+        return Err(Cannot {
+            what: "compress",
+            why: format!(
+                "the model has to be told which of {} kinds an image is of, and archives do not hold that",
+                plan.classes()
+            ),
+            instead: "Compress with a model that is told no kinds".to_owned(),
+        });
+    }
+    Ok(coding)
 }
 
 impl<'a> Codec<'a> {
-    /// With at most `2^latent_bits` cells per latent (14 is good; an archive names its own).
+    /// With at most `2^latent_bits` cells per latent ([`LATENT_BITS`] is good; an archive names its own), if there
+    /// are latents.
     ///
     /// # Errors
-    /// If the model cannot compress, or `latent_bits` is not within 4 to 24.
+    /// If the model cannot compress, or has latents and `latent_bits` is not within 4 to 24.
     pub fn new(model: &'a TrainedModel, latent_bits: u32) -> Result<Self> {
-        model.plan.coding()?;
-        let layers = model.plan.latents()?;
-        let latents = layers.iter().map(LatentLayer::len);
+        let (tiles, latent_bits): (Box<dyn TileCoder>, _) = match coding(&*model.plan)? {
+            Coding::BitsBack => (Box::new(BitsBack::new(model, latent_bits)?), latent_bits),
+            Coding::InOrder => (Box::new(InOrder::new(model.model.ordered()?)), 0),
+        };
         Ok(Self {
-            model,
-            hierarchy: model.model.hierarchy()?,
             likelihood: model.plan.likelihood(),
             id: model_id(model, latent_bits)?,
-            cells: Cells::new(latent_bits, latents.sum())?,
+            tiles,
         })
     }
 
@@ -107,25 +148,10 @@ impl<'a> Codec<'a> {
     fn colours(&self) -> usize {
         self.id.colours.into()
     }
-
-    /// What the encoder reads for tiles [B, S, S, C].
-    fn input(&self, tiles: &[u8]) -> Tensor<4> {
-        let tile = self.side().pow(2) * self.colours();
-        // Values of binary images are 0 and 255, which binarization always leaves alone.
-        let keys = Keys::new(0, Purpose::Binarization, vec![0; tiles.len() / tile]);
-        let prepared = self
-            .model
-            .preprocess
-            .apply(tiles, &keys, &self.model.device);
-        prepared.input
-    }
 }
 
-/// The coded part of a tile `[S, S, colours]`: `[S, S, channels]` of the image.
-fn channels_of(tile: &[u8], colours: usize, channels: usize) -> Vec<u8> {
-    let pixels = tile.chunks_exact(colours);
-    pixels
-        .flat_map(|pixel| &pixel[..channels])
-        .copied()
-        .collect()
+/// What of each tile lies in its image.
+fn frames(plan: &Plan, places: &[Place]) -> Vec<Tiling> {
+    let frame = |place: &Place| plan.tiling(place.image).alone(place.tile);
+    places.iter().map(frame).collect()
 }

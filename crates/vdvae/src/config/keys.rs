@@ -9,7 +9,7 @@ use vdvae_models::Family;
 use vdvae_models::ops::Optimizer;
 use vdvae_models::registry::{self, KEY, UNNAMED};
 
-use super::{Config, ConfigError, preset};
+use super::{Classes, Config, ConfigError, preset};
 
 /// How alike (Jaro-Winkler) two names must be for one to be suggested in place of the other.
 const LIKENESS: f64 = 0.8;
@@ -21,6 +21,7 @@ pub enum Kind {
     Whole,
     Number,
     Flag,
+    Texts,
     Table,
     Other,
 }
@@ -33,6 +34,9 @@ impl Kind {
             DeValue::Float(_) => Self::Number,
             DeValue::Boolean(_) => Self::Flag,
             DeValue::Table(_) => Self::Table,
+            DeValue::Array(values) if values.iter().all(|value| value.get_ref().is_str()) => {
+                Self::Texts
+            }
             DeValue::Datetime(_) | DeValue::Array(_) => Self::Other,
         }
     }
@@ -44,6 +48,7 @@ impl Kind {
             Self::Whole => "a whole number, 0 or more",
             Self::Number => "a number",
             Self::Flag => "true or false",
+            Self::Texts => "a list of strings, such as [\"cat\", \"dog\"]",
             Self::Table => "a table",
             Self::Other => "a plain value",
         }
@@ -129,6 +134,7 @@ pub fn known(family: &dyn Family) -> BTreeMap<String, Kind> {
     let mut config = preset::config(&family.presets()[0]);
     config.data.shift.get_or_insert(0.5);
     config.data.scale.get_or_insert(0.5);
+    config.data.classes = Classes::of_source(vec![String::new()], 1, "").expect("one");
     // Others than the defaults, which are not written.
     config.train.optimizer = Optimizer::Adamax;
     config.train.adam_eps = 0.5;

@@ -5,6 +5,7 @@
 //! of the wrong type are errors that say where they are and what would be right.
 //! [`Config::plan`] then checks every range, and that the model is possible.
 
+mod classes;
 mod error;
 mod keys;
 mod load;
@@ -16,6 +17,7 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
+pub use classes::Classes;
 pub use error::{ConfigError, Problem};
 pub use schedule::learning_rate;
 pub use validate::MAX_BATCH;
@@ -57,6 +59,10 @@ pub struct DataConfig {
     /// Whether training images are mirrored left to right at random.
     #[serde(default)]
     pub flip: bool,
+    /// The names of the classes of a model that tells classes apart, in the order of its numbers; not given: those
+    /// of the images that it is trained on.
+    #[serde(default, skip_serializing_if = "no_classes")]
+    pub classes: Classes,
 }
 
 impl DataConfig {
@@ -141,6 +147,10 @@ pub enum LrDecay {
 
 // Keys that came later are written only where they say something, so that what is kept with a run of before
 // stays as it is.
+
+fn no_classes(classes: &Classes) -> bool {
+    classes.is_empty()
+}
 
 fn is_adamw(optimizer: &Optimizer) -> bool {
     *optimizer == Optimizer::AdamW

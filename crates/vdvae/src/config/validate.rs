@@ -24,6 +24,9 @@ impl Config {
             return Err(ConfigError::Invalid(problems.0));
         }
         let plan = self.model.plan()?;
+        if let Some(problem) = self.data.classes.problem(plan.classes()) {
+            return Err(ConfigError::Invalid(vec![problem]));
+        }
         if self.data.shift.is_some() && !plan.is_normalised() {
             let mut problems = Problems::default();
             let expected = "none: models of this family read images as they are";

@@ -90,8 +90,11 @@ fn numbers(run: &RunMeasures) -> Markup {
         ("stochastic layers", run.depth.to_string(), String::new()),
         (
             "network evaluations per sample",
-            run.network_evaluations_per_sample.to_string(),
-            format!("autoregressive: {}", grouped(run.dimensions as f64, 0)),
+            grouped(run.network_evaluations_per_sample as f64, 0),
+            match run.network_evaluations_per_sample_cached {
+                None => format!("autoregressive: {}", grouped(run.dimensions as f64, 0)),
+                Some(cached) => format!("keeping earlier pixels: {}", grouped(cached, 2)),
+            },
         ),
     ];
     html! {

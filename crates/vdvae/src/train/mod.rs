@@ -3,6 +3,8 @@
 mod announce;
 mod keep;
 mod run;
+mod start;
 mod validation;
 
 pub use run::{Outcome, Training};
+pub use start::start;

@@ -10,6 +10,7 @@ use vdvae_data::{Batch, Batches, Dataset};
 
 use super::announce::Announcer;
 use super::keep::{Clock, Log};
+use super::start::prepared;
 use crate::checkpoint::{self, Progress};
 use crate::config::{Config, TrainConfig};
 use crate::log::{Entry, IntervalStats};
@@ -17,7 +18,7 @@ use crate::models::state::TrainState;
 use crate::models::step::{StepReport, train_step};
 use crate::models::{Model, Plan};
 use crate::preprocess::Preprocess;
-use crate::random::{Keys, Noise, Purpose};
+use crate::random::Purpose;
 use crate::report::EventWriter;
 use crate::run_dir::RunDir;
 
@@ -160,17 +161,9 @@ impl Training {
             .collect::<Result<Vec<Batch>, _>>()?;
         let (step, seed) = (self.state.step, config.seed);
         let (preprocess, device) = (&self.preprocess, &self.device);
-        let prepared = micro_batches.iter().map(|batch| {
-            let positions = batch.first_position..batch.first_position + batch.len() as u64;
-            let keys = |purpose| Keys {
-                seed,
-                purpose,
-                step,
-                items: positions.clone().collect(),
-            };
-            let prepared = preprocess.apply(&batch.images, &keys(Purpose::Binarization), device);
-            (prepared, Noise::Keyed(keys(Purpose::Training)))
-        });
+        let prepared = micro_batches
+            .iter()
+            .map(|batch| prepared(batch, seed, step, Purpose::Training, preprocess, device));
         let report;
         let recipe = config.recipe(step);
         (self.state, report) = train_step(self.state, &recipe, prepared);

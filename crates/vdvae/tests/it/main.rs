@@ -2,6 +2,7 @@
 //! time; what must not meet others runs as a process of its own, by [`support::Lab`].
 
 mod bad_input;
+mod classes;
 mod cli;
 mod compress;
 mod conformance;

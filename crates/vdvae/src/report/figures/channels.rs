@@ -7,7 +7,7 @@ use crate::report::drawing::axis::{Scale, Ticks, grouped};
 use crate::report::drawing::{Ink, Scene, Style};
 use crate::report::measure::{NOTHING_NATS, RunMeasures};
 
-const TITLE: &str = "Latent channels";
+pub(super) const TITLE: &str = "Latent channels";
 const HEIGHT: f64 = 320.0;
 const TOP: f64 = 30.0;
 /// What is below it is drawn there.

@@ -6,6 +6,7 @@ use crate::report::drawing::axis::{Scale, grouped};
 use crate::report::drawing::{Ink, Scene, Style};
 use crate::report::measure::RunMeasures;
 
+pub(super) const TITLE: &str = "Latents at each resolution";
 const ROW: f64 = 46.0;
 
 /// Share of the latent variables, and of the rate, at each resolution.
@@ -37,13 +38,7 @@ pub fn figure(run: &RunMeasures) -> Figure {
          Global structure takes few of them.",
         grouped(total as f64, 0)
     );
-    Figure::chart(
-        "latents",
-        "Latents at each resolution",
-        reading,
-        |width| draw(run, width),
-        table,
-    )
+    Figure::chart("latents", TITLE, reading, |width| draw(run, width), table)
 }
 
 type Share = crate::models::LatentShare;

@@ -6,7 +6,7 @@ use crate::report::drawing::axis::{Scale, Ticks};
 use crate::report::drawing::{Ink, Scene, Style, room};
 use crate::report::measure::{LayerMeasures, RunMeasures};
 
-const TITLE: &str = "Rate over the layers";
+pub(super) const TITLE: &str = "Rate over the layers";
 const HEIGHT: f64 = 330.0;
 const TOP: f64 = 30.0;
 /// Of each run after the other.

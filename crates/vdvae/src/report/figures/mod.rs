@@ -10,6 +10,7 @@ mod layers;
 mod loss;
 mod neighbours;
 mod pictures;
+mod pixels;
 mod plot;
 mod rates;
 mod speed;
@@ -131,6 +132,14 @@ impl Figure {
     }
 }
 
+/// What there is of latents alone.
+const LATENTS: [(&str, &str); 4] = [
+    ("layers", layers::TITLE),
+    ("channels", channels::TITLE),
+    ("latents", latents::TITLE),
+    ("reconstructions", pictures::RECONSTRUCTIONS),
+];
+
 /// All figures, in the order of the page.
 pub fn figures(measurements: &Measurements, pictures: &Pictures) -> Vec<Figure> {
     let runs = &measurements.runs[..];
@@ -139,13 +148,23 @@ pub fn figures(measurements: &Measurements, pictures: &Pictures) -> Vec<Figure> 
     };
     let mut figures = vec![summary::figure(runs), loss::figure(run)];
     figures.extend(loss::comparison(runs));
+    figures.extend([speed::figure(run), gradients::figure(run)]);
+    figures.extend(match &run.no_latents {
+        None => vec![
+            layers::figure(runs),
+            channels::figure(run),
+            latents::figure(run),
+            pictures::reconstructions(run, pictures),
+        ],
+        Some(why) => LATENTS
+            .map(|(name, title)| Figure::missing(name, title, why))
+            .into(),
+    });
+    if run.network_evaluations_per_sample_cached.is_some() {
+        figures.push(pixels::bits(run));
+        figures.push(pixels::completions(run, pictures));
+    }
     figures.extend([
-        speed::figure(run),
-        gradients::figure(run),
-        layers::figure(runs),
-        channels::figure(run),
-        latents::figure(run),
-        pictures::reconstructions(run, pictures),
         pictures::samples(run, pictures),
         neighbours::pictures(run, measurements.neighbours.as_ref(), pictures),
         neighbours::figure(run, measurements.neighbours.as_ref()),

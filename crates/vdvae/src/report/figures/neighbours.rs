@@ -23,7 +23,10 @@ pub fn pictures(run: &RunMeasures, distances: Option<&Distances>, pictures: &Pic
         .map(|neighbour| format!("{:.0}", neighbour.distance));
     let rows = vec![
         row(
-            "sample, temperature 1.00",
+            match run.no_latents {
+                None => "sample, temperature 1.00",
+                Some(_) => "sample",
+            },
             samples
                 .into_iter()
                 .map(|tile| (tile, String::new()))

@@ -7,8 +7,9 @@ use crate::report::measure::{Pictures, RunMeasures};
 /// The least side of an image in a drawing.
 const LEAST_SIDE: f64 = 64.0;
 const GAP: f64 = 4.0;
+pub(super) const RECONSTRUCTIONS: &str = "What the latents up to each resolution hold";
 
-/// Samples at three temperatures.
+/// Samples, at three temperatures where there are latents.
 pub fn samples(run: &RunMeasures, pictures: &Pictures) -> Figure {
     let title = "Samples";
     if pictures.samples.is_empty() {
@@ -20,17 +21,22 @@ pub fn samples(run: &RunMeasures, pictures: &Pictures) -> Figure {
         return Figure::missing("samples", title, why);
     }
     let rows = pictures.samples.iter().map(|(temperature, tiles)| Row {
-        caption: format!("temperature {temperature:.2}"),
+        caption: match run.no_latents {
+            None => format!("temperature {temperature:.2}"),
+            Some(_) => "samples".to_owned(),
+        },
         detail: String::new(),
         images: plain(tiles),
     });
     Figure {
         name: "samples",
         title: title.to_owned(),
-        reading:
-            "The first of their seed, none selected. The temperature is a factor on the prior's \
-            standard deviations: 1 is the model itself, lower is more typical and less varied."
-                .to_owned(),
+        reading: match run.no_latents {
+            None => "The first of their seed, none selected. The temperature is a factor on the prior's \
+                standard deviations: 1 is the model itself, lower is more typical and less varied.",
+            Some(_) => "The first of their seed, none selected.",
+        }
+        .to_owned(),
         graphic: Graphic::Pictures(rows.collect()),
         table: None,
     }
@@ -38,7 +44,7 @@ pub fn samples(run: &RunMeasures, pictures: &Pictures) -> Figure {
 
 /// Images from more and more of their own latents.
 pub fn reconstructions(run: &RunMeasures, pictures: &Pictures) -> Figure {
-    let title = "What the latents up to each resolution hold";
+    let title = RECONSTRUCTIONS;
     if pictures.originals.is_empty() {
         let why = why(
             run,

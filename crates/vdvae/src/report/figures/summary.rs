@@ -14,6 +14,8 @@ pub fn figure(runs: &[RunMeasures]) -> Figure {
         "parameters",
         "stochastic depth",
         "network evaluations per sample",
+        "keeping earlier pixels",
+        "seconds per sample",
         "bits/dim",
         "standard error",
         "distortion",
@@ -22,6 +24,8 @@ pub fn figure(runs: &[RunMeasures]) -> Figure {
     ]);
     for run in runs {
         let means = run.evaluation.as_ref().map(|evaluation| &evaluation.means);
+        let sampling = run.sampling.as_ref();
+        let seconds = sampling.map(|sampling| sampling.seconds / sampling.images as f64);
         let bits = |nats: f64| crate::likelihood::units::bits(nats);
         let number = |of: &dyn Fn(&crate::evaluate::Evaluation) -> f64, decimals| {
             Cell::Number(means.map(of), decimals)
@@ -37,6 +41,8 @@ pub fn figure(runs: &[RunMeasures]) -> Figure {
             Cell::Whole(run.parameters),
             Cell::Whole(run.depth as u64),
             Cell::Whole(run.network_evaluations_per_sample),
+            Cell::Number(run.network_evaluations_per_sample_cached, 2),
+            Cell::Number(seconds, 3),
             number(&|means| means.bits_per_dim, 3),
             Cell::Number(means.and_then(|means| means.stderr_bits_per_dim), 3),
             number(&|means| bits(means.distortion_nats_per_dim), 3),
@@ -56,11 +62,27 @@ pub fn figure(runs: &[RunMeasures]) -> Figure {
 }
 
 fn reading(runs: &[RunMeasures]) -> String {
-    let mut text = format!(
-        "Lower bits/dim are better. A sample takes one pass of the network; an autoregressive model takes \
-         one for each of the {} values of an image.",
-        grouped(runs[0].dimensions as f64, 0)
-    );
+    let run = &runs[0];
+    let values = grouped(run.dimensions as f64, 0);
+    let mut text = "Lower bits/dim are better. ".to_owned();
+    text += &match run.network_evaluations_per_sample_cached {
+        None => format!(
+            "A sample takes one pass of the network; an autoregressive model takes one for each of the {values} values \
+             of an image."
+        ),
+        Some(cached) => format!(
+            "A sample takes {} passes of the network by the plain sampler; with what is kept of earlier pixels the \
+             arithmetic of {}.",
+            grouped(run.network_evaluations_per_sample as f64, 0),
+            grouped(cached, 2)
+        ),
+    };
+    if let Some(sampling) = &run.sampling {
+        text += &format!(
+            " Seconds are those of {} samples, {} at once, on the machine that made this report.",
+            sampling.images, sampling.batch
+        );
+    }
     let part = runs
         .iter()
         .filter_map(|run| run.evaluation.as_ref())

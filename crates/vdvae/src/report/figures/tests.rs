@@ -33,7 +33,10 @@ fn run(preset: &str, name: &str) -> RunMeasures {
         data: "photos".to_owned(),
         parameters: plan.parameters(),
         depth,
+        no_latents: None,
         network_evaluations_per_sample: 1,
+        network_evaluations_per_sample_cached: None,
+        sampling: None,
         dimensions: plan.dimensions(),
         finished: true,
         steps_asked: 1_200_000,
@@ -56,6 +59,7 @@ fn run(preset: &str, name: &str) -> RunMeasures {
                 rate_nats_per_dim_per_layer: (0..depth).map(rate).collect(),
             },
         }),
+        pixel_bits: None,
         gradients: gradient_windows(&training, 500),
         training,
         validation: (1..=30).map(|i| valid_entry(i * 40_000)).collect(),
@@ -135,6 +139,7 @@ fn pictures(side: usize) -> Pictures {
             layers: 1,
             images: tiles(8),
         }],
+        completions: vec![tiles(8); 3],
         neighbours: vec![(tile(), tile()); 8],
     }
 }

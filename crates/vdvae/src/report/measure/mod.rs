@@ -4,6 +4,7 @@ mod channels;
 mod history;
 mod neighbours;
 mod pictures;
+mod pixels;
 mod run;
 
 use serde::Serialize;
@@ -16,6 +17,7 @@ pub use channels::channel_kl;
 pub use history::{GradientWindow, UPDATES_PER_WINDOW, gradient_windows};
 pub use neighbours::{Distances, NEIGHBOURS_AMONG, Neighbour, nearest};
 pub use pictures::{Pictures, Reconstructed, cut, gather_pictures};
+pub use pixels::{PixelBits, pixel_bits};
 pub use run::{Evenly, measure_run};
 
 /// A channel whose posterior tells less than this many nats about an image, all its positions
@@ -44,8 +46,15 @@ pub struct RunMeasures {
     pub parameters: u64,
     /// Stochastic layers.
     pub depth: usize,
-    /// Passes of the network that one sample takes; of a model without an order of pixels it is one.
+    /// Why there are no layers; none where there are.
+    pub no_latents: Option<String>,
+    /// Passes of the network that one sample takes by the plain sampler.
     pub network_evaluations_per_sample: u64,
+    /// Of a model that makes pixel after pixel: the arithmetic of a sample in evaluations, with what is kept of earlier
+    /// pixels.
+    pub network_evaluations_per_sample_cached: Option<f64>,
+    /// How long the samples of the report took.
+    pub sampling: Option<Sampling>,
     /// Values of an image: the passes that an autoregressive model takes.
     pub dimensions: usize,
     /// Whether the last update that was asked for is made.
@@ -62,6 +71,8 @@ pub struct RunMeasures {
     pub layers: Vec<LayerMeasures>,
     /// What was evaluated.
     pub evaluation: Option<EvaluationMeasures>,
+    /// Of a model that makes pixel after pixel: what the pixels of an image cost.
+    pub pixel_bits: Option<PixelBits>,
     /// The training intervals of the log.
     pub training: Vec<TrainEntry>,
     /// The validations of the log.
@@ -84,6 +95,17 @@ pub struct EvaluationMeasures {
     /// The means.
     #[serde(flatten)]
     pub means: Evaluation,
+}
+
+/// Samples that were drawn, and how long it took.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Sampling {
+    /// How many.
+    pub images: usize,
+    /// So many at once.
+    pub batch: usize,
+    /// Wall time of all.
+    pub seconds: f64,
 }
 
 /// One stochastic layer.

@@ -1,17 +1,22 @@
 //! The images of a report. None is selected: samples are the first of their seed, reconstructions those
 //! of evenly spaced images.
 
+use std::time::Instant;
+
 use anyhow::Result;
 use vdvae_data::{Batch, Dataset};
 
-use super::RunMeasures;
+use super::{RunMeasures, Sampling};
 use crate::evenly::evenly;
+use crate::models::ordered::Drawing;
 use crate::reconstruct::{ReconstructOptions, reconstruct};
 use crate::report::drawing::Tile;
 use crate::trained::TrainedModel;
 
-/// Temperatures of the samples, as in figures 7 to 9 of the paper.
+/// Temperatures of the samples, as in figures 7 to 9 of the paper; the first alone where there are no latents.
 const TEMPERATURES: [f32; 3] = [1.0, 0.85, 0.6];
+/// How often each image is completed.
+const COMPLETIONS: u64 = 3;
 /// Of the latents that are not from the image: close to the prior's mean.
 const COLD: f32 = 0.1;
 /// Pixels of all the samples of one temperature; a page has to stay small.
@@ -26,6 +31,8 @@ pub struct Pictures {
     pub originals: Vec<Tile>,
     /// With more and more of the latents from the image.
     pub reconstructions: Vec<Reconstructed>,
+    /// The originals with their lower half drawn, each time another one; of models that make pixel after pixel.
+    pub completions: Vec<Vec<Tile>>,
     /// For each of the first samples at temperature 1 the nearest training image.
     pub neighbours: Vec<(Tile, Tile)>,
 }
@@ -48,7 +55,7 @@ pub struct Reconstructed {
 /// If an image cannot be read.
 pub fn gather_pictures(
     model: &TrainedModel,
-    measures: &RunMeasures,
+    measures: &mut RunMeasures,
     dataset: Option<&dyn Dataset>,
     (batch, seed): (usize, u64),
     mut progress: impl FnMut(usize),
@@ -56,7 +63,12 @@ pub fn gather_pictures(
     let side = model.plan.image().size;
     let count = (PIXELS / (side * side)).clamp(4, 32);
     let mut pictures = Pictures::default();
-    for temperature in TEMPERATURES {
+    let temperatures = match measures.no_latents {
+        None => &TEMPERATURES[..],
+        Some(_) => &TEMPERATURES[..1],
+    };
+    for &temperature in temperatures {
+        let started = Instant::now();
         let mut tiles = Vec::new();
         while tiles.len() < count {
             let now = batch.min(count - tiles.len());
@@ -66,6 +78,11 @@ pub fn gather_pictures(
             tiles.extend(cut(&images, side, now));
             progress(now);
         }
+        measures.sampling.get_or_insert(Sampling {
+            images: count,
+            batch: batch.min(count),
+            seconds: started.elapsed().as_secs_f64(),
+        });
         pictures.samples.push((temperature, tiles));
     }
     let Some(dataset) = dataset else {
@@ -73,6 +90,10 @@ pub fn gather_pictures(
     };
     let shown = Batch::read(dataset, &evenly(dataset.len(), count.min(8)))?;
     pictures.originals = cut(&shown.images, side, shown.len());
+    if model.plan.ordered().is_ok() {
+        pictures.completions = completions(model, &shown, seed)?;
+        progress(pictures.completions.len() * shown.len());
+    }
     for share in &measures.latents {
         let up_to = |layer: &&super::LayerMeasures| layer.resolution <= share.resolution;
         let layers = measures.layers.iter().filter(up_to).count();
@@ -92,6 +113,23 @@ pub fn gather_pictures(
         progress(shown.len());
     }
     Ok(pictures)
+}
+
+/// Images with their lower half drawn, so many times.
+fn completions(model: &TrainedModel, shown: &Batch, seed: u64) -> Result<Vec<Vec<Tile>>> {
+    let side = model.plan.image().size;
+    let count = shown.len() as u64;
+    let ordered = model.model.ordered()?;
+    let completed = (0..COMPLETIONS).map(|time| {
+        let items: Vec<u64> = (time * count..(time + 1) * count).collect();
+        let drawing = Drawing {
+            classes: &shown.classes,
+            given: Some((&shown.images, side / 2)),
+            ..Drawing::new(seed, &items)
+        };
+        cut(&ordered.draw(&drawing, &mut |_| ()), side, shown.len())
+    });
+    Ok(completed.collect())
 }
 
 /// Single images of [n, side, side, C].

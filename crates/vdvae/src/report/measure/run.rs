@@ -16,7 +16,7 @@ use crate::models::{LatentShare, Plan};
 use crate::run_dir::RunDir;
 use crate::trained::TrainedModel;
 
-/// Images whose channels are looked into.
+/// Images whose channels or pixels are looked into.
 const CHANNEL_IMAGES: usize = 64;
 
 /// Some images of a data set, evenly spaced.
@@ -48,6 +48,10 @@ impl Dataset for Evenly {
 
     fn name(&self, index: usize) -> String {
         self.inner.name(self.indices[index])
+    }
+
+    fn class(&self, index: usize) -> Option<usize> {
+        self.inner.class(self.indices[index])
     }
 }
 
@@ -81,13 +85,21 @@ pub fn measure_run(run: &RunDir) -> Result<RunMeasures> {
 
 fn structure(run: &RunDir, config: &Config, plan: &dyn Plan) -> RunMeasures {
     // Of a model without latents there are no layers to tell of.
-    let latents = plan.latents().unwrap_or_default();
+    let (latents, no_latents) = match plan.latents() {
+        Ok(latents) => (latents, None),
+        Err(cannot) => (Vec::new(), Some(cannot.to_string())),
+    };
+    let operations = plan.operations();
+    let cached = operations.sample / operations.evaluation;
     RunMeasures {
         name: run.name(),
         data: config.data.source.clone(),
         parameters: plan.parameters(),
         depth: latents.len(),
+        no_latents,
         network_evaluations_per_sample: plan.passes_per_sample(),
+        network_evaluations_per_sample_cached: plan.ordered().is_ok().then_some(cached),
+        sampling: None,
         dimensions: plan.dimensions(),
         finished: false,
         steps_asked: config.train.steps,
@@ -106,6 +118,7 @@ fn structure(run: &RunDir, config: &Config, plan: &dyn Plan) -> RunMeasures {
             })
             .collect(),
         evaluation: None,
+        pixel_bits: None,
         training: Vec::new(),
         validation: Vec::new(),
         gradients: Vec::new(),
@@ -134,6 +147,10 @@ impl RunMeasures {
         if !self.layers.is_empty() {
             let (batch, seed) = (options.batch, options.seed);
             self.set_channels(super::channel_kl(model, &*dataset, count, batch, seed)?);
+        }
+        if model.plan.ordered().is_ok() {
+            let measured = super::pixel_bits(model, &*dataset, count, options.batch)?;
+            self.pixel_bits = Some(measured);
         }
         self.evaluation = Some(EvaluationMeasures {
             data,

@@ -81,6 +81,43 @@ fn bench_of_the_default_model_for_a_person() {
 }
 
 #[test]
+fn several_presets_are_one_table() {
+    let lab = Lab::new();
+    let small = "--set model.width=16 --batch 1 --steps 1 --warmup 0 --what sample";
+    let command = format!("bench --presets photos32,vdvae/small32 {small}");
+    let text = lab.run(&command).succeeds().out;
+    for part in [
+        "photos32",
+        "vdvae/small32",
+        "s/image",
+        "parameters",
+        "bound",
+    ] {
+        assert!(text.contains(part), "no `{part}` in {text}");
+    }
+    let rows = lab.run(&format!("{command} --json")).succeeds().json();
+    let rows = rows.as_array().expect("one row each");
+    assert_eq!(rows.len(), 2);
+    for row in rows {
+        assert_eq!(row["pixels"], true);
+        assert_eq!(row["extrapolated"], false);
+        assert_eq!(row["peak_rss_mb"], Value::Null);
+        assert_positive(
+            row,
+            &[
+                "s_per_image",
+                "parameters",
+                "network_evaluations_per_sample",
+            ],
+        );
+    }
+    lab.run("bench --presets photos32,foto32")
+        .fails(2, &["foto32"]);
+    lab.run("bench --presets photos32 --preset small32")
+        .fails(2, &["--presets", "--preset"]);
+}
+
+#[test]
 fn bench_measures_any_kind_of_model() {
     let lab = Lab::new();
     let binary = "--set model.likelihood=bernoulli --set model.image_channels=1";
@@ -157,6 +194,7 @@ fn bench_of_what_means_nothing() {
         ("--steps 0", ["--steps", "0", "1.."]),
         ("--what learn", ["--what", "learn", "train, eval, sample"]),
         ("--pixels", ["--pixels", "--what sample", "expected"]),
+        ("--no-cache", ["--no-cache", "--what sample", "expected"]),
         ("--preset foto32", ["`foto32`", "did you mean", "photos32"]),
         (
             "--set model.widht=3",

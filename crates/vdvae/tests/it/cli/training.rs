@@ -151,6 +151,47 @@ fn a_decay_that_more_steps_stretch() {
     assert!(!quiet.err.contains("warning"), "{quiet:#?}");
 }
 
+/// An exponential decay knows no end: more steps change none of its rates, and nothing is said of them.
+#[test]
+fn an_exponential_decay_that_goes_on() {
+    let lab = Lab::new();
+    let recipe = "--set train.optimizer=adam --set train.lr_decay=exponential --set train.lr_rate=0.5 \
+                  --set train.warmup_iters=0 --set train.log_every=1";
+    lab.train(&format!("--out run {recipe} --steps 2"))
+        .succeeds();
+    let longer = lab.run("train --resume --out run --steps 4").succeeds();
+    assert!(!longer.err.contains("warning"), "{longer:#?}");
+    lab.train(&format!("--out whole {recipe} --steps 4"))
+        .succeeds();
+    assert_same_state(&lab.path("run"), &lab.path("whole"));
+    let log = String::from_utf8(lab.read("run/log.jsonl")).unwrap();
+    for (step, rate) in [(1, "0.0005"), (2, "0.00025"), (4, "6.25e-5")] {
+        let line = log
+            .lines()
+            .find(|line| line.contains("train") && line.contains(&format!(r#""step":{step},"#)));
+        let told = format!(r#""learning_rate":{rate}"#);
+        assert!(line.is_some_and(|line| line.contains(&told)), "{log}");
+    }
+    let config = String::from_utf8(lab.read("run/config.toml")).unwrap();
+    assert!(config.contains("lr_rate = 0.5") && config.contains(r#"optimizer = "adam""#));
+}
+
+#[test]
+fn names_of_classes_that_a_model_does_not_tell_apart() {
+    let lab = Lab::new();
+    let finished = lab.train(r#"--out run --set data.classes=["cat","dog"]"#);
+    assert_eq!(finished.code, Some(2), "{finished:#?}");
+    finished.tells(&[
+        "data.classes: expected none, as the model tells no classes apart, found 2 names",
+    ]);
+    let finished = lab.train("--out run --set data.classes=cat");
+    assert_eq!(finished.code, Some(2), "{finished:#?}");
+    finished.tells(&[
+        r#"data.classes: expected a list of strings, such as ["cat", "dog"], found `cat`"#,
+    ]);
+    assert!(!lab.path("run").exists());
+}
+
 #[test]
 fn skipped_updates_are_seen() {
     let lab = Lab::new();

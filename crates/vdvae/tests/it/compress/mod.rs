@@ -3,6 +3,7 @@
 
 mod comparison;
 mod faults;
+mod in_order;
 mod inputs;
 mod property;
 mod round_trip;

@@ -1,5 +1,7 @@
 //! The program under test, a model so small that it trains in a tenth of a second, and its images.
 
+pub mod toy;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
