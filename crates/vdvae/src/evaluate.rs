@@ -215,7 +215,13 @@ fn summary(images: &[ImageElbo], dimensions: usize) -> Evaluation {
         iw_bits_per_dim: several.then(weighted),
         nats_per_dim: nats,
         distortion_nats_per_dim: mean(&|image| image.distortion),
-        rate_nats_per_dim: mean(&|image| image.rate_per_layer.iter().sum()),
+        // From 0, as the sum of nothing would be -0.
+        rate_nats_per_dim: mean(&|image| {
+            image
+                .rate_per_layer
+                .iter()
+                .fold(0.0, |sum, rate| sum + rate)
+        }),
         rate_nats_per_dim_per_layer: (0..depth)
             .map(|layer| mean(&|image| image.rate_per_layer[layer]))
             .collect(),

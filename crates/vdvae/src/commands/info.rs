@@ -188,14 +188,14 @@ fn list(json: bool) -> Result<()> {
         writeln!(out, "{}: {}", family.name(), family.title())?;
         writeln!(
             out,
-            "  {:<20} {:>12} {:>6}  {:<6} {:>7}  {:<9}  description",
+            "  {:<28} {:>12} {:>6}  {:<6} {:>7}  {:<9}  description",
             "preset", "parameters", "layers", "eval", "passes", "compress"
         )?;
         for choice in choices {
             let abilities = &choice.abilities;
             writeln!(
                 out,
-                "  {:<20} {:>12} {:>6}  {:<6} {:>7}  {:<9}  {}",
+                "  {:<28} {:>12} {:>6}  {:<6} {:>7}  {:<9}  {}",
                 choice.preset,
                 choice.parameters,
                 abilities.layers.map_or("-".to_owned(), |n| n.to_string()),

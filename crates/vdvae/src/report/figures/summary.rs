@@ -15,7 +15,6 @@ pub fn figure(runs: &[RunMeasures]) -> Figure {
         "stochastic depth",
         "network evaluations per sample",
         "keeping earlier pixels",
-        "seconds per sample",
         "bits/dim",
         "standard error",
         "distortion",
@@ -24,8 +23,6 @@ pub fn figure(runs: &[RunMeasures]) -> Figure {
     ]);
     for run in runs {
         let means = run.evaluation.as_ref().map(|evaluation| &evaluation.means);
-        let sampling = run.sampling.as_ref();
-        let seconds = sampling.map(|sampling| sampling.seconds / sampling.images as f64);
         let bits = |nats: f64| crate::likelihood::units::bits(nats);
         let number = |of: &dyn Fn(&crate::evaluate::Evaluation) -> f64, decimals| {
             Cell::Number(means.map(of), decimals)
@@ -42,7 +39,6 @@ pub fn figure(runs: &[RunMeasures]) -> Figure {
             Cell::Whole(run.depth as u64),
             Cell::Whole(run.network_evaluations_per_sample),
             Cell::Number(run.network_evaluations_per_sample_cached, 2),
-            Cell::Number(seconds, 3),
             number(&|means| means.bits_per_dim, 3),
             Cell::Number(means.and_then(|means| means.stderr_bits_per_dim), 3),
             number(&|means| bits(means.distortion_nats_per_dim), 3),
@@ -77,10 +73,13 @@ fn reading(runs: &[RunMeasures]) -> String {
             grouped(cached, 2)
         ),
     };
+    // In words alone: numbers of a table are the same on every machine.
     if let Some(sampling) = &run.sampling {
         text += &format!(
-            " Seconds are those of {} samples, {} at once, on the machine that made this report.",
-            sampling.images, sampling.batch
+            " The machine that made this report took {:.3} s for each of {} samples, {} at once.",
+            sampling.seconds / sampling.images as f64,
+            sampling.images,
+            sampling.batch
         );
     }
     let part = runs

@@ -141,7 +141,6 @@ fn pictures(side: usize) -> Pictures {
         }],
         completions: vec![tiles(8); 3],
         neighbours: vec![(tile(), tile()); 8],
-        completions: Vec::new(),
     }
 }
 
