@@ -68,7 +68,7 @@ fn a_file_with_a_typo() {
     let hopeless = file_fault("[data]\nqqqqqq = 1\n");
     assert!(
         hopeless.ends_with(
-            "the keys are data.flip, data.scale, data.shift, data.source, data.split_seed"
+            "the keys are data.classes, data.flip, data.scale, data.shift, data.source, data.split_seed"
         )
     );
 }
