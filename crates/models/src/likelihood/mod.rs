@@ -202,3 +202,49 @@ pub fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
         .try_into_vec()
         .expect("the model computes in f32")
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, TensorData};
+
+    use super::*;
+
+    #[test]
+    fn pixels_add_up_to_their_image() {
+        let logistics = Dmol {
+            mixtures: 2,
+            channels: 3,
+            bits: 8,
+            upper_edge: ops::UPPER_EDGE,
+        };
+        let softmax = Categorical {
+            levels: 16,
+            channels: 3,
+        };
+        for (likelihood, each) in [
+            (Likelihood::Dmol(logistics), 20),
+            (Likelihood::Categorical(softmax), 48),
+            (Likelihood::Bernoulli, 3),
+        ] {
+            let tensor = |each: usize, of: &dyn Fn(usize) -> f32| {
+                let numbers: Vec<f32> = (0..2 * 16 * each).map(of).collect();
+                Tensor::<4>::from_data(TensorData::new(numbers, [2, 4, 4, each]), &Device::flex())
+            };
+            let parameters = tensor(each, &|i| (i as f32 * 0.7).sin());
+            let target = tensor(3, &|i| match likelihood {
+                Likelihood::Dmol(_) => (i % 17) as f32 / 8.0 - 1.0,
+                Likelihood::Categorical(_) => (i % 16) as f32,
+                Likelihood::Bernoulli => (i % 2) as f32,
+            });
+            let images =
+                values(likelihood.negative_log_likelihood(parameters.clone(), target.clone()));
+            let pixels = values(likelihood.nats_per_pixel(parameters, target));
+            assert_eq!(pixels.len(), 32);
+            for (image, pixels) in images.into_iter().zip(pixels.chunks(16)) {
+                let sum: f32 = pixels.iter().sum();
+                assert!((sum - image).abs() < 1e-4 * image, "{likelihood:?}");
+                assert!(pixels.iter().any(|&nats| nats != pixels[0]));
+            }
+        }
+    }
+}

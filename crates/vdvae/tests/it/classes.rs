@@ -71,7 +71,7 @@ fn bits(lab: &Lab, options: &str) -> f64 {
 }
 
 #[track_caller]
-fn refused(finished: &Finished, says: &[&str]) {
+fn refused(finished: Finished, says: &[&str]) {
     assert!(finished.code.is_some_and(|code| code != 0), "{finished:#?}");
     finished.tells(says);
 }
@@ -146,16 +146,16 @@ fn images_whose_classes_are_not_known() {
             ),
         ] {
             let finished = lab.train(&format!("--data {source} --out run"));
-            refused(&finished, says);
+            refused(finished, says);
             assert!(!lab.path("run").exists(), "{source}");
         }
         let two = r#"--set data.classes=["cat","dog"]"#;
         let finished = lab.train(&format!("--data folder:animals --out run {two}"));
-        refused(&finished, &["data.classes: expected 3 names"]);
+        refused(finished, &["data.classes: expected 3 names"]);
         let others = r#"--set data.classes=["cat","dog","ape"]"#;
         let finished = lab.train(&format!("--data folder:animals --out run {others}"));
         refused(
-            &finished,
+            finished,
             &["the model knows (cat, dog, ape), found class `emu`"],
         );
 
@@ -163,14 +163,14 @@ fn images_whose_classes_are_not_known() {
         draw(&lab, "more/ape", 0);
         let finished = lab.run("eval run --data folder:more");
         refused(
-            &finished,
+            finished,
             &["the model knows (cat, dog, emu), found class `ape`"],
         );
         let finished = lab.run("eval run --data folder:none");
-        refused(&finished, &["12 images in no folder of a class"]);
+        refused(finished, &["12 images in no folder of a class"]);
         let finished = lab.run(&format!("train --resume --out run --steps 9 {others}"));
         refused(
-            &finished,
+            finished,
             &["data.classes", "cannot change in the middle of a run"],
         );
     }

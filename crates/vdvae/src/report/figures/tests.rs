@@ -139,6 +139,7 @@ fn pictures(side: usize) -> Pictures {
             layers: 1,
             images: tiles(8),
         }],
+        completions: vec![tiles(8); 3],
         neighbours: vec![(tile(), tile()); 8],
     }
 }
