@@ -205,11 +205,11 @@ fn latest(state: &Path) -> Result<Named, FormatError> {
 
 /// What the state's text has for the latest: of the field's occurrences the last, as protocol buffers have it.
 fn stated(text: &str) -> Option<String> {
-    let values = text
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("model_checkpoint_path"))
-        .filter_map(|rest| rest.trim_start().strip_prefix(':'));
-    unquoted(values.last()?.trim())
+    let value = text.lines().rev().find_map(|line| {
+        let rest = line.trim().strip_prefix("model_checkpoint_path")?;
+        rest.trim_start().strip_prefix(':')
+    });
+    unquoted(value?.trim())
 }
 
 /// A text in quotes, with the escapes of C.

@@ -1,6 +1,7 @@
 //! What cannot be so, under right checksums, is refused by name.
 
 use std::fs;
+use std::slice::from_ref;
 
 use crate::craft::{
     Entry, bundle, bytes, close, entry, header, int, list, listed, masked, push_block, saved,
@@ -204,20 +205,20 @@ fn older_files_that_cannot_be() {
         slice(&[Some((2, 2))]),
     );
     let key = |code: &[u8]| [b"\0w\0\x01\x01\x01", code].concat();
-    let whole = listed("w", &[2], &[all.clone()]);
+    let whole = listed("w", &[2], from_ref(&all));
     let saved_whole = |name, values| saved(&key(&[0x80, 0x7F]), name, &all, values);
     refused_single(
-        &[whole.clone()],
+        from_ref(&whole),
         &[],
         &["the numbers of w, part (-)", "no numbers"],
     );
     refused_single(
-        &[whole.clone()],
+        from_ref(&whole),
         &[saved_whole("w", &[1.0])],
         &["4 bytes for 2 of float32"],
     );
     refused_single(
-        &[whole.clone()],
+        from_ref(&whole),
         &[saved_whole("v", &[1.0; 2])],
         &["those of v, part (-)"],
     );
@@ -228,7 +229,7 @@ fn older_files_that_cannot_be() {
         &[saved_whole("w", &[1.0; 2])],
         &["part (-) of w twice"],
     );
-    let again = [whole.clone(), listed("w", &[3], &[all.clone()])];
+    let again = [whole.clone(), listed("w", &[3], from_ref(&all))];
     refused_single(
         &again,
         &[saved_whole("w", &[1.0; 2])],
@@ -239,25 +240,25 @@ fn older_files_that_cannot_be() {
     let saved_first = saved(&key(&[0x80, 0x82]), "w", &first, &[1.0; 2]);
     refused_single(
         &[parts],
-        &[saved_first.clone()],
+        from_ref(&saved_first),
         &["part (2,2)", "no numbers"],
     );
-    let hole = listed("w", &[4], &[first.clone()]);
+    let hole = listed("w", &[4], from_ref(&first));
     refused_single(
         &[hole],
-        &[saved_first.clone()],
+        from_ref(&saved_first),
         &["x.ckpt[w]", "leave places out"],
     );
-    let outside = listed("w", &[1], &[first.clone()]);
+    let outside = listed("w", &[1], from_ref(&first));
     refused_single(
         &[outside],
-        &[saved_first.clone()],
+        from_ref(&saved_first),
         &["parts within its shape", "(0,2)"],
     );
-    let other_axes = listed("w", &[2, 1], &[first.clone()]);
+    let other_axes = listed("w", &[2, 1], from_ref(&first));
     refused_single(
         &[other_axes],
-        &[saved_first.clone()],
+        from_ref(&saved_first),
         &["parts within its shape"],
     );
     // Nothing is allocated for what is only claimed.

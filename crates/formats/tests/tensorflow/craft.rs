@@ -53,7 +53,7 @@ pub fn push_block(file: &mut Vec<u8>, entries: &[Entry], compression: u8) -> Vec
 
 pub fn masked(bytes: &[u8]) -> u32 {
     let crc = crc32c::crc32c(bytes);
-    ((crc >> 15) | (crc << 17)).wrapping_add(0xA282_EAD8)
+    crc.rotate_right(15).wrapping_add(0xA282_EAD8)
 }
 
 fn varint(mut number: u64) -> Vec<u8> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::slice::from_ref;
 
 use proptest::prelude::*;
 use vdvae_formats::FormatError;
@@ -107,7 +108,7 @@ fn older() -> Vec<Entry> {
     );
     let tensors = [
         listed("w", &[4], &[first.clone(), last.clone()]),
-        listed("x", &[2], &[all.clone()]),
+        listed("x", &[2], from_ref(&all)),
     ];
     vec![
         list(&tensors, &int(1, 1)),

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::slice::from_ref;
 
 use vdvae_formats::floats::FloatType;
 use vdvae_formats::tensorflow::{Checkpoint, Dtype};
@@ -208,7 +209,7 @@ fn a_folder_names_the_latest_wherever_it_was_written() {
     fs::copy(before, folder.path().join("sub").join(name)).unwrap();
     for text in ["sub/a\\\"b\\\\c \u{e9}-6", "sub/a\\\"b\\\\c \\303\\251-6"] {
         state(&format!(
-            "model_checkpoint_path: \"{text}\"\nall_model_checkpoint_paths: \"sub/x-5\"\n"
+            "model_checkpoint_path: \"x-5\"\nmodel_checkpoint_path: \"{text}\"\nall_model_checkpoint_paths: \"sub/x-5\"\n"
         ));
         assert_eq!(opened(), Path::new("sub").join(name).to_str().unwrap());
     }
@@ -221,7 +222,7 @@ fn a_value_is_found_in_whichever_block_it_is() {
     let whole = slice(&[None]);
     let tensors: Vec<_> = names
         .iter()
-        .map(|name| listed(name, &[2], &[whole.clone()]))
+        .map(|name| listed(name, &[2], from_ref(&whole)))
         .collect();
     let mut entries = vec![list(&tensors, &int(1, 1))];
     for (i, name) in names.iter().enumerate() {
