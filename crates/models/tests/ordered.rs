@@ -47,12 +47,15 @@ fn prepared(plan: &dyn Plan, images: &[u8], device: &Device) -> Prepared {
     prepared
 }
 
-/// A model that was shown random images, so that every layer says something.
+/// A model that was shown random images, so that every layer says something; small images alike to a layer at a coarse
+/// resolution would make it say anything.
 fn model(plan: &dyn Plan, device: &Device) -> Box<dyn Model> {
     let mut model = plan.build(5, device);
-    let images = images(6, plan.image());
-    let nothing = Noise::Given(Vec::new());
-    model.start(prepared(plan, &images, device), &nothing);
+    if plan.image().size >= 8 {
+        let images = images(6, plan.image());
+        let nothing = Noise::Given(Vec::new());
+        model.start(prepared(plan, &images, device), &nothing);
+    }
     model
 }
 
