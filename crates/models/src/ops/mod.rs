@@ -7,8 +7,8 @@
 use burn::tensor::Device;
 
 mod activation;
-mod before;
 mod attention;
+mod before;
 mod bottleneck;
 mod categorical;
 mod cells;
@@ -32,8 +32,8 @@ mod total;
 mod window;
 
 pub use activation::{elu, swish};
-pub use before::{Activation, Before, activate, dropout};
 pub use attention::causal_attention;
+pub use before::{Activation, Before, activate, dropout};
 pub use bottleneck::{
     BottleneckWeights, Compute, KeptWeights, add_drawn, bottleneck, draws_in_one,
 };
@@ -71,8 +71,8 @@ pub fn awake<T: Send>(device: &Device, body: impl FnOnce() -> T + Send) -> T {
 /// The same operations composed of Burn's own, on any device.
 pub mod composed {
     pub use super::activation::composed::*;
-    pub use super::before::composed::{activate, dropout};
     pub use super::attention::composed::*;
+    pub use super::before::composed::{activate, dropout};
     pub use super::bottleneck::composed::*;
     pub use super::categorical::composed::*;
     pub use super::cells::composed::*;
