@@ -5,6 +5,8 @@
 //! is computed once a pixel: for each colour the maps of that colour, which see those of earlier ones. What is not
 //! known yet is never read.
 
+use vdvae_kernels::elementwise::gate::{self, Gate};
+
 use super::colours::Maps;
 use super::network::Network;
 use super::packed::{Packed, PackedLayer, Product};
@@ -241,10 +243,6 @@ fn relu(x: &[f32], y: &mut [f32]) {
 
 /// Of `y` [pixels, 2 `channels`] tanh of the first half times sigmoid of the second, [pixels, `channels`].
 fn gate(channels: usize, y: &[f32], gated: &mut Vec<f32>) {
-    gated.clear();
-    for y in y.chunks_exact(2 * channels) {
-        let (a, b) = y.split_at(channels);
-        let pairs = a.iter().zip(b);
-        gated.extend(pairs.map(|(a, b)| a.tanh() / (1.0 + (-b).exp())));
-    }
+    gated.resize(y.len() / 2, 0.0);
+    gate::gate(Gate::Tanh, channels, y, None, gated);
 }
