@@ -12,7 +12,6 @@ pub mod dmol;
 pub mod elu;
 pub mod features;
 pub mod gate;
-pub mod gates;
 pub mod latents;
 pub mod naive;
 pub mod normal;

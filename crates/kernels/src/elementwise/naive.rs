@@ -195,37 +195,3 @@ fn adam_with(
     let w = w - rule.learning_rate * (m / correction1) / root(v / correction2);
     [w, m, v, rule.ema_rate * ema + (1.0 - rule.ema_rate) * w]
 }
-
-/// x above 0, `e^x - 1` below.
-fn elu(x: f64) -> f64 {
-    if x > 0.0 { x } else { x.exp_m1() }
-}
-
-/// Twin of [`super::gates::concat_elu`].
-pub fn concat_elu(channels: usize, x: &[f64]) -> Vec<f64> {
-    let both = |row: &[f64]| {
-        let row = row.to_vec();
-        let negative: Vec<f64> = row.iter().map(|x| -x).collect();
-        row.into_iter().chain(negative).map(elu)
-    };
-    x.chunks(channels).flat_map(both).collect()
-}
-
-/// Twin of [`super::gates::gated_residual`].
-pub fn gated_residual(channels: usize, x: &[f64], gates: &[f64]) -> Vec<f64> {
-    let element = |(i, x): (usize, &f64)| {
-        let a = i / channels * 2 * channels + i % channels;
-        x + gates[a] * sigmoid(gates[a + channels])
-    };
-    x.iter().enumerate().map(element).collect()
-}
-
-/// Twin of [`super::gates::gated_tanh`].
-pub fn gated_tanh(channels: usize, gates: &[f64]) -> Vec<f64> {
-    let row = |row: &[f64]| {
-        let (a, b) = row.split_at(channels);
-        let element = |(a, b): (&f64, &f64)| a.tanh() * sigmoid(*b);
-        a.iter().zip(b).map(element).collect::<Vec<_>>()
-    };
-    gates.chunks(2 * channels).flat_map(row).collect()
-}
