@@ -195,7 +195,7 @@ fn given(arguments: &SampleArgs, model: &TrainedModel) -> Result<Option<Batch>> 
         return Ok(None);
     };
     if path.extension().is_none_or(|extension| extension != "npy") {
-        return load_all(&[path.clone()], Bad::Refused, model).map(Some);
+        return load_all(std::slice::from_ref(path), Bad::Refused, model).map(Some);
     }
     let source: Source = format!("npy:{}", path.display()).parse()?;
     let (_, _, dataset) = open_some(model, Some(&source), None, false)?;

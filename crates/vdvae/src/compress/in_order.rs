@@ -195,11 +195,12 @@ impl PixelSource for Popped<'_, '_> {
         let lanes = self.coders.par_iter_mut().zip(&mut self.decisions);
         let given = parameters.par_chunks_exact(each);
         let given = given.zip(canvas.bytes().par_chunks_exact(image.len()));
-        let pop = |((coder, decisions), (parameters, tile)): (
-            (&mut &mut Coder, &mut Decisions),
-            (&[f32], &[u8]),
-        )| decisions.pop(coder, turn, parameters, tile);
-        let popped: Result<Vec<_>, _> = lanes.zip(given).map(pop).collect();
+        let popped = lanes
+            .zip(given)
+            .map(|((coder, decisions), (parameters, tile))| {
+                decisions.pop(coder, turn, parameters, tile)
+            });
+        let popped: Result<Vec<_>, _> = popped.collect();
         match popped {
             Ok(popped) => {
                 let likelihood = &self.decisions[0].likelihood;
