@@ -12,8 +12,7 @@ fn wide(numbers: &[f32]) -> Vec<f64> {
 
 /// All three of some rows.
 fn gated(channels: usize, x: &[f32], gates: &[f32]) -> [Vec<f32>; 3] {
-    let [mut elu, mut residual, mut tanh] =
-        [2 * x.len(), x.len(), x.len()].map(|count| poisoned(count));
+    let [mut elu, mut residual, mut tanh] = [2 * x.len(), x.len(), x.len()].map(poisoned);
     concat_elu(channels, x, &mut elu);
     gated_residual(channels, x, gates, &mut residual);
     gated_tanh(channels, gates, &mut tanh);
