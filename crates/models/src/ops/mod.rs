@@ -15,6 +15,7 @@ mod cells;
 mod conv;
 mod depthwise;
 mod dmol;
+mod few_rows;
 mod fused;
 mod gate;
 mod inverted;
@@ -40,6 +41,8 @@ pub use bottleneck::{
 pub use categorical::categorical_nll;
 pub use cells::{InvertedCell, ResidualCell, SqueezeExcite, inverted_cell, residual_cell};
 pub use conv::{conv, conv_of_elu};
+pub(crate) use few_rows::product_of_few_rows;
+
 pub use depthwise::depthwise_conv_of_elu;
 pub use dmol::{Dmol, UPPER_EDGE, dmol_nll, dmol_sample};
 pub use gate::{Gate, add_gated, gate};

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use vdvae_kernels::Precision;
-use vdvae_kernels::kept::{Weights, product_of_segments};
+use vdvae_kernels::kept::Weights;
+
+use crate::ops::product_of_few_rows;
 
 use super::network::{Convolution, Layer, Network};
 use crate::likelihood::values;
@@ -123,7 +125,7 @@ impl Product {
     /// The product of rows that lie in `per_row` segments each, into `y`, which becomes [rows, outputs].
     pub fn rows(&self, segments: &[&[f32]], per_row: usize, y: &mut Vec<f32>) {
         y.resize(segments.len() / per_row * self.outputs(), 0.0);
-        product_of_segments(&self.weights, segments, per_row, Some(&self.bias), y);
+        product_of_few_rows(&self.weights, segments, per_row, Some(&self.bias), y);
     }
 }
 

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use vdvae_kernels::activation::activate_new;
 use vdvae_kernels::elementwise::gate::{Gate, add_gate};
-use vdvae_kernels::kept::product_of_segments;
 
 use super::Pass;
 use super::kept::{KeptLayer, KeptLayers};
@@ -16,7 +15,7 @@ use super::looks::Looks;
 use super::whole::{background, one_hot};
 use crate::family::ImageShape;
 use crate::ops::Activation;
-use crate::ops::profile::{Work, timed};
+use crate::ops::product_of_few_rows;
 use crate::ordered::Canvas;
 use crate::ordered::layers::{Attention, Conv, Deconv, GatedBlock, Kinds, Shift};
 use crate::store::Store;
@@ -223,14 +222,7 @@ fn multiplied(layer: &KeptLayer, segments: &[&[f32]], per_row: usize) -> Line {
     let rows = segments.len() / per_row;
     let mut y = vec![0.0; rows * outputs];
     let bias = (layer.bias.len() == outputs).then_some(&*layer.bias);
-    let work = |(): &()| Work {
-        name: "product of few rows".to_owned(),
-        operations: 2.0 * (rows * layer.weights.inputs() * outputs) as f64,
-        bytes: layer.weights.bytes() as f64,
-    };
-    timed(work, || {
-        product_of_segments(&layer.weights, segments, per_row, bias, &mut y)
-    });
+    product_of_few_rows(&layer.weights, segments, per_row, bias, &mut y);
     Line::new(y, outputs)
 }
 

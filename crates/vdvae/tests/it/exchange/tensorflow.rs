@@ -65,7 +65,7 @@ fn another_model_is_told_by_its_variables() {
     of("model.nr_filters=5").fails(
         1,
         &[
-            "model/conv2d_0/V: expected [2, 3, 4, 5], found [2, 3, 4, 6]",
+            "model/conv2d_0/V/ExponentialMovingAverage: expected [2, 3, 4, 5], found [2, 3, 4, 6]",
             "No preset has them",
         ],
     );
