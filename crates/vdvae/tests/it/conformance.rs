@@ -270,13 +270,14 @@ fn archives_there_and_back() {
             .json();
         let bound = bound["bits_per_dim"].as_f64().unwrap();
         let net = report["net_bits_per_dim"].as_f64().unwrap();
-        // Latents are rounded, and the first ones are coarse.
-        let allowed = match vdvae::compress::coding(&*plan).unwrap() {
-            Coding::BitsBack => 0.1 * bound,
-            Coding::InOrder => 0.005 * bound + 0.01,
+        // Latents are rounded, and the first ones are coarse. What a model that hardly learned thinks impossible is
+        // cheaper than it says: no value has less than the coder's smallest frequency.
+        let (less, more) = match vdvae::compress::coding(&*plan).unwrap() {
+            Coding::BitsBack => (0.1 * bound, 0.1 * bound),
+            Coding::InOrder => (0.02 * bound, 0.005 * bound + 0.01),
         };
         assert!(
-            (net - bound).abs() < allowed,
+            (bound - less..bound + more).contains(&net),
             "{}: {net} for {bound}",
             family.name()
         );

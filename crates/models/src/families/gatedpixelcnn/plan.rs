@@ -102,8 +102,8 @@ impl Plan for GatedPixelCnnPlan {
     fn operations(&self) -> Operations {
         let evaluation = (self.operations * self.pixels()) as f64;
         Operations {
-            // Each output of each layer once.
-            sample: evaluation,
+            // Each output of each layer once, of the inputs that its colour sees.
+            sample: ((self.operations - 2 * self.blank) * self.pixels()) as f64,
             evaluation,
             training: 3.0 * evaluation,
         }
