@@ -127,11 +127,13 @@ impl Kernel for Forward<'_> {
             let (a, b) = y.split_at(n);
             for i in (0..n).step_by(S::LANES) {
                 let gates = [s.load_partial(&a[i..]), s.load_partial(&b[i..])];
-                let x = match self.x {
-                    Some(x) => Some(s.load_partial(&x[row * n..][i..n])),
-                    None => None,
+                let passed = if let Some(x) = self.x {
+                    let x = s.load_partial(&x[row * n..][i..n]);
+                    passed(s, self.kind, gates, Some(x))
+                } else {
+                    passed(s, self.kind, gates, None)
                 };
-                s.store_partial(&mut out[i..], passed(s, self.kind, gates, x));
+                s.store_partial(&mut out[i..], passed);
             }
         }
     }
