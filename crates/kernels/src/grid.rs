@@ -124,10 +124,15 @@ impl Grid {
     /// The places of the pixels from this one on, without a division for each.
     #[inline(always)]
     pub fn places_from(self, pixel: usize) -> Places {
+        let (row, column) = if self.plain {
+            (0, 0)
+        } else {
+            (pixel / self.width % self.height, pixel % self.width)
+        };
         Places {
             place: self.place(pixel),
-            column: pixel % self.width,
-            row: pixel / self.width % self.height,
+            column,
+            row,
             grid: self,
         }
     }

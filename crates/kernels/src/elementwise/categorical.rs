@@ -5,8 +5,8 @@ use crate::detect::{Kernel, dispatch};
 use crate::math::exp;
 use crate::simd::Simd;
 
-/// Negative log-likelihood in nats of each image's levels: `logits` `[batch, .., levels]`, `target` `[batch, ..]` whole
-/// numbers below `levels`, `nll` `[batch]`.
+/// Negative log-likelihood in nats of each image's levels: `logits` `[batch, .., levels]`, `target` `[batch, ..]`
+/// whole numbers below `levels`, `nll` `[batch]`.
 ///
 /// # Panics
 /// If the lengths do not agree, or a target is no level.

@@ -130,8 +130,8 @@ unsafe fn read(ties: Ties, input: Input, room: &mut Option<Scratch>) -> Map {
     to
 }
 
-/// Computes `[batch, height, width, c_out]` from `x` `[batch, height, width, c_in]`, of which `before` is read, weights
-/// and `bias` `[c_out]`.
+/// Computes `[batch, height, width, c_out]` from `x` `[batch, height, width, c_in]`, what `before` makes of it,
+/// weights and `bias` `[c_out]`.
 ///
 /// # Panics
 /// If a slice does not have the length that the shape says, or no convolution is like that.

@@ -89,9 +89,9 @@ pub fn activate(x: Tensor<4>, activation: Activation) -> Tensor<4> {
     before(x, activation.into())
 }
 
-/// `x` [B, H, W, C] without a share `rate` of its numbers, in [0, 1); the others divided by `1 - rate` (Srivastava et
-/// al. 2014). Which go is a function of the images' keys and the layer alone; where noise is given for the layer, those
-/// where that is 0. A bit for each number is kept for the backward pass.
+/// `x` [B, H, W, C] without a share `rate` of its numbers, in [0, 1); the others divided by `1 - rate` (Srivastava
+/// et al. 2014). Which go is a function of the images' keys and the layer alone; where noise is given for the layer,
+/// those where that is 0. A bit for each number is kept for the backward pass.
 pub fn dropout(x: Tensor<4>, rate: f32, noise: &Noise, layer: usize) -> Tensor<4> {
     if rate == 0.0 {
         return x;

@@ -27,6 +27,7 @@ pub mod profile;
 mod quarters;
 mod resample;
 mod residual;
+mod shift;
 mod spectral;
 mod sum;
 mod total;
@@ -55,12 +56,13 @@ pub use precision::Dtype;
 
 pub use norm::{BatchNorm, BatchStatistics, Gain, Mask, batch_norm, weight_norm};
 pub use quarters::quarters;
+pub use shift::shift;
 pub use spectral::{Iterated, spectral_norms};
 
 pub use optimizer::{AdamW, Moments, Optimizer, Rule, adamw, sum_of_squares, update};
 pub use resample::{average_pool, upsample_add, upsample_bilinear};
 pub use total::sum_per_image;
-pub use window::{Padding, Window, convolve, convolve_transposed, shift};
+pub use window::{Padding, Window, convolve, convolve_transposed};
 
 /// Runs `body`, which computes on `device`; on the CPU with all threads awake.
 pub fn awake<T: Send>(device: &Device, body: impl FnOnce() -> T + Send) -> T {
@@ -88,6 +90,7 @@ pub mod composed {
     pub use super::optimizer::composed::*;
     pub use super::quarters::composed::*;
     pub use super::resample::composed::*;
+    pub use super::shift::composed::*;
     pub use super::spectral::composed::*;
-    pub use super::window::composed::*;
+    pub use super::window::composed::{convolve, convolve_transposed};
 }

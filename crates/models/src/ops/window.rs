@@ -3,7 +3,6 @@
 
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
-use vdvae_kernels::elementwise::shift as shift_kernel;
 use vdvae_kernels::window::{self as kernel, Gradients, Transposed};
 
 use super::before::{Applied, Before};
@@ -90,10 +89,10 @@ impl Window {
     }
 }
 
-/// Convolution of what `before` makes of `x` [B, H, W, C_in], an [`Activation`](super::Activation) as a rule, with `weight` [kh, kw, C_in, C_out] (twice as many inputs
-/// after `ConcatElu`) and `bias` `[C_out]`; returns [B, H', W', C_out], where H' is
-/// `(H + top + bottom - kh) / stride + 1`, rounded down. What is activated is not kept for the backward pass, but
-/// computed again.
+/// Convolution of what `before` makes of `x` [B, H, W, C_in], an [`Activation`](super::Activation) as a rule, with
+/// `weight` [kh, kw, C_in, C_out] (twice as many inputs after `ConcatElu`) and `bias` `[C_out]`; returns
+/// [B, H', W', C_out], where H' is `(H + top + bottom - kh) / stride + 1`, rounded down. What is activated is not kept
+/// for the backward pass, but computed again.
 pub fn convolve<'a>(
     x: Tensor<4>,
     before: impl Into<Before<'a>>,
@@ -276,56 +275,6 @@ impl<const N: usize> CpuOperation<N> for Transposed {
     }
 }
 
-/// `x` [B, H, W, C], each image so many rows further down and columns further to the right; zeros come in.
-pub fn shift(x: Tensor<4>, rows: usize, columns: usize) -> Tensor<4> {
-    if !is_cpu(&x.device()) {
-        return composed::shift(x, rows, columns);
-    }
-    let [batch, height, width, channels] = x.dims();
-    let shape = shift_kernel::Shift {
-        batch,
-        height,
-        width,
-        channels,
-        rows,
-        columns,
-    };
-    apply(shape, [x.into_dispatch()])
-}
-
-impl CpuOperation<1> for shift_kernel::Shift {
-    type Saved = ();
-    const KEEPS_INPUTS: bool = false;
-
-    fn name(&self) -> String {
-        "shift".to_owned()
-    }
-
-    fn output_shape(&self) -> Vec<usize> {
-        vec![self.batch, self.height, self.width, self.channels]
-    }
-
-    fn forward(&self, [x]: [&[f32]; 1], saved: Option<&mut Option<()>>) -> Vec<f32> {
-        saved.map(|saved| saved.insert(()));
-        let mut y = vec![0.0; x.len()];
-        shift_kernel::shift(self, x, &mut y);
-        y
-    }
-
-    fn backward(
-        &self,
-        _: [&[f32]; 1],
-        _: &(),
-        gradient: &[f32],
-        _: [bool; 1],
-        _: &mut [Option<FlexTensor>; 1],
-    ) -> [Option<Vec<f32>>; 1] {
-        let mut dx = vec![0.0; gradient.len()];
-        shift_kernel::shift_backward(self, gradient, &mut dx);
-        [Some(dx)]
-    }
-}
-
 pub(super) mod composed {
     use super::*;
     use burn::tensor::module::{conv_transpose2d, conv2d};
@@ -376,19 +325,8 @@ pub(super) mod composed {
         }
     }
 
-    /// [`super::shift`] of Burn's operations.
-    pub fn shift(x: Tensor<4>, rows: usize, columns: usize) -> Tensor<4> {
-        let [_, height, width, _] = x.dims();
-        let coming = Padding {
-            top: rows,
-            left: columns,
-            ..Padding::default()
-        };
-        padded(x, coming).narrow(1, 0, height).narrow(2, 0, width)
-    }
-
     /// `x` [B, H, W, C] with zeros around it.
-    fn padded(x: Tensor<4>, padding: Padding) -> Tensor<4> {
+    pub(in crate::ops) fn padded(x: Tensor<4>, padding: Padding) -> Tensor<4> {
         let device = x.device();
         let grown = |x: Tensor<4>, axis, [before, after]: [usize; 2]| {
             let zeros = |count| {
