@@ -183,7 +183,7 @@ fn names_go_with_weights() {
         let order = r#"--set data.classes=["emu","cat","dog"]"#;
         lab.train(&format!("--data folder:animals --out run {order}"))
             .succeeds();
-        draw(&lab, "dogs/dog", 1);
+        draw(&lab, "dogs/dog/others", 1);
         lab.run("train --init run --data folder:dogs --out more")
             .succeeds();
         for run in ["run", "more"] {

@@ -66,7 +66,10 @@ fn a_file_with_a_typo() {
         "my.toml:1: unknown key `zdim`; did you mean `model.zdim`?"
     );
     let hopeless = file_fault("[data]\nqqqqqq = 1\n");
-    assert!(hopeless.ends_with("the keys are data.flip, data.scale, data.shift, data.source"));
+    assert!(
+        hopeless
+            .ends_with("the keys are data.classes, data.flip, data.scale, data.shift, data.source")
+    );
 }
 
 #[test]

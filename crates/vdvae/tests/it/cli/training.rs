@@ -165,7 +165,7 @@ fn an_exponential_decay_that_goes_on() {
         .succeeds();
     assert_same_state(&lab.path("run"), &lab.path("whole"));
     let log = String::from_utf8(lab.read("run/log.jsonl")).unwrap();
-    for (step, rate) in [(1, "0.0005"), (2, "0.00025"), (4, "6.25e-5")] {
+    for (step, rate) in [(1, "0.0005"), (2, "0.00025"), (4, "0.0000625")] {
         let line = log
             .lines()
             .find(|line| line.contains("train") && line.contains(&format!(r#""step":{step},"#)));

@@ -226,7 +226,7 @@ pub fn floats(bytes: &[u8]) -> impl Iterator<Item = f32> + '_ {
 #[track_caller]
 pub fn assert_same_state(a: &Path, b: &Path) {
     let [a, b] = [a, b].map(|run| tensors(&run.join("checkpoints/latest.safetensors")));
-    assert!(a.len() > 50, "weights, moments and averages");
+    assert!(a.len() > 20, "weights, moments and averages");
     assert!(a.keys().eq(b.keys()));
     for (name, values) in &a {
         assert!(*values == b[name], "{name} differs");
