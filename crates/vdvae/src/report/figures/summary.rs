@@ -14,12 +14,12 @@ pub fn figure(runs: &[RunMeasures]) -> Figure {
         "parameters",
         "stochastic depth",
         "network evaluations per sample",
-        "keeping earlier pixels",
         "bits/dim",
         "standard error",
         "distortion",
         "rate",
         "images",
+        "evaluations keeping earlier pixels",
     ]);
     for run in runs {
         let means = run.evaluation.as_ref().map(|evaluation| &evaluation.means);
@@ -38,7 +38,6 @@ pub fn figure(runs: &[RunMeasures]) -> Figure {
             Cell::Whole(run.parameters),
             Cell::Whole(run.depth as u64),
             Cell::Whole(run.network_evaluations_per_sample),
-            Cell::Number(run.network_evaluations_per_sample_cached, 2),
             number(&|means| means.bits_per_dim, 3),
             Cell::Number(means.and_then(|means| means.stderr_bits_per_dim), 3),
             number(&|means| bits(means.distortion_nats_per_dim), 3),
@@ -46,6 +45,7 @@ pub fn figure(runs: &[RunMeasures]) -> Figure {
             means.map_or(Cell::Number(None, 0), |means| {
                 Cell::Whole(means.images as u64)
             }),
+            Cell::Number(run.network_evaluations_per_sample_cached, 2),
         ]);
     }
     Figure {
