@@ -1,8 +1,8 @@
 //! Convolutions whose kernel lies anywhere over its input, with strides; and their mirror, transposed ones.
 //!
-//! Two images are tied by the taps of a kernel, see [`Ties`]. A convolution makes the coarser one of the finer one,
-//! each pixel from all taps ([`gather`]); a transposed one the finer of the coarser, where a pixel has the taps of
-//! its phase ([`spread`]). Each is the other's data gradient. Inputs are read in a border of zeros, made with the
+//! Two images are tied by the taps of a kernel, see `Ties`. A convolution makes the coarser one of the finer one,
+//! each pixel from all taps (`gather`); a transposed one the finer of the coarser, where a pixel has the taps of
+//! its phase (`spread`). Each is the other's data gradient. Inputs are read in a border of zeros, made with the
 //! activation for a few images at a time, so that taps are nothing but distances.
 
 mod forward;

@@ -2,7 +2,7 @@
 //!
 //! [`Codec::compress`] makes an [`Archive`] of [`Images`]; [`Codec::decompress`] gives the images back,
 //! bit for bit. Plan, streams and archive are the same for all models. How a tile gets onto a stream is
-//! a [`TileCoder`]'s: with latents by bits back, pixel after pixel in order. The cost is close to what
+//! a `TileCoder`'s: with latents by bits back, pixel after pixel in order. The cost is close to what
 //! [`crate::evaluate`] measures.
 //!
 //! Both directions must compute the same parameters to the last bit. They do with the same weights on
