@@ -106,8 +106,11 @@ impl ImageFile {
     /// A row of a table.
     #[cfg(feature = "parquet")]
     pub fn row(name: String, table: Arc<Table>, row: usize) -> Self {
-        let content = Content::Row(table, row);
-        Self { name, content }
+        Self {
+            name,
+            class: None,
+            content: Content::Row(table, row),
+        }
     }
 
     /// Bytes of the encoded file, in a table on average; 0 if that cannot be told.

@@ -3,6 +3,8 @@
 pub mod config;
 mod network;
 mod plan;
+#[cfg(test)]
+mod tests;
 
 use toml::Table;
 
